@@ -1,0 +1,199 @@
+# pitot: `make help` says what there is. Adding a probe, optimizer, op, data format, command, example or test is adding one file:
+# everything below finds files by name.
+
+CC ?= gcc
+CXX ?= g++
+PREFIX ?= /usr/local
+DESTDIR ?=
+MODE ?= release
+OPENBLAS ?= /usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/openblas-openmp
+
+# ---- end of what is usually set from outside ----
+
+VERSION := $(shell sed -n 's/^\#define PITOT_VERSION "\(.*\)"/\1/p' include/pitot/base.h)
+ABI := $(shell sed -n 's/^\#define PITOT_ABI \([0-9]*\).*/\1/p' include/pitot/base.h)
+CC := $(if $(filter default,$(origin CC)),gcc,$(CC))
+CXX := $(if $(filter default,$(origin CXX)),g++,$(CXX))
+B := $(if $(filter gcc-release,$(CC)-$(MODE)),build,build/$(notdir $(CC))-$(MODE))
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wmissing-prototypes -Wstrict-prototypes -Wvla
+PKG := libcjson zlib
+VIEW_PKG := cairo cairo-svg cairo-pdf libpng ncursesw libcjson zlib
+OPTIMIZE_release := -O3 -g
+OPTIMIZE_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPTIMIZE_valgrind := -O1 -g -DPITOT_NO_CLONES
+CFLAGS ?= $(OPTIMIZE_$(MODE))
+# gcc's and clang's own OpenMP; -ffp-contract=off: the same arithmetic in every clone of a hot loop
+ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fopenmp \
+             -Iinclude -Isrc -MMD -MP
+VIEW_CFLAGS = -Iviewer -DNCURSES_WIDECHAR=1 $(shell pkg-config --cflags $(VIEW_PKG) 2>/dev/null)
+LIBS = -lopenblas $(shell pkg-config --libs $(PKG) 2>/dev/null) -lm -lpthread
+# the command and the tests take OpenBLAS's OpenMP build by path; DT_RPATH, so that what LAPACKE pulls in comes from there as well
+OPENMP_BLAS = -L$(OPENBLAS) -Wl,--disable-new-dtags,-rpath,$(OPENBLAS)
+VIEW_LIBS = $(shell pkg-config --libs $(VIEW_PKG) 2>/dev/null)
+
+LIB_C := $(sort $(wildcard src/*/*.c src/*/*/*.c probes/*.c))
+VIEW_C := $(sort $(wildcard viewer/*.c viewer/*/*.c))
+VIEW_PARTS := $(filter-out viewer/main.c,$(VIEW_C))
+TABLES := probes ops optimizers formats
+UNIT := $(sort $(wildcard tests/unit/*.c))
+FUZZ := $(sort $(wildcard tests/fuzz/*.c))
+FAULT := $(sort $(wildcard tests/fault/*.c))
+EXAMPLES := $(sort $(wildcard examples/*.c))
+BENCH := $(sort $(wildcard tests/bench/*.c))
+
+objects = $(patsubst %.c,$(B)/$(1)/%.o,$(2))
+F_OBJ := $(call objects,float,$(LIB_C)) $(patsubst %,$(B)/float/tables/%.o,$(TABLES))
+D_OBJ := $(call objects,double,$(LIB_C)) $(patsubst %,$(B)/double/tables/%.o,$(TABLES))
+FV_OBJ := $(call objects,float,$(VIEW_PARTS)) $(B)/float/tables/commands.o
+DV_OBJ := $(call objects,double,$(VIEW_PARTS)) $(B)/double/tables/commands.o
+
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
+
+.PHONY: all help deps demo test check test-asan test-valgrind bench install uninstall clean format-check FORCE
+.DEFAULT_GOAL := all
+.SECONDARY:
+
+all: deps $(B)/pitot $(B)/pitot_d $(B)/libpitot.so $(B)/libpitot.a $(B)/libpitot_d.so $(B)/libpitot_d.a $(B)/pitot.pc
+
+help: ## this text
+	@sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 24
+	@echo '  variables: CC=gcc|clang MODE=release|asan|valgrind PREFIX DESTDIR V=1'
+
+deps: ## the packages that the build needs: installs them where it may, says what to type where it may not
+	@sh tests/deps.sh $(CC)
+
+# ---- registries: one table a folder, from the file names; written only when it changes ----
+
+TABLE_probes = probes/*.c|const pitot_probe|pitot_probe_|probe_table|pitot/probe.h
+TABLE_ops = src/net/ops/*.c|const op|op_|op_table|net/op.h
+TABLE_optimizers = src/optim/*.c|const pitot_optimizer|pitot_optimizer_|optimizer_table|pitot/optim.h
+TABLE_formats = src/data/formats/*.c|const pitot_data_format|data_format_|data_format_table|pitot/data.h
+TABLE_commands = viewer/commands/*.c|const command|command_|command_table|command.h
+
+$(B)/tables/%.c: FORCE
+	@mkdir -p $(@D)
+	@sh tests/table.sh '$(TABLE_$*)' > $@.tmp
+	@if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
+FORCE:
+
+# ---- compiling ----
+
+$(B)/float/tables/%.o: $(B)/tables/%.c
+	$(call say,CC,tables/$*)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -Iviewer -c $< -o $@
+$(B)/double/tables/%.o: $(B)/tables/%.c
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DPITOT_DOUBLE -Iviewer -c $< -o $@
+$(B)/float/viewer/%.o: viewer/%.c | deps
+	$(call say,CC,viewer/$*)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(VIEW_CFLAGS) -c $< -o $@
+$(B)/double/viewer/%.o: viewer/%.c | deps
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(VIEW_CFLAGS) -DPITOT_DOUBLE -c $< -o $@
+$(B)/float/%.o: %.c | deps
+	$(call say,CC,$*)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -c $< -o $@
+$(B)/double/%.o: %.c | deps
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -DPITOT_DOUBLE -c $< -o $@
+
+# ---- libraries: static ones are one object whose inner symbols are local, so that no name of ours can meet one of the host's ----
+
+$(B)/float.a: $(F_OBJ)
+	@rm -f $@ && ar rcs $@ $^
+$(B)/double.a: $(D_OBJ)
+	@rm -f $@ && ar rcs $@ $^
+$(B)/libpitot.a: $(F_OBJ)
+$(B)/libpitot_d.a: $(D_OBJ)
+$(B)/libpitot.a $(B)/libpitot_d.a:
+	$(call say,AR,$(@F))
+	$(Q)ld -r -o $(@:.a=.o) $^ && objcopy --localize-hidden $(@:.a=.o) && rm -f $@ && ar rcs $@ $(@:.a=.o)
+$(B)/libpitot.so: $(F_OBJ)
+$(B)/libpitot_d.so: $(D_OBJ)
+$(B)/libpitot.so $(B)/libpitot_d.so: src/pitot.map
+	$(call say,LD,$(@F))
+	$(Q)$(CC) $(CFLAGS) -shared -fopenmp -Wl,-soname,$(@F).$(ABI) -Wl,-z,defs -Wl,--version-script=src/pitot.map -o $@.$(VERSION) \
+	    $(filter %.o,$^) $(LIBS)
+	@ln -sf $(@F).$(VERSION) $@.$(ABI) && ln -sf $(@F).$(ABI) $@
+
+$(B)/pitot: $(FV_OBJ) $(B)/float/viewer/main.o $(B)/float.a
+$(B)/pitot_d: $(DV_OBJ) $(B)/double/viewer/main.o $(B)/double.a
+$(B)/pitot $(B)/pitot_d:
+	$(call say,LD,$(@F))
+	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS)
+
+$(B)/pitot.pc: Makefile include/pitot/base.h
+	@printf 'prefix=%s\nlibdir=$${prefix}/lib\nincludedir=$${prefix}/include\n\nName: pitot\nDescription: %s\nVersion: %s\nLibs: %s\nLibs.private: %s\nCflags: %s\n' \
+	    '$(PREFIX)' 'probes on neural-network training runs' '$(VERSION)' '-L$${libdir} -lpitot' '$(LIBS) -lgomp' '-I$${includedir}' > $@
+	@sed -e 's/^Name: pitot/Name: pitot_d/' -e 's/-lpitot/-lpitot_d/' -e 's/^Cflags:.*/& -DPITOT_DOUBLE/' $@ > $(B)/pitot_d.pc
+
+install: all ## into PREFIX (default /usr/local), below DESTDIR
+	@mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/pitot
+	install -m755 $(B)/pitot $(B)/pitot_d $(DESTDIR)$(PREFIX)/bin
+	install -m644 $(B)/libpitot.a $(B)/libpitot_d.a $(DESTDIR)$(PREFIX)/lib
+	cp -d $(B)/libpitot.so* $(B)/libpitot_d.so* $(DESTDIR)$(PREFIX)/lib
+	install -m644 include/pitot.h $(DESTDIR)$(PREFIX)/include
+	install -m644 include/pitot/*.h $(DESTDIR)$(PREFIX)/include/pitot
+	install -m644 $(B)/pitot.pc $(B)/pitot_d.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig
+
+uninstall: ## what install put there
+	cd $(DESTDIR)$(PREFIX) && rm -rf bin/pitot bin/pitot_d lib/libpitot.* lib/libpitot_d.* include/pitot.h include/pitot lib/pkgconfig/pitot.pc \
+	    lib/pkgconfig/pitot_d.pc
+
+# ---- using it, testing it ----
+
+demo: all ## trains a small conv net on generated digits with probes on, draws what happened; leaves runs/demo
+	@sh examples/demo.sh $(B)/pitot
+
+# unit tests see the inner symbols; each is built for float and, unless its name ends in _float, for double
+F_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/%,$(UNIT))
+D_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/%_d,$(filter-out %_float.c,$(UNIT)))
+MORE_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(FUZZ) $(FAULT)) $(patsubst %.c,$(B)/%,$(EXAMPLES))
+
+$(B)/tests/%_d: $(B)/double/tests/unit/%.o $(DV_OBJ) $(B)/double.a
+	$(call say,LD,$(@F))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS) -lcmocka
+$(B)/tests/%: $(B)/float/tests/unit/%.o $(FV_OBJ) $(B)/float.a
+	$(call say,LD,$(@F))
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS) -lcmocka
+$(B)/tests/fuzz/%: $(B)/float/tests/fuzz/%.o $(FV_OBJ) $(B)/float.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS)
+$(B)/tests/fault/%: $(B)/float/tests/fault/%.o $(FV_OBJ) $(B)/float.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS)
+$(B)/tests/bench/%: $(B)/float/tests/bench/%.o $(FV_OBJ) $(B)/float.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS)
+$(B)/examples/%: $(B)/float/examples/%.o $(B)/libpitot.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS)
+
+test: all $(F_TESTS) $(D_TESTS) $(MORE_TESTS) ## the whole suite; closes with "N passed, N failed"
+	@B=$(B) MODE=$(MODE) CC=$(CC) CXX=$(CXX) sh tests/run.sh
+
+check: test format-check ## test, and the style checks
+
+test-asan: ## the suite under AddressSanitizer and UBSan
+	@$(MAKE) MODE=asan test
+
+test-valgrind: ## unit tests and fuzzers under valgrind
+	@$(MAKE) MODE=valgrind test
+
+bench: all $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(BENCH)) ## our step against the sgemm rate and PyTorch, as ratios of one run
+	@B=$(B) sh tests/bench/run.sh
+
+format-check: ## layout, names and words of the source
+	@sh tests/style.sh
+
+clean: ## what was built; runs/ stays
+	rm -rf build
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

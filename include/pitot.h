@@ -1,0 +1,28 @@
+/* pitot.h: everything that pitot offers to programs. Each header is a chapter of the manual:
+
+   pitot/base.h    types, status codes, error messages
+   pitot/option.h  options as data
+   pitot/hooks.h   probes on a training loop that is not ours
+   pitot/probe.h   how to write a probe
+   pitot/linop.h   linear operators and preconditioners, as probes and hosts see them
+   pitot/net.h     networks of named ops
+   pitot/optim.h   optimizers
+   pitot/data.h    data sets
+   pitot/train.h   the built-in training loop
+   pitot/log.h     reading what a run wrote */
+
+#ifndef PITOT_H
+#define PITOT_H
+
+#include "pitot/base.h"
+#include "pitot/data.h"
+#include "pitot/hooks.h"
+#include "pitot/linop.h"
+#include "pitot/log.h"
+#include "pitot/net.h"
+#include "pitot/optim.h"
+#include "pitot/option.h"
+#include "pitot/probe.h"
+#include "pitot/train.h"
+
+#endif

@@ -1,0 +1,101 @@
+/* pitot/net.h: networks as graphs of named ops. One op is one file in src/net/ops.
+
+   A net is built (pitot_net_new and pitot_net_add, or pitot_net_read), given room for a batch (pitot_net_prepare), initialised
+   (pitot_net_init or pitot_net_load) and run: forward, backward. Everything is allocated in prepare; forward and backward allocate
+   nothing. One net: one thread at a time; inside, samples run side by side on the threads given to prepare, and whole-batch
+   products on BLAS's own. The same seed, threads and machine give the same bits. */
+
+#ifndef PITOT_NET_H
+#define PITOT_NET_H
+
+#include "pitot/base.h"
+#include "pitot/option.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct pitot_net pitot_net;
+
+/* An empty net for samples of `shape` (ends at the first 0 or after PITOT_DIMS). loss: "cross_entropy", "mse", "bce_with_logits",
+   each the mean that PyTorch defines. Free with pitot_net_free (NULL allowed). */
+PITOT_API pitot_net *pitot_net_new(const char *name, const int64_t *shape, const char *loss, pitot_error *error);
+PITOT_API void pitot_net_free(pitot_net *net);
+
+/* Appends a layer. name NULL: its index. inputs: names separated by blanks or commas, NULL: the layer before; the graph's input is
+   "input". attributes: "out_features=10, bias=false", NULL: defaults. The last layer added gives the net's output. */
+PITOT_API int32_t pitot_net_add(pitot_net *net, const char *op, const char *name, const char *inputs, const char *attributes,
+                                pitot_error *error);
+
+/* A net from a model file (JSON; see the README). Messages name the file and the field. */
+PITOT_API pitot_net *pitot_net_read(const char *file, pitot_error *error);
+
+/* Room for batches of up to `batch` samples, on `threads` threads (0: OpenMP's setting). May be called again. PITOT_EMISMATCH if
+   the output does not suit the loss. */
+PITOT_API int32_t pitot_net_prepare(pitot_net *net, int64_t batch, int32_t threads, pitot_error *error);
+
+/* Parameters as PyTorch's modules initialise theirs (uniform within 1/sqrt(fan_in)), from the stream (seed, "init"). */
+PITOT_API int32_t pitot_net_init(pitot_net *net, uint64_t seed);
+/* From and to safetensors, names and layouts as in PyTorch's state_dict. Load: every parameter must be there with its shape, and
+   nothing else; F32, F64, F16 and BF16 are read. Save: F32, entries sorted by name, nothing that varies from run to run. */
+PITOT_API int32_t pitot_net_load(pitot_net *net, const char *file, pitot_error *error);
+PITOT_API int32_t pitot_net_save(const pitot_net *net, const char *file, pitot_error *error);
+
+typedef struct pitot_net_batch {
+    size_t struct_size;
+    int64_t n;                 /* 1 .. batch of prepare */
+    const pitot_real *x;       /* (n, *shape) */
+    const int32_t *classes;    /* (n) for cross_entropy */
+    const pitot_real *targets; /* (n, C) for mse and bce_with_logits */
+    int32_t training;          /* 1: dropout on, masks from (seed, step) */
+    int32_t reserved;
+    uint64_t seed;
+    int64_t step;
+} pitot_net_batch;
+
+/* Forward pass; *loss is the mean (NaN and infinities pass through). Arrays of `batch` stay valid until backward. */
+PITOT_API int32_t pitot_net_forward(pitot_net *net, const pitot_net_batch *batch, double *loss);
+/* Backward pass of the last forward; overwrites all gradients. */
+PITOT_API int32_t pitot_net_backward(pitot_net *net);
+
+/* Of the last forward: outputs (n,C), per-sample losses (n). Owned by the net. */
+PITOT_API const pitot_real *pitot_net_output(const pitot_net *net);
+PITOT_API const pitot_real *pitot_net_losses(const pitot_net *net);
+/* Samples of the last forward whose largest output is their class; -1 if the loss has no classes. */
+PITOT_API int64_t pitot_net_correct(const pitot_net *net);
+
+typedef struct pitot_net_param {
+    const char *name;
+    int64_t size, shape[PITOT_DIMS];
+    int32_t n_dim;
+    pitot_real *data, *grad; /* (size), aligned to 64 bytes; NULL before prepare */
+} pitot_net_param;
+
+PITOT_API int64_t pitot_net_param_count(const pitot_net *net);
+PITOT_API const pitot_net_param *pitot_net_params(const pitot_net *net);
+
+typedef struct pitot_net_facts {
+    size_t struct_size;
+    const char *name, *loss;
+    int64_t parameters;       /* D */
+    int64_t input, output;    /* values per sample; output is C */
+    const int64_t *shape;     /* of one sample; ends at the first 0 */
+    double step_flops;        /* floating-point operations of matrix products in one training step, per sample */
+    int64_t layers;
+} pitot_net_facts;
+PITOT_API void pitot_net_get_facts(const pitot_net *net, pitot_net_facts *facts);
+
+/* ---- ops, for listings ---- */
+
+typedef struct pitot_op_info {
+    const char *name, *summary;
+    const pitot_option *attributes; /* NULL: none */
+} pitot_op_info;
+/* The i-th op by name; 0 when there are no more. */
+PITOT_API int32_t pitot_op_get(int64_t i, pitot_op_info *info);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,75 @@
+/* blas.c: see blas.h. Debian's OpenBLAS takes its AVX2 kernel on processors that it does not know although they have AVX-512. */
+
+#include "base/blas.h"
+
+#include "base/alloc.h"
+
+#include <cblas.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+/* OpenBLAS's own functions, absent from other BLAS libraries that may stand behind the same soname. */
+#pragma weak openblas_get_config
+#pragma weak openblas_get_corename
+#pragma weak openblas_get_num_threads
+#pragma weak openblas_get_parallel
+
+void blas_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, double alpha, const pitot_real *a, int64_t lda,
+               const pitot_real *b, int64_t ldb, double beta, pitot_real *c, int64_t ldc) {
+    enum CBLAS_TRANSPOSE ta = trans_a ? CblasTrans : CblasNoTrans, tb = trans_b ? CblasTrans : CblasNoTrans;
+#ifdef PITOT_DOUBLE
+    cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
+#else
+    cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, (float)alpha, a, (int)lda, b, (int)ldb, (float)beta, c, (int)ldc);
+#endif
+}
+
+static const char *threading(void) {
+    if (!openblas_get_parallel) return "unknown";
+    int kind = openblas_get_parallel();
+    return kind == 2 ? "openmp" : kind == 1 ? "pthread" : "serial";
+}
+
+void pitot_blas_describe(pitot_blas *blas) {
+    *blas = (pitot_blas){ sizeof *blas, "unknown", "unknown", "", 1 };
+    if (openblas_get_config) snprintf(blas->version, sizeof blas->version, "%s", openblas_get_config());
+    char *blank = strchr(blas->version, ' ');
+    if (blank) blank = strchr(blank + 1, ' ');
+    if (blank) *blank = 0;
+    if (openblas_get_corename) snprintf(blas->core, sizeof blas->core, "%s", openblas_get_corename());
+    snprintf(blas->threading, sizeof blas->threading, "%s", threading());
+    if (openblas_get_num_threads) blas->threads = openblas_get_num_threads();
+}
+
+double pitot_blas_speed(int64_t n, int32_t repeats) {
+    pitot_real *a = mem_alloc(3 * n, (size_t)n * sizeof *a);
+    double best = 0;
+    for (int64_t i = 0; a && i < 2 * n * n; i++) a[i] = (pitot_real)(i % 7) - 3;
+    for (int32_t i = 0; a && i < repeats; i++) {
+        struct timespec t0, t1;
+        clock_gettime(CLOCK_MONOTONIC, &t0);
+        blas_gemm(0, 0, n, n, n, 1, a, n, a + n * n, n, 0, a + 2 * n * n, n);
+        clock_gettime(CLOCK_MONOTONIC, &t1);
+        double seconds = (double)(t1.tv_sec - t0.tv_sec) + 1e-9 * (double)(t1.tv_nsec - t0.tv_nsec);
+        double rate = 2e-9 * (double)n * (double)n * (double)n / seconds;
+        if (rate > best) best = rate;
+    }
+    mem_free(a);
+    return best;
+}
+
+const char *pitot_blas_better_core(void) {
+#if defined(__x86_64__) && defined(__GNUC__)
+    static const char *const slow[] = { "Haswell", "Zen", "Sandybridge", "Nehalem", "Prescott", "Excavator" };
+    if (!openblas_get_corename) return NULL;
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512vl"))
+        return NULL;
+    for (size_t i = 0; i < sizeof slow / sizeof *slow; i++)
+        if (strcasecmp(openblas_get_corename(), slow[i]) == 0) return "SkylakeX";
+#endif
+    return NULL;
+}

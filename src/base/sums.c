@@ -1,0 +1,76 @@
+/* sums.c: sums over tensors in double. Eight partial sums per thread keep the adder busy and make the order of additions, and so the
+   bits, a function of the length and the thread count alone. */
+
+#include "base/hot.h"
+#include "base/threads.h"
+#include "pitot/probe.h"
+#include "base/sums.h"
+
+enum { LANES = 8, MOST_THREADS = 64, WORTH_THREADS = 1 << 17 };
+
+static _Thread_local int sum_threads = 1;
+
+void sums_set_threads(int threads) {
+    sum_threads = threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : threads;
+}
+
+typedef struct sum_job {
+    const pitot_real *x, *y;
+    double part[MOST_THREADS];
+} sum_job;
+
+static double total(const double lane[LANES]) {
+    return ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
+}
+
+PITOT_HOT static double product(const pitot_real *x, const pitot_real *y, int64_t n) {
+    double lane[LANES] = { 0 };
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) lane[j] += (double)x[i + j] * (double)y[i + j];
+    for (; i < n; i++) lane[0] += (double)x[i] * (double)y[i];
+    return total(lane);
+}
+
+PITOT_HOT static double difference(const pitot_real *x, const pitot_real *y, int64_t n) {
+    double lane[LANES] = { 0 };
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) {
+            double d = (double)x[i + j] - (double)y[i + j];
+            lane[j] += d * d;
+        }
+    for (; i < n; i++) lane[0] += ((double)x[i] - (double)y[i]) * ((double)x[i] - (double)y[i]);
+    return total(lane);
+}
+
+static void product_task(void *job, int64_t begin, int64_t end, int thread) {
+    sum_job *j = job;
+    j->part[thread] = product(j->x + begin, j->y + begin, end - begin);
+}
+
+static void difference_task(void *job, int64_t begin, int64_t end, int thread) {
+    sum_job *j = job;
+    j->part[thread] = difference(j->x + begin, j->y + begin, end - begin);
+}
+
+static double sum(thread_task task, const pitot_real *x, const pitot_real *y, int64_t n) {
+    sum_job job = { x, y, { 0 } };
+    int threads = n < WORTH_THREADS ? 1 : sum_threads;
+    threads_run(threads, n, task, &job);
+    double all = 0;
+    for (int i = 0; i < threads; i++) all += job.part[i];
+    return all;
+}
+
+double pitot_sum_squares(const pitot_real *x, int64_t n) {
+    return sum(product_task, x, x, n);
+}
+
+double pitot_dot(const pitot_real *x, const pitot_real *y, int64_t n) {
+    return sum(product_task, x, y, n);
+}
+
+double pitot_sum_squared_difference(const pitot_real *x, const pitot_real *y, int64_t n) {
+    return sum(difference_task, x, y, n);
+}

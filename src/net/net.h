@@ -1,0 +1,70 @@
+/* net.h: the inside of a pitot_net.
+
+   graph.c       nodes: adding, names, shapes        plan.c    storage and segments for a batch size
+   pass.c        forward and backward                loss.c    the losses
+   model_file.c  nets from JSON                      weights.c initial values, safetensors */
+
+#ifndef PITOT_SRC_NET_H
+#define PITOT_SRC_NET_H
+
+#include "net/op.h"
+#include "pitot/net.h"
+
+typedef struct loss_kind loss_kind;
+
+typedef struct segment { /* nodes that run together: one whole-batch op, or a chain of ops sample by sample */
+    int32_t begin, end;
+    int whole_batch;
+} segment;
+
+typedef struct buffers { /* where a node's values lie */
+    pitot_real *y, *dy;   /* (batch, *out); dy NULL if nobody wants it */
+    unsigned char *kept;  /* (batch, node.kept) */
+    int32_t weight, bias; /* indices into net.param, -1: none */
+    int owns_y;           /* 0: y and dy are those of the first input */
+    int adds[OP_INPUTS];  /* 1: dx is added to what later readers of that input have left */
+} buffers;
+
+struct pitot_net {
+    char *name;
+    shape input;
+    const loss_kind *loss;
+    int32_t n_nodes, room_nodes;
+    node *node;
+    buffers *buffer;      /* (n_nodes), made by plan */
+    int32_t n_params;
+    pitot_net_param *param;
+    op_param *declared;   /* (n_params): fan_in of each */
+    pitot_real *theta, *gradient; /* all parameters one after another, each aligned to 64 bytes; (room) */
+    int64_t size, room;   /* D; values with alignment */
+    int64_t batch;        /* 0: not prepared */
+    int32_t threads;
+    int32_t n_segments;
+    segment *segment;
+    int64_t scratch;      /* values per thread: the largest node's */
+    pitot_real *work;     /* (threads, scratch) */
+    int64_t spill;        /* values per thread to hold what is to be added to a dy: the largest sum over a node's inputs */
+    pitot_real *sums;     /* (threads-1, local): other threads' gradients of sample-by-sample ops */
+    int64_t local;        /* values of parameters of sample-by-sample ops, laid out as in gradient: [0, local) */
+    pitot_real *losses;   /* (batch) */
+    pitot_net_batch last; /* of the last forward; .n 0: none */
+};
+
+/* plan.c */
+void plan_free(pitot_net *net);
+
+/* ---- loss.c ---- */
+
+struct loss_kind {
+    const char *name;
+    int32_t classes; /* 1: int32 classes, else real targets */
+    /* losses (n) of outputs f (n,c); df (n,c), unless NULL: gradient of the mean loss */
+    void (*evaluate)(const pitot_net_batch *b, int64_t c, const pitot_real *f, pitot_real *losses, pitot_real *df);
+};
+const loss_kind *loss_find(const char *name);
+extern const char *const loss_names[]; /* ended by NULL */
+int32_t loss_check(const pitot_net *net, pitot_error *error);
+/* 1 if every class is within 0..c-1. */
+int loss_classes_good(const int32_t *classes, int64_t n, int64_t c);
+
+#endif

@@ -1,0 +1,85 @@
+/* op.h: one layer kind. An op is one file in src/net/ops: attributes, functions, and last its descriptor `op_NAME`.
+
+   An op works on a span of samples: one sample at a time, samples side by side on threads (the default), or the whole batch at once
+   (OP_WHOLE_BATCH, for products that BLAS does better in one piece). Shapes are those of one sample, without the batch. */
+
+#ifndef PITOT_SRC_OP_H
+#define PITOT_SRC_OP_H
+
+#include "pitot/base.h"
+#include "pitot/option.h"
+
+enum { OP_INPUTS = 16 }; /* most inputs of a node */
+
+typedef struct shape {
+    int32_t n;
+    int64_t dim[PITOT_DIMS];
+    int64_t size; /* product */
+} shape;
+
+enum { /* op.flags */
+    OP_WHOLE_BATCH = 1,  /* forward and backward get all samples in one span */
+    OP_IN_PLACE = 2,     /* y may lie on x, and dx on dy: backward reads y, never x */
+    OP_NEEDS_OUTPUT = 4, /* backward reads y: nobody may overwrite it */
+    OP_VIEW = 8,         /* y is x under another shape: nothing is computed */
+    OP_DRAWS = 16        /* draws random numbers in training (dropout) */
+};
+
+typedef struct op_param { /* a parameter that an op declares; .size 0: it has none */
+    shape shape;
+    int64_t fan_in; /* initial values are uniform within 1/sqrt(fan_in) */
+} op_param;
+
+typedef struct node node;
+
+typedef struct span { /* n samples of one node, as one thread sees them */
+    int64_t n;
+    const pitot_real *x[OP_INPUTS]; /* (n, *in) each */
+    pitot_real *y;                  /* (n, *out) */
+    const pitot_real *dy;           /* (n, *out), backward */
+    pitot_real *dx[OP_INPUTS];      /* (n, *in) to be overwritten, or NULL: not wanted */
+    const pitot_real *weight, *bias;
+    pitot_real *dweight, *dbias;    /* this thread's sums; to be overwritten if `first`, else added to */
+    void *kept;                     /* n * node.kept bytes, written by forward for backward */
+    pitot_real *scratch;            /* node.scratch values of this thread's own */
+    int first;
+    int training;                   /* dropout is on */
+    uint64_t seed;                  /* of this node's draws */
+    int64_t step, sample;           /* training step; index of the first sample in the batch */
+} span;
+
+typedef struct op {
+    const char *name, *summary;
+    size_t attributes_size;
+    const pitot_option *attributes;
+    int32_t inputs_min, inputs_max;
+    uint32_t flags;
+    /* From node.in and attributes: node.out, node.weight, node.bias, node.kept, node.scratch, node.flops. A complaint about
+       attribute or shape goes to `error` as "what is wrong; what to do"; the caller puts the place in front. */
+    int32_t (*shape)(node *n, pitot_error *error);
+    void (*forward)(const node *n, const span *s);
+    void (*backward)(const node *n, const span *s);
+} op;
+
+struct node {
+    const op *op;
+    char *name;
+    void *attributes;
+    int32_t n_inputs, input[OP_INPUTS]; /* indices of nodes; -1: the graph's input */
+    shape in[OP_INPUTS], out;
+    op_param weight, bias;
+    int64_t kept;    /* bytes per sample kept between forward and backward */
+    int64_t scratch; /* values per thread */
+    double flops;    /* of forward's matrix product, per sample: 2 m n k */
+};
+
+extern const op *const op_table[]; /* by name, ended by NULL; generated from the file names */
+const op *op_find(const char *name);
+
+/* Fills in .size; 0 if a dimension is < 1 or the product is beyond 2^40. */
+int shape_close(shape *s);
+int shape_equal(const shape *a, const shape *b);
+/* "(3, 32, 32)" */
+const char *shape_text(const shape *s, char out[128]);
+
+#endif

@@ -1,0 +1,79 @@
+/* dropout.c: in training, each value is 0 with probability p and else multiplied by 1/(1-p) (Srivastava et al. 2014); otherwise y = x.
+   The mask is a function of (seed, step, sample, value), so that any pass over a batch can be made again. */
+
+#include "base/random.h"
+#include "net/op.h"
+
+#include <string.h>
+
+typedef struct attributes_dropout {
+    double p;
+} attributes_dropout;
+
+static const pitot_option table[] = {
+    { "p", PITOT_REAL, 1, offsetof(attributes_dropout, p), "0.5", 0, 1, NULL, "", "probability of a zero" },
+    { 0 },
+};
+
+static int32_t same_shape(node *n, pitot_error *error) {
+    (void)error;
+    n->out = n->in[0];
+    n->kept = (n->out.size + 3) / 4 * 4 * (int64_t)sizeof(pitot_real);
+    return PITOT_OK;
+}
+
+/* The factors of one sample, four to a block of the generator. */
+static void draw(const node *n, const span *s, int64_t sample, pitot_real *factor) {
+    double p = ((const attributes_dropout *)n->attributes)->p;
+    pitot_real on = p < 1 ? (pitot_real)(1 / (1 - p)) : 0;
+    double threshold = p * 4294967296.0;
+    uint32_t words[4];
+    const uint32_t key[2] = { (uint32_t)s->seed, (uint32_t)(s->seed >> 32) };
+    for (int64_t i = 0; i < n->out.size; i += 4) {
+        const uint32_t counter[4] = { (uint32_t)(i / 4), (uint32_t)((uint64_t)(i / 4) >> 32) ^ (uint32_t)sample << 8,
+                                      (uint32_t)s->step, (uint32_t)((uint64_t)s->step >> 32) ^ (uint32_t)(sample >> 24) << 8 };
+        random_block(counter, key, words);
+        for (int j = 0; j < 4; j++) factor[i + j] = words[j] < threshold ? 0 : on;
+    }
+}
+
+static void forward(const node *n, const span *s) {
+    int64_t size = n->out.size, room = n->kept / (int64_t)sizeof(pitot_real);
+    if (!s->training) {
+        memcpy(s->y, s->x[0], (size_t)(s->n * size) * sizeof(pitot_real));
+        return;
+    }
+    for (int64_t k = 0; k < s->n; k++) {
+        pitot_real *factor = (pitot_real *)s->kept + k * room, *y = s->y + k * size;
+        const pitot_real *x = s->x[0] + k * size;
+        draw(n, s, s->sample + k, factor);
+        for (int64_t i = 0; i < size; i++) y[i] = factor[i] * x[i];
+    }
+}
+
+static void backward(const node *n, const span *s) {
+    int64_t size = n->out.size, room = n->kept / (int64_t)sizeof(pitot_real);
+    if (!s->dx[0]) return;
+    if (!s->training) {
+        memcpy(s->dx[0], s->dy, (size_t)(s->n * size) * sizeof(pitot_real));
+        return;
+    }
+    for (int64_t k = 0; k < s->n; k++) {
+        const pitot_real *factor = (const pitot_real *)s->kept + k * room, *dy = s->dy + k * size;
+        pitot_real *dx = s->dx[0] + k * size;
+        for (int64_t i = 0; i < size; i++) dx[i] = factor[i] * dy[i];
+    }
+}
+
+const op op_dropout = {
+    .name = "dropout",
+    .summary = "in training, values become 0 with probability p, the others are multiplied by 1/(1-p)",
+    .attributes_size = sizeof(attributes_dropout),
+    .attributes = table,
+    .inputs_min = 1,
+    .inputs_max = 1,
+    .flags = OP_DRAWS,
+    .shape = same_shape,
+    .forward = forward,
+    .backward = backward,
+};

@@ -1,0 +1,28 @@
+/* tanh.c: y = tanh(x) */
+
+#include "net/op.h"
+#include "net/real.h"
+
+static pitot_real value(pitot_real x, const void *attributes) {
+    (void)attributes;
+    return REAL(tanh)(x);
+}
+
+static pitot_real slope(pitot_real x, pitot_real y, const void *attributes) {
+    (void)x;
+    (void)attributes;
+    return 1 - y * y;
+}
+
+#include "net/pointwise.inc"
+
+const op op_tanh = {
+    .name = "tanh",
+    .summary = "y = tanh(x)",
+    .inputs_min = 1,
+    .inputs_max = 1,
+    .flags = OP_IN_PLACE | OP_NEEDS_OUTPUT,
+    .shape = same_shape,
+    .forward = forward,
+    .backward = backward,
+};

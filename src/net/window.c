@@ -1,0 +1,99 @@
+/* window.c: see window.h. */
+
+#include "net/window.h"
+
+#include "base/hot.h"
+
+#include <string.h>
+
+static int64_t out_size(const window *w, int axis, int ceil_mode) {
+    int64_t reach = w->dilation[axis] * (w->kernel[axis] - 1) + 1;
+    int64_t room = w->in[axis] + 2 * w->padding[axis] - reach;
+    if (room < 0) return 0;
+    int64_t n = (room + (ceil_mode ? w->stride[axis] - 1 : 0)) / w->stride[axis] + 1;
+    if (ceil_mode && (n - 1) * w->stride[axis] >= w->in[axis] + w->padding[axis]) n--;
+    return n;
+}
+
+int32_t window_fit(window *w, const shape *in, int ceil_mode, pitot_error *error) {
+    char text[128];
+    if (in->n != 3)
+        return pitot_fail(error, PITOT_EMISMATCH, "its input has the shape %s; it needs (channels, height, width)", shape_text(in, text));
+    w->channels = in->dim[0];
+    for (int axis = 0; axis < 2; axis++) {
+        w->in[axis] = in->dim[axis + 1];
+        w->out[axis] = out_size(w, axis, ceil_mode);
+        if (w->out[axis] < 1)
+            return pitot_fail(error, PITOT_EMISMATCH, "its window does not fit into an input of shape %s; use a smaller kernel or more padding",
+                              shape_text(in, text));
+    }
+    return PITOT_OK;
+}
+
+/* The outputs o in [*from, *to) whose input index o*stride + offset lies inside [0, in). */
+static void inside(int64_t out, int64_t in, int64_t stride, int64_t offset, int64_t *from, int64_t *to) {
+    int64_t lo = offset >= 0 ? 0 : (-offset + stride - 1) / stride;
+    int64_t hi = in - offset <= 0 ? 0 : (in - offset + stride - 1) / stride;
+    if (hi > out) hi = out;
+    if (lo > hi) lo = hi;
+    *from = lo;
+    *to = hi;
+}
+
+static inline void copy_row(const pitot_real *x, int64_t n, int64_t stride, pitot_real *u) {
+    if (stride == 1)
+        for (int64_t i = 0; i < n; i++) u[i] = x[i];
+    else
+        for (int64_t i = 0; i < n; i++) u[i] = x[i * stride];
+}
+
+static inline void add_row(const pitot_real *u, int64_t n, int64_t stride, pitot_real *x) {
+    if (stride == 1)
+        for (int64_t i = 0; i < n; i++) x[i] += u[i];
+    else
+        for (int64_t i = 0; i < n; i++) x[i * stride] += u[i];
+}
+
+static inline void clear(pitot_real *u, int64_t n) {
+    for (int64_t i = 0; i < n; i++) u[i] = 0;
+}
+
+/* One row of U: what kernel position (ky,kx) of one channel sees. */
+static inline void unfold_row(const window *w, const pitot_real *x, int64_t ky, int64_t kx, pitot_real *u) {
+    int64_t dy = ky * w->dilation[0] - w->padding[0], dx = kx * w->dilation[1] - w->padding[1], wide = w->out[1];
+    int64_t y0, y1, x0, x1;
+    inside(w->out[0], w->in[0], w->stride[0], dy, &y0, &y1);
+    inside(wide, w->in[1], w->stride[1], dx, &x0, &x1);
+    clear(u, y0 * wide);
+    for (int64_t y = y0; y < y1; y++) {
+        pitot_real *row = u + y * wide;
+        clear(row, x0);
+        copy_row(x + (y * w->stride[0] + dy) * w->in[1] + x0 * w->stride[1] + dx, x1 - x0, w->stride[1], row + x0);
+        clear(row + x1, wide - x1);
+    }
+    clear(u + y1 * wide, (w->out[0] - y1) * wide);
+}
+
+PITOT_HOT void window_unfold(const window *w, const pitot_real *x, pitot_real *u) {
+    int64_t positions = w->out[0] * w->out[1];
+    for (int64_t c = 0; c < w->channels; c++, x += w->in[0] * w->in[1])
+        for (int64_t ky = 0; ky < w->kernel[0]; ky++)
+            for (int64_t kx = 0; kx < w->kernel[1]; kx++, u += positions) unfold_row(w, x, ky, kx, u);
+}
+
+static inline void fold_row(const window *w, const pitot_real *u, int64_t ky, int64_t kx, pitot_real *x) {
+    int64_t dy = ky * w->dilation[0] - w->padding[0], dx = kx * w->dilation[1] - w->padding[1];
+    int64_t y0, y1, x0, x1;
+    inside(w->out[0], w->in[0], w->stride[0], dy, &y0, &y1);
+    inside(w->out[1], w->in[1], w->stride[1], dx, &x0, &x1);
+    for (int64_t y = y0; y < y1; y++)
+        add_row(u + y * w->out[1] + x0, x1 - x0, w->stride[1], x + (y * w->stride[0] + dy) * w->in[1] + x0 * w->stride[1] + dx);
+}
+
+PITOT_HOT void window_fold(const window *w, const pitot_real *u, pitot_real *x) {
+    int64_t positions = w->out[0] * w->out[1], plane = w->in[0] * w->in[1];
+    clear(x, w->channels * plane);
+    for (int64_t c = 0; c < w->channels; c++, x += plane)
+        for (int64_t ky = 0; ky < w->kernel[0]; ky++)
+            for (int64_t kx = 0; kx < w->kernel[1]; kx++, u += positions) fold_row(w, u, ky, kx, x);
+}

@@ -1,0 +1,190 @@
+/* emit.c: what probes and hosts say in a step: kept until the next begins, remembered as latest values, written as records. */
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "run/run.h"
+
+#include <string.h>
+
+/* ---- keeping ---- */
+
+/* Room for one more in a list that doubles; after the first tracked steps it does not grow any more. */
+static int reserve(void **list, int64_t used, int64_t more, int64_t *room, size_t size) {
+    if (used + more <= *room) return 1;
+    void *larger = mem_grow(*list, used, 2 * *room + more + 64, size);
+    if (!larger) return 0;
+    *list = larger;
+    *room = 2 * *room + more + 64;
+    return 1;
+}
+
+static void keep(pitot_run *run, emission e) {
+    if (!reserve((void **)&run->emission, run->n_emissions, 1, &run->room_emissions, sizeof e)) {
+        run_fail(run, PITOT_ENOMEM, "no memory for the values of step %lld", (long long)run->step);
+        return;
+    }
+    if (e.slot >= 0) run->slot[e.slot].condition = PITOT_STATE_OK;
+    run->emission[run->n_emissions++] = e;
+}
+
+static void keep_of(const pitot_frame *f, emission e) {
+    pitot_run *run = f->out->run;
+    e.slot = f->out->slot;
+    e.step = f->step;
+    if (!e.field) e.field = "";
+    if (e.tensor >= run->n_params) return;
+    keep(run, e);
+}
+
+void pitot_emit(const pitot_frame *f, const char *field, double value) {
+    keep_of(f, (emission){ .kind = PITOT_READ_SCALAR, .field = field, .tensor = -1, .value = value });
+}
+
+void pitot_emit_tensor(const pitot_frame *f, const char *field, int64_t tensor, double value) {
+    keep_of(f, (emission){ .kind = PITOT_READ_TENSOR, .field = field, .tensor = tensor, .value = value });
+}
+
+void pitot_emit_list(const pitot_frame *f, const char *field, const double *values, int64_t n) {
+    pitot_run *run = f->out->run;
+    if (n < 0 || !reserve((void **)&run->number, run->n_numbers, n, &run->room_numbers, sizeof *values)) return;
+    memcpy(run->number + run->n_numbers, values, (size_t)n * sizeof *values);
+    keep_of(f, (emission){ .kind = PITOT_READ_LIST, .field = field, .tensor = -1, .n = n, .numbers = run->n_numbers });
+    run->n_numbers += n;
+}
+
+void pitot_emit_values(const pitot_frame *f, const char *field, int64_t tensor, const pitot_real *values) {
+    keep_of(f, (emission){ .kind = PITOT_READ_VALUES, .field = field, .tensor = tensor, .n = f->tensor[tensor].size, .reals = values });
+}
+
+void pitot_emit_samples(const pitot_frame *f, const char *field, const pitot_real *values, int64_t n) {
+    keep_of(f, (emission){ .kind = PITOT_READ_SAMPLES, .field = field, .tensor = -1, .n = n, .reals = values });
+}
+
+void pitot_undefined(const pitot_frame *f, const char *why) {
+    slot *s = &f->out->run->slot[f->out->slot];
+    s->condition = PITOT_STATE_UNDEFINED;
+    snprintf(s->why, sizeof s->why, "%s", why);
+}
+
+double pitot_random(const pitot_frame *f, uint64_t index) {
+    const pitot_run *run = f->out->run;
+    return random_uniform(run->seed, random_purpose(run->slot[f->out->slot].probe->name), (uint64_t)f->step, index);
+}
+
+/* Names of host scalars live until the step ends; as offsets first, since their store may move. */
+int32_t emit_host(pitot_run *run, const char *name, double value) {
+    size_t n = strlen(name) + 1;
+    if (n == 1 || n > KEY_ROOM - 8 || strpbrk(name, "\"\\#\n") || strcmp(name, "step") == 0 || strcmp(name, "wall") == 0 || strcmp(name, "crc") == 0)
+        return run_fail(run, PITOT_EINVAL, "pitot_scalar: \"%.60s\" cannot be a name in the log", name);
+    if (!reserve((void **)&run->host_names, run->host_used, (int64_t)n, &run->host_room, 1)) return PITOT_ENOMEM;
+    memcpy(run->host_names + run->host_used, name, n);
+    keep(run, (emission){ .slot = -1, .kind = PITOT_READ_SCALAR, .tensor = -1, .step = run->step, .value = value, .numbers = run->host_used });
+    run->host_used += (int64_t)n;
+    return PITOT_OK;
+}
+
+void emit_begin(pitot_run *run) {
+    run->n_emissions = run->n_numbers = run->flushed = run->host_used = 0;
+}
+
+/* ---- latest values ---- */
+
+static latest *place(latest *table, int64_t room, const char *name) {
+    uint64_t at = random_purpose(name) & (uint64_t)(room - 1);
+    while (table[at].name && strcmp(table[at].name, name)) at = (at + 1) & (uint64_t)(room - 1);
+    return &table[at];
+}
+
+static int grow_latest(pitot_run *run) {
+    int64_t room = run->room_latest ? 2 * run->room_latest : 256;
+    latest *larger = mem_alloc(room, sizeof *larger);
+    if (!larger) return 0;
+    for (int64_t i = 0; i < run->room_latest; i++)
+        if (run->latest[i].name) *place(larger, room, run->latest[i].name) = run->latest[i];
+    mem_free(run->latest);
+    run->latest = larger;
+    run->room_latest = room;
+    return 1;
+}
+
+static void remember(pitot_run *run, const char *name, double value, int64_t step) {
+    if (2 * (run->n_latest + 1) > run->room_latest && !grow_latest(run)) return;
+    latest *l = place(run->latest, run->room_latest, name);
+    if (!l->name) {
+        l->name = mem_strdup(name);
+        if (!l->name) return;
+        run->n_latest++;
+    }
+    l->value = value;
+    l->step = step;
+}
+
+int32_t pitot_value(const pitot_run *run, const char *name, double *value, int64_t *step) {
+    if (!run) return PITOT_EOFF;
+    if (!run->room_latest) return PITOT_ENOTSUP;
+    const latest *l = place(run->latest, run->room_latest, name);
+    if (!l->name) return PITOT_ENOTSUP;
+    if (value) *value = l->value;
+    if (step) *step = l->step;
+    return PITOT_OK;
+}
+
+/* ---- records ---- */
+
+static const char *field_of(const pitot_run *run, const emission *e) {
+    return e->slot < 0 ? run->host_names + e->numbers : e->field;
+}
+
+/* `probe`, `probe.field`, `probe/tensor`, `probe.field/tensor`; a host's scalar has its own name. 0: too long. */
+static int key_of(const pitot_run *run, const emission *e, char out[KEY_ROOM]) {
+    const char *field = field_of(run, e);
+    if (e->slot < 0) return snprintf(out, KEY_ROOM, "%s", field) < KEY_ROOM - 4;
+    int n = snprintf(out, KEY_ROOM, "%s%s%s%s%s", run->slot[e->slot].probe->name, *field ? "." : "", field, e->tensor >= 0 ? "/" : "",
+                     e->tensor >= 0 ? run->param[e->tensor].name : "");
+    return n < KEY_ROOM - 4;
+}
+
+enum { SHORT_LIST = 256 };
+
+static void write_emission(pitot_run *run, const emission *e) {
+    char key[KEY_ROOM];
+    if (!key_of(run, e, key)) return;
+    if (e->kind == PITOT_READ_LIST && e->n <= SHORT_LIST) log_list(&run->log, key, run->number + e->numbers, e->n);
+    if (e->kind != PITOT_READ_SCALAR && e->kind != PITOT_READ_TENSOR) return;
+    log_number(&run->log, key, e->value);
+    remember(run, key, e->value, e->step);
+}
+
+/* One record for the emissions from run.flushed on that share a step; returns where the next begins. */
+static int64_t flush_step(pitot_run *run) {
+    int64_t i = run->flushed, step = run->emission[i].step;
+    log_begin(&run->log);
+    log_integer(&run->log, "step", step);
+    log_wall(&run->log, run_wall());
+    for (; i < run->n_emissions && run->emission[i].step == step; i++) write_emission(run, &run->emission[i]);
+    int32_t status = log_end(&run->log, 0);
+    if (status) run_fail(run, status, "%s/events.jsonl: the record of step %lld could not be written; is the disk full?", run->dir, (long long)step);
+    return i;
+}
+
+void emit_flush(pitot_run *run) {
+    while (run->flushed < run->n_emissions) run->flushed = flush_step(run);
+}
+
+void emit_free(pitot_run *run) {
+    for (int64_t i = 0; i < run->room_latest; i++) mem_free(run->latest[i].name);
+    mem_free(run->latest);
+    mem_free(run->emission);
+    mem_free(run->number);
+    mem_free(run->host_names);
+}
+
+void pitot_readings(const pitot_run *run, void (*each)(void *user, const pitot_reading *reading), void *user) {
+    for (int64_t i = 0; run && i < run->n_emissions; i++) {
+        const emission *e = &run->emission[i];
+        const param *p = e->tensor >= 0 ? &run->param[e->tensor] : NULL;
+        pitot_reading r = { e->slot >= 0 ? run->slot[e->slot].probe->name : NULL, field_of(run, e), p ? p->name : NULL, e->kind, p ? p->n_dim : 0,
+                            e->step, e->n, e->value, run->number + (e->slot >= 0 ? e->numbers : 0), e->reals, p ? p->shape : NULL };
+        each(user, &r);
+    }
+}

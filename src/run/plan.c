@@ -1,0 +1,220 @@
+/* plan.c: which probes a run has, with which options and schedules, and what those due at a step need. */
+
+#include "base/alloc.h"
+#include "base/nearest.h"
+#include "run/run.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { MOST_PROBES = 256, TEXT_ROOM = 1024 };
+
+/* ---- the registry, and those that hosts add ---- */
+
+static const pitot_probe *all[MOST_PROBES + 1];
+
+static int32_t registered(void) {
+    int32_t n = 0;
+    if (!all[0])
+        while (probe_table[n] && n < MOST_PROBES) all[n] = probe_table[n], n++;
+    for (n = 0; all[n];) n++;
+    return n;
+}
+
+const pitot_probe *const *pitot_probes(void) {
+    registered();
+    return all;
+}
+
+const pitot_probe *pitot_probe_find(const char *name) {
+    int32_t n = registered();
+    for (int32_t i = 0; i < n; i++)
+        if (strcmp(all[i]->name, name) == 0) return all[i];
+    return NULL;
+}
+
+int32_t pitot_probe_register(const pitot_probe *p) {
+    int32_t n = registered();
+    if (!p || p->struct_size < sizeof *p || p->abi != PITOT_ABI || !p->name || !p->summary || !p->outputs || pitot_probe_find(p->name))
+        return PITOT_EINVAL;
+    if (n == MOST_PROBES) return PITOT_ENOMEM;
+    all[n] = p;
+    return PITOT_OK;
+}
+
+/* ---- schedules ---- */
+
+/* 0..9, then about 20 a decade: a step is due if it begins one of the bins of log10(step)*20. */
+static int logarithmic_due(int64_t step) {
+    if (step < 10) return 1;
+    double at = 10;
+    while ((double)step > at * 1.1220184543019633) at *= 1.1220184543019633; /* 10^(1/20) */
+    double next = at * 1.1220184543019633;
+    return (double)(step - 1) < at ? 1 : (double)step <= next && (double)(step + 1) > next;
+}
+
+int schedule_due(const schedule *s, int64_t step) {
+    return s->kind == LOGARITHMIC ? logarithmic_due(step) : step % s->every == 0;
+}
+
+void schedule_text(const schedule *s, char out[32]) {
+    if (s->kind == LOGARITHMIC) snprintf(out, 32, "log");
+    else snprintf(out, 32, "%lld", (long long)s->every);
+}
+
+/* ---- probes by name and configuration ---- */
+
+static uint32_t preset_of(const char *name) {
+    static const struct {
+        const char *name;
+        uint32_t bit;
+    } presets[] = { { "economy", PITOT_ECONOMY }, { "business", PITOT_BUSINESS }, { "full", PITOT_FULL }, { "all", UINT32_MAX } };
+    for (size_t i = 0; i < sizeof presets / sizeof *presets; i++)
+        if (strcmp(presets[i].name, name) == 0) return presets[i].bit;
+    return 0;
+}
+
+static int in_preset(const pitot_probe *p, uint32_t preset) {
+    if (preset == UINT32_MAX) return !(p->presets & PITOT_ON_REQUEST);
+    return (p->presets & preset) != 0;
+}
+
+static slot *find_slot(pitot_run *run, const char *name) {
+    for (int32_t i = 0; i < run->n_slots; i++)
+        if (strcmp(run->slot[i].probe->name, name) == 0) return &run->slot[i];
+    return NULL;
+}
+
+static int32_t add_slot(pitot_run *run, const pitot_probe *p, schedule when) {
+    slot *s = find_slot(run, p->name);
+    if (s) {
+        s->when = when;
+        return PITOT_OK;
+    }
+    slot *larger = mem_grow(run->slot, run->n_slots, run->n_slots + 1, sizeof *larger);
+    if (!larger) return PITOT_ENOMEM;
+    run->slot = larger;
+    s = &larger[run->n_slots++];
+    *s = (slot){ .probe = p, .when = when, .condition = PITOT_STATE_WAITING, .pending = -1 };
+    s->options = mem_alloc(1, p->options_size);
+    s->state = mem_alloc(1, p->state_size);
+    if (!s->options || !s->state) return PITOT_ENOMEM;
+    pitot_options_default(p->options, s->options);
+    return PITOT_OK;
+}
+
+static int32_t unknown(pitot_run *run, const char *name) {
+    const char *names[MOST_PROBES + 5] = { "economy", "business", "full", "all", "none" };
+    char list[TEXT_ROOM];
+    int n = 5;
+    for (int32_t i = 0; all[i]; i++) names[n++] = all[i]->name;
+    nearest_list(name, names, n, list, sizeof list);
+    return run_fail(run, PITOT_EINVAL, "probes: unknown probe \"%.60s\"; %s", name, list);
+}
+
+static int read_schedule(const char *text, schedule *when) {
+    char *end;
+    if (strcmp(text, "log") == 0) return *when = (schedule){ LOGARITHMIC, 1 }, 1;
+    long long n = strtoll(text, &end, 10);
+    *when = (schedule){ EVERY, n };
+    return *text >= '0' && *text <= '9' && *end == 0 && n >= 1;
+}
+
+static int32_t plan_item(pitot_run *run, char *item) {
+    schedule when = { EVERY, 1 };
+    char *at = strchr(item, '@');
+    if (at) {
+        *at++ = 0;
+        if (!read_schedule(at, &when))
+            return run_fail(run, PITOT_EINVAL, "probes: \"%.40s@%.40s\": behind the @ stands a number of steps from 1 on, or \"log\"", item, at);
+    }
+    if (strcmp(item, "none") == 0) return PITOT_OK;
+    uint32_t preset = preset_of(item);
+    const pitot_probe *one = preset ? NULL : pitot_probe_find(item);
+    if (!preset && !one) return unknown(run, item);
+    if (one) return add_slot(run, one, when);
+    int32_t status = PITOT_OK;
+    for (int32_t i = 0; all[i] && !status; i++)
+        if (in_preset(all[i], preset)) status = add_slot(run, all[i], when);
+    return status;
+}
+
+int32_t plan_probes(pitot_run *run, const char *spec) {
+    char *copy = mem_strdup(spec ? spec : "economy"), *rest = copy, *item;
+    int32_t status = copy ? PITOT_OK : PITOT_ENOMEM;
+    registered();
+    while (!status && (item = strtok_r(rest, ", \t\n", &rest))) status = plan_item(run, item);
+    mem_free(copy);
+    if (status == PITOT_ENOMEM) run_fail(run, status, "no memory for the probes");
+    return status;
+}
+
+/* One "probe.option=value". */
+static int32_t plan_option(pitot_run *run, char *line) {
+    char *dot = strchr(line, '.'), *equals = strchr(line, '='), owner[96];
+    pitot_error inner = { 0 };
+    if (!dot || !equals || dot > equals) return run_fail(run, PITOT_EINVAL, "options: \"%.60s\" is not probe.option=value", line);
+    *dot = *equals = 0;
+    const pitot_probe *p = pitot_probe_find(line);
+    if (!p) return unknown(run, line);
+    slot *s = find_slot(run, line);
+    if (!s) return PITOT_OK; /* an option of a probe that this run does not have */
+    snprintf(owner, sizeof owner, "probe %s", line);
+    int32_t status = pitot_options_set(p->options, s->options, owner, dot + 1, equals + 1, &inner);
+    return status ? run_fail(run, status, "%s", inner.text) : PITOT_OK;
+}
+
+int32_t plan_options(pitot_run *run, const char *options) {
+    char *copy = mem_strdup(options ? options : ""), *rest = copy, *line;
+    int32_t status = copy ? PITOT_OK : PITOT_ENOMEM;
+    while (!status && (line = strtok_r(rest, "\n", &rest))) status = plan_option(run, line);
+    mem_free(copy);
+    return status;
+}
+
+/* ---- what is due ---- */
+
+void slot_off(pitot_run *run, slot *s, int32_t condition, const char *format, ...) {
+    va_list list;
+    va_start(list, format);
+    vsnprintf(s->why, sizeof s->why, format, list);
+    va_end(list);
+    s->off = 1;
+    s->condition = condition;
+    if (condition == PITOT_STATE_ERROR) run->errors++;
+}
+
+/* What only richer hosts can give, and how. */
+static const struct {
+    uint32_t need;
+    const char *what;
+} beyond[] = {
+    { PITOT_NEED_SAMPLES, "needs layer inputs and output gradients (level 1)" },
+    { PITOT_NEED_HESSIAN, "needs a gradient or Hessian-product callback (level 2)" },
+    { PITOT_NEED_GGN, "needs a vector-Jacobian callback and the loss kind (level 3)" },
+    { PITOT_NEED_PRECONDITIONER, "needs the optimizer's preconditioner (level P)" },
+};
+
+static int offered(pitot_run *run, slot *s) {
+    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++)
+        if (s->probe->needs & beyond[i].need) return slot_off(run, s, PITOT_STATE_LEVEL, "%s", beyond[i].what), 0;
+    return 1;
+}
+
+static int wanted(const slot *s, int64_t step, int affordable) {
+    if (s->requested || (s->probe->start_always && !s->started)) return 1;
+    return affordable && schedule_due(&s->when, step);
+}
+
+uint32_t plan_due(pitot_run *run, int64_t step, int affordable) {
+    uint32_t needs = 0;
+    int any = 0;
+    for (int32_t i = 0; i < run->n_slots; i++) {
+        slot *s = &run->slot[i];
+        s->due = !s->off && wanted(s, step, affordable) && offered(run, s);
+        any |= s->due || s->pending >= 0;
+        if (s->due || s->pending >= 0) needs |= s->probe->needs;
+    }
+    return any ? needs | UINT32_C(1) << 31 : 0;
+}

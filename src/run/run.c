@@ -1,0 +1,280 @@
+/* run.c: opening and closing a run, its parameters, its health. */
+
+#include "run/run.h"
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/sums.h"
+#include "pitot/log.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { MOST_PARAMS = 1 << 20 };
+
+double run_now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+double run_wall(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+int32_t run_fail(pitot_run *run, int32_t status, const char *format, ...) {
+    va_list list;
+    run->errors++;
+    run->error.status = status;
+    va_start(list, format);
+    vsnprintf(run->error.text, sizeof run->error.text, format, list);
+    va_end(list);
+    return status;
+}
+
+const char *pitot_last_error(const pitot_run *run) {
+    return run ? run->error.text : "out of memory";
+}
+
+/* A struct of the caller's, which may be of an older or newer header, in ours. */
+static void copy_struct(void *to, size_t size, const void *from) {
+    size_t theirs = 0;
+    memset(to, 0, size);
+    if (from) memcpy(&theirs, from, sizeof theirs);
+    if (theirs) memcpy(to, from, theirs < size ? theirs : size);
+}
+
+/* ---- open ---- */
+
+static char *copy_text(const char *text) {
+    return text ? mem_strdup(text) : NULL;
+}
+
+/* The number of segments in a log to be continued: the next one's. */
+static int32_t count_segments(const char *dir) {
+    pitot_log_state state = { .struct_size = sizeof state };
+    pitot_log *log = pitot_log_open(dir, NULL);
+    if (!log) return 0;
+    while (pitot_log_poll(log, 0, NULL) > 0) {}
+    pitot_log_get_state(log, &state);
+    pitot_log_close(log);
+    return (int32_t)state.segments;
+}
+
+static int32_t open_log(pitot_run *run, int resume) {
+    char path[PATH_ROOM];
+    pitot_error error = { 0 };
+    int32_t status = file_make_folder(run->dir, &error);
+    if (!status && !file_join(path, sizeof path, run->dir, "events.jsonl"))
+        status = pitot_fail(&error, PITOT_EINVAL, "%.200s: the path is too long", run->dir);
+    if (!status && !resume && file_exists(path))
+        status = pitot_fail(&error, PITOT_EINVAL, "%s: there is a run in it already; resume it, or choose another folder", run->dir);
+    if (!status) run->segment = resume && file_exists(path) ? count_segments(run->dir) : 0;
+    if (!status) status = log_open(&run->log, path, resume, &error);
+    return status ? run_fail(run, status, "%s", error.text) : PITOT_OK;
+}
+
+static void read_config(pitot_run *run, const pitot_config *c) {
+    run->overhead = c->overhead;
+    run->memory = c->memory ? c->memory : INT64_C(1) << 30;
+    run->seed = c->seed;
+    run->grad_scale = c->grad_scale != 0 ? c->grad_scale : 1;
+    run->threads = c->threads > 0 ? c->threads : 1;
+    run->steps = c->steps;
+    run->facts = copy_text(c->facts);
+    run->optimizer = copy_text(c->optimizer);
+}
+
+pitot_run *pitot_open(const char *dir, const pitot_config *config) {
+    pitot_config c;
+    copy_struct(&c, sizeof c, config);
+    pitot_run *run = mem_alloc(1, sizeof *run);
+    if (!run) return NULL;
+    run->log.fd = -1;
+    run->pid = getpid();
+    run->step = run->first_step = -1;
+    read_config(run, &c);
+    run->dir = copy_text(dir);
+    if (dir && !run->dir) run->off = 1;
+    if (plan_probes(run, c.probes) || plan_options(run, c.options)) run->off = 1;
+    if (!run->off && dir && open_log(run, c.flags & PITOT_RESUME)) run->off = 1;
+    if (!run->off && dir) {
+        pitot_error error = { 0 };
+        if (manifest_write(run, &error)) run_fail(run, error.status, "%s", error.text);
+    }
+    return run;
+}
+
+/* ---- close ---- */
+
+static void free_param(param *p) {
+    mem_free(p->name);
+    mem_free(p->before);
+    mem_free(p->scaled);
+}
+
+static void free_slot(slot *s, int32_t n_params) {
+    for (int32_t i = 0; s->tensor_state && i < n_params; i++) mem_free(s->tensor_state[i]);
+    mem_free(s->tensor_state);
+    mem_free(s->options);
+    mem_free(s->state);
+}
+
+static void write_end(pitot_run *run, int32_t how) {
+    static const char *const names[] = { "done", "failed", "interrupted" };
+    log_begin(&run->log);
+    log_text(&run->log, "end", names[how >= PITOT_DONE && how <= PITOT_INTERRUPTED ? how : PITOT_FAILED]);
+    log_wall(&run->log, run_wall());
+    log_integer(&run->log, "errors", run->errors);
+    log_integer(&run->log, "dropped", run->log.dropped);
+    if (run->error.text[0]) log_text(&run->log, "error", run->error.text);
+    log_end(&run->log, 1);
+}
+
+int32_t pitot_close(pitot_run *run, int32_t how) {
+    if (!run) return PITOT_EOFF;
+    if (run->pid == getpid() && !run->off) {
+        emit_flush(run);
+        if (run->log.fd >= 0) write_end(run, how);
+    }
+    log_close(&run->log);
+    emit_free(run);
+    for (int32_t i = 0; i < run->n_slots; i++) free_slot(&run->slot[i], run->n_params);
+    for (int32_t i = 0; i < run->n_params; i++) free_param(&run->param[i]);
+    void *const blocks[] = { run->slot, run->param, run->tensor, run->dir, run->facts, run->optimizer, run };
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
+    return PITOT_OK;
+}
+
+/* ---- parameters ---- */
+
+static int32_t find_param(const pitot_run *run, const char *name) {
+    for (int32_t i = 0; i < run->n_params; i++)
+        if (strcmp(run->param[i].name, name) == 0) return i;
+    return -1;
+}
+
+static int grow_params(pitot_run *run) {
+    if (run->n_params < run->room_params) return 1;
+    int32_t room = 2 * run->room_params + 16;
+    param *params = mem_grow(run->param, run->n_params, room, sizeof *params);
+    if (!params) return 0;
+    run->param = params;
+    pitot_tensor *tensors = mem_grow(run->tensor, run->n_params, room, sizeof *tensors);
+    if (!tensors) return 0;
+    run->tensor = tensors;
+    for (int32_t i = 0; i < run->n_slots; i++) {
+        if (!run->slot[i].tensor_state) continue;
+        pitot_real **states = mem_grow(run->slot[i].tensor_state, run->n_params, room, sizeof *states);
+        if (!states) return 0;
+        run->slot[i].tensor_state = states;
+    }
+    run->room_params = room;
+    return 1;
+}
+
+static int32_t check_param(pitot_run *run, const pitot_param *p, param *out) {
+    if (!p->name || !*p->name || strpbrk(p->name, "/\"\\#") || strlen(p->name) > KEY_ROOM / 2)
+        return run_fail(run, PITOT_EINVAL, "pitot_add_param: a parameter's name is missing, too long, or contains / \" \\ or #");
+    int64_t size = 1;
+    while (out->n_dim < PITOT_DIMS && p->shape[out->n_dim]) {
+        int64_t d = p->shape[out->n_dim];
+        if (d < 1 || __builtin_mul_overflow(size, d, &size) || size > INT64_MAX / 64)
+            return run_fail(run, PITOT_EINVAL, "pitot_add_param: %.60s: the shape makes no sense", p->name);
+        out->shape[out->n_dim++] = d;
+    }
+    if (out->n_dim == 0) return run_fail(run, PITOT_EINVAL, "pitot_add_param: %.60s: the shape is empty; a scalar has shape 1", p->name);
+    out->size = size;
+    return PITOT_OK;
+}
+
+int32_t pitot_add_param(pitot_run *run, const pitot_param *given) {
+    pitot_param p;
+    param q = { 0 };
+    if (!run || run->off) return PITOT_EOFF;
+    copy_struct(&p, sizeof p, given);
+    int32_t status = check_param(run, &p, &q);
+    if (status) return status;
+    int32_t i = find_param(run, p.name);
+    if (i >= 0 && memcmp(run->param[i].shape, q.shape, sizeof q.shape))
+        return run_fail(run, PITOT_EMISMATCH, "pitot_add_param: %.60s is known with another shape", p.name);
+    if (i < 0) {
+        q.name = mem_strdup(p.name);
+        if (!q.name || run->n_params == MOST_PARAMS || !grow_params(run)) {
+            mem_free(q.name);
+            return run_fail(run, PITOT_ENOMEM, "no memory for parameter %.60s", p.name);
+        }
+        i = run->n_params++;
+        run->param[i] = q;
+        run->manifest_done = 0;
+    }
+    param *r = &run->param[i];
+    r->data = p.data;
+    r->grad = p.grad;
+    r->data_at = p.data_at;
+    r->grad_at = p.grad_at;
+    r->group = p.group;
+    return i + 1;
+}
+
+int32_t pitot_bind_param(pitot_run *run, int32_t id, void *data, void *grad) {
+    if (!run || run->off) return PITOT_EOFF;
+    if (id < 1 || id > run->n_params) return run_fail(run, PITOT_EINVAL, "pitot_bind_param: there is no parameter %d", id);
+    param *p = &run->param[id - 1];
+    p->data = data;
+    p->grad = grad;
+    p->data_at = p->grad_at = NULL;
+    return PITOT_OK;
+}
+
+/* ---- how it stands ---- */
+
+int32_t pitot_get_health(const pitot_run *run, pitot_health *health) {
+    if (!run || !health) return PITOT_EOFF;
+    double elapsed = run->first_begin > 0 ? run_now() - run->first_begin : 0;
+    pitot_health h = { .struct_size = sizeof h, .errors = run->errors, .dropped = run->log.dropped, .tracked = run->tracked,
+                       .unfinished = run->unfinished, .bytes = run->bytes, .seconds = run->inside,
+                       .overhead = elapsed > 0 ? run->inside / elapsed : 0 };
+    for (int32_t i = 0; i < run->n_slots; i++) run->slot[i].off ? h.probes_off++ : h.probes_on++;
+    size_t theirs = health->struct_size && health->struct_size < sizeof h ? health->struct_size : sizeof h;
+    memcpy(health, &h, theirs);
+    return PITOT_OK;
+}
+
+int32_t pitot_probe_state(const pitot_run *run, const char *probe, int32_t *state, const char **why) {
+    if (!run) return PITOT_EOFF;
+    for (int32_t i = 0; i < run->n_slots; i++) {
+        const slot *s = &run->slot[i];
+        if (strcmp(s->probe->name, probe)) continue;
+        *state = s->condition;
+        *why = s->why;
+        return PITOT_OK;
+    }
+    return PITOT_EINVAL;
+}
+
+int64_t pitot_report(const pitot_run *run, char *text, size_t size) {
+    int64_t used = 0;
+    if (size) text[0] = 0;
+    for (int32_t i = 0; run && i < run->n_slots; i++) {
+        const slot *s = &run->slot[i];
+        char when[32];
+        schedule_text(&s->when, when);
+        size_t left = (size_t)used < size ? size - (size_t)used : 0;
+        used += snprintf(left ? text + used : NULL, left, "%-16s %s%s%s\n", s->probe->name, s->off ? "off: " : "on, every ", s->off ? s->why : when,
+                         s->off || s->when.kind == LOGARITHMIC ? "" : s->when.every == 1 ? " step" : " steps");
+    }
+    return used;
+}
+
+int32_t pitot_request(pitot_run *run, const char *probe) {
+    if (!run || run->off) return PITOT_EOFF;
+    for (int32_t i = 0; i < run->n_slots; i++)
+        if (strcmp(run->slot[i].probe->name, probe) == 0) return run->slot[i].requested = 1, PITOT_OK;
+    return run_fail(run, PITOT_EINVAL, "pitot_request: this run has no probe \"%.60s\"", probe);
+}

@@ -1,0 +1,236 @@
+/* setup.c: from a configuration to everything that the loop needs. */
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "optim/core/optimizer.h"
+#include "train/train.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { TEXT_SIZE = 4096 };
+
+/* ---- the model, copied into the run so that it can be resumed and inspected alone ---- */
+
+static int32_t copy_model(const trainer *t, pitot_error *error) {
+    char path[PATH_SIZE];
+    int64_t size;
+    if (!file_join(path, sizeof path, t->config.out, "model.json")) return pitot_fail(error, PITOT_EINVAL, "%.200s: the path is too long", t->config.out);
+    if (strcmp(path, t->config.model) == 0) return PITOT_OK;
+    unsigned char *text = file_read(t->config.model, 0, &size, error);
+    if (!text) return error->status;
+    int32_t status = file_replace(path, text, size, 0, error);
+    mem_free(text);
+    return status;
+}
+
+static int32_t check_fit(const trainer *t, pitot_error *error) {
+    pitot_net_facts f;
+    pitot_net_get_facts(t->net, &f);
+    int same = 1;
+    for (int i = 0; i < PITOT_DIMS; i++) same = same && f.shape[i] == t->data->shape[i];
+    if (!same && f.input != t->data->size)
+        return pitot_fail(error, PITOT_EMISMATCH, "%s:input: the model takes %lld values a sample, %s has %lld; change \"input\"", t->config.model,
+                          (long long)f.input, t->data->spec, (long long)t->data->size);
+    int classes = strcmp(f.loss, "cross_entropy") == 0;
+    if (classes != (t->data->classes != NULL) && !(t->data->classes && f.output == t->data->n_classes))
+        return pitot_fail(error, PITOT_EMISMATCH, "%s:loss: %s needs %s, %s has %s", t->config.model, f.loss, classes ? "classes" : "targets", t->data->spec,
+                          classes ? "targets" : "classes");
+    if (classes ? f.output < t->data->n_classes : !t->data->classes && f.output != t->data->target_size)
+        return pitot_fail(error, PITOT_EMISMATCH, "%s: the last layer gives %lld values, %s has %lld %s; change the last layer", t->config.model,
+                          (long long)f.output, t->data->spec, (long long)(classes ? t->data->n_classes : t->data->target_size),
+                          classes ? "classes" : "targets");
+    return PITOT_OK;
+}
+
+static int32_t make_net(trainer *t, pitot_error *error) {
+    t->net = pitot_net_read(t->config.model, error);
+    if (!t->net) return error->status;
+    int32_t status = check_fit(t, error);
+    if (!status) status = pitot_net_prepare(t->net, t->config.batch, t->config.threads, error);
+    if (!status) status = pitot_net_init(t->net, t->config.seed);
+    if (!status && t->config.init) status = pitot_net_load(t->net, t->config.init, error);
+    return status;
+}
+
+/* ---- KEY=VALUE: bare keys go to the optimizer, PROBE.OPTION to the probes ---- */
+
+static int32_t set_options(trainer *t, char *probes, size_t size, pitot_error *error) {
+    size_t used = 0;
+    for (int64_t i = 0; i < t->config.n_set; i++) {
+        const char *item = t->config.set[i], *equals = strchr(item, '='), *dot = strchr(item, '.');
+        if (!equals || equals == item) return pitot_fail(error, PITOT_EINVAL, "--set: \"%.80s\" is not KEY=VALUE", item);
+        if (dot && dot < equals) {
+            used += (size_t)snprintf(probes + used, size - used, "%s\n", item);
+            if (used >= size) return pitot_fail(error, PITOT_EINVAL, "--set: too many options for probes");
+            continue;
+        }
+        char key[128];
+        snprintf(key, sizeof key, "%.*s", (int)(equals - item), item);
+        int32_t status = pitot_optim_set(t->optim, key, equals + 1, error);
+        if (status) return status;
+    }
+    return PITOT_OK;
+}
+
+static int32_t make_optim(trainer *t, char *probe_options, size_t size, pitot_error *error) {
+    const pitot_net_param *p = pitot_net_params(t->net);
+    int64_t n = pitot_net_param_count(t->net);
+    t->optim = pitot_optim_new(t->config.optimizer, error);
+    int32_t status = t->optim ? set_options(t, probe_options, size, error) : error->status;
+    if (status) return status;
+    pitot_optim_tensor *list = mem_alloc(n, sizeof *list);
+    if (!list) return pitot_fail(error, PITOT_ENOMEM, "no memory for the optimizer");
+    for (int64_t i = 0; i < n; i++)
+        list[i] = (pitot_optim_tensor){ p[i].name, p[i].size, p[i].data, (const pitot_real *const *)&p[i].grad };
+    status = pitot_optim_prepare(t->optim, list, n, t->config.threads, error);
+    mem_free(list);
+    return status;
+}
+
+/* ---- the manifest's part ---- */
+
+static void add_train_facts(cJSON *root, const trainer *t) {
+    const pitot_train_config *c = &t->config;
+    cJSON *train = cJSON_AddObjectToObject(root, "train"), *set = cJSON_AddArrayToObject(train, "set");
+    cJSON_AddStringToObject(train, "model", c->model);
+    cJSON_AddStringToObject(train, "data", c->data);
+    cJSON_AddStringToObject(train, "optimizer", c->optimizer);
+    for (int64_t i = 0; i < c->n_set; i++) cJSON_AddItemToArray(set, cJSON_CreateString(c->set[i]));
+    cJSON_AddStringToObject(train, "probes", c->probes);
+    cJSON_AddNumberToObject(train, "every", (double)c->every);
+    cJSON_AddNumberToObject(train, "budget", c->budget);
+    cJSON_AddNumberToObject(train, "steps", (double)t->steps);
+    cJSON_AddNumberToObject(train, "batch", (double)c->batch);
+    cJSON_AddBoolToObject(train, "no_shuffle", c->no_shuffle);
+    cJSON_AddNumberToObject(train, "threads", c->threads);
+    cJSON_AddNumberToObject(train, "seed", (double)c->seed);
+    cJSON_AddNumberToObject(train, "checkpoint_every", (double)c->checkpoint_every);
+    if (c->init) cJSON_AddStringToObject(train, "init", c->init);
+    if (c->save) cJSON_AddStringToObject(train, "save", c->save);
+}
+
+static char *facts_text(const trainer *t) {
+    pitot_net_facts f;
+    char value[256];
+    pitot_net_get_facts(t->net, &f);
+    cJSON *root = cJSON_CreateObject(), *model = cJSON_AddObjectToObject(root, "model");
+    cJSON_AddStringToObject(model, "name", f.name);
+    cJSON_AddStringToObject(model, "loss", f.loss);
+    cJSON_AddNumberToObject(model, "parameters", (double)f.parameters);
+    cJSON_AddNumberToObject(model, "layers", (double)f.layers);
+    cJSON_AddStringToObject(root, "data", t->data->spec);
+    cJSON_AddNumberToObject(root, "samples", (double)t->data->n_train);
+    cJSON *optimizer = cJSON_AddObjectToObject(root, "optimizer"), *options = NULL;
+    cJSON_AddStringToObject(optimizer, "name", t->optim->method->name);
+    options = cJSON_AddObjectToObject(optimizer, "options");
+    for (const pitot_option *o = t->optim->method->options; o && o->name; o++) {
+        pitot_options_text(o, t->optim->options, value, sizeof value);
+        cJSON_AddStringToObject(options, o->name, value);
+    }
+    cJSON_AddNumberToObject(root, "batch", (double)t->config.batch);
+    cJSON_AddNumberToObject(root, "seed", (double)t->config.seed);
+    cJSON_AddNumberToObject(root, "threads", t->config.threads);
+    add_train_facts(root, t);
+    char *text = cJSON_PrintUnformatted(root);
+    cJSON_Delete(root);
+    return text;
+}
+
+/* ---- the run ---- */
+
+/* "economy, grad_norm" every 10 steps: "economy@10, grad_norm@10"; items with a schedule of their own keep it. */
+static void schedule_all(const char *probes, int64_t every, char *out, size_t size) {
+    size_t used = 0;
+    out[0] = 0;
+    for (const char *s = probes + strspn(probes, ", "); *s && used < size; s += strspn(s, ", ")) {
+        size_t n = strcspn(s, ", ");
+        int own = memchr(s, '@', n) != NULL || every <= 1;
+        used += (size_t)snprintf(out + used, size - used, own ? "%.*s," : "%.*s@%lld,", (int)n, s, (long long)every);
+        s += n;
+    }
+}
+
+static void add_params(trainer *t) {
+    const pitot_net_param *p = pitot_net_params(t->net);
+    for (int64_t i = 0; i < pitot_net_param_count(t->net); i++) {
+        pitot_param q = { .struct_size = sizeof q, .name = p[i].name, .data = p[i].data, .grad = p[i].grad };
+        memcpy(q.shape, p[i].shape, sizeof q.shape);
+        pitot_add_param(t->run, &q);
+    }
+}
+
+static int32_t make_run(trainer *t, const char *probe_options, pitot_error *error) {
+    char spec[TEXT_SIZE], folder[PATH_SIZE];
+    char *facts = facts_text(t);
+    schedule_all(t->config.probes, t->config.every, spec, sizeof spec);
+    pitot_config c = { .struct_size = sizeof c, .probes = spec, .options = probe_options, .optimizer = t->config.optimizer, .overhead = t->config.budget,
+                       .seed = t->config.seed, .flags = t->config.resume ? PITOT_RESUME : 0, .threads = t->config.threads, .steps = t->steps,
+                       .facts = facts };
+    t->run = pitot_open(t->config.out, &c);
+    cJSON_free(facts);
+    if (!t->run) return pitot_fail(error, PITOT_ENOMEM, "no memory for a run");
+    if (pitot_last_error(t->run)[0]) return pitot_fail(error, PITOT_EINVAL, "%s", pitot_last_error(t->run));
+    add_params(t);
+    int32_t status = copy_model(t, error);
+    if (!status && !file_join(folder, sizeof folder, t->config.out, "checkpoints")) status = PITOT_EINVAL;
+    return status ? status : file_make_folder(folder, error);
+}
+
+/* ---- the whole ---- */
+
+static int32_t make_batch(trainer *t, pitot_error *error) {
+    t->order = mem_alloc(t->data->n_train, sizeof *t->order);
+    t->x = mem_alloc(t->config.batch, (size_t)t->data->size * sizeof *t->x);
+    t->classes = mem_alloc(t->config.batch, sizeof *t->classes);
+    t->targets = mem_alloc(t->config.batch, (size_t)(t->data->target_size + t->data->n_classes) * sizeof *t->targets);
+    if (t->order && t->x && t->classes && t->targets) return PITOT_OK;
+    return pitot_fail(error, PITOT_ENOMEM, "no memory for batches of %lld", (long long)t->config.batch);
+}
+
+static void count_steps(trainer *t) {
+    const pitot_train_config *c = &t->config;
+    t->per_epoch = (t->data->n_train + c->batch - 1) / c->batch;
+    t->steps = c->steps > 0 ? c->steps : (c->epochs > 0 ? c->epochs : 1) * t->per_epoch;
+}
+
+static void fill_in(trainer *t, const pitot_train_config *config) {
+    size_t n = config->struct_size < sizeof t->config ? config->struct_size : sizeof t->config;
+    memcpy(&t->config, config, n);
+    pitot_train_config *c = &t->config;
+    if (!c->optimizer) c->optimizer = "sgd";
+    if (!c->probes) c->probes = "economy";
+    if (c->batch <= 0) c->batch = 64;
+    if (c->every <= 0) c->every = 1;
+    t->shuffled = -1;
+}
+
+int32_t train_setup(trainer *t, const pitot_train_config *config, pitot_error *error) {
+    char probe_options[TEXT_SIZE] = "";
+    fill_in(t, config);
+    if (!t->config.model || !t->config.data || !t->config.out) return pitot_fail(error, PITOT_EINVAL, "train: model, data and out must be given");
+    t->data = pitot_data_open(t->config.data, error);
+    if (!t->data) return error->status;
+    if (t->config.batch > t->data->n_train) t->config.batch = t->data->n_train;
+    if (t->config.batch < 1) return pitot_fail(error, PITOT_EINVAL, "%s: there are no samples to train on", t->config.data);
+    count_steps(t);
+    int32_t status = make_net(t, error);
+    if (!status) status = make_optim(t, probe_options, sizeof probe_options, error);
+    if (!status) status = make_batch(t, error);
+    if (!status) status = make_run(t, probe_options, error);
+    if (!status && t->config.resume) status = checkpoint_load(t, error);
+    t->resumed = t->step;
+    return status;
+}
+
+void train_free(trainer *t) {
+    pitot_optim_free(t->optim);
+    pitot_net_free(t->net);
+    pitot_data_free(t->data);
+    mem_free(t->order);
+    mem_free(t->x);
+    mem_free(t->targets);
+    mem_free(t->classes);
+}

@@ -1,0 +1,131 @@
+/* train.c: the built-in training loop. It calls the hooks that any loop calls, and nothing else of the probing side. */
+
+#include "train/train.h"
+
+#include "base/random.h"
+
+#include <math.h>
+#include <string.h>
+#include <time.h>
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* ---- batches ---- */
+
+/* Classes as 0/1 targets, for losses that want one target per output. */
+static void one_hot(const trainer *t, int64_t n) {
+    int64_t c = t->data->n_classes;
+    memset(t->targets, 0, (size_t)(n * c) * sizeof *t->targets);
+    for (int64_t k = 0; k < n; k++) t->targets[k * c + t->classes[k]] = 1;
+}
+
+static pitot_net_batch load(trainer *t, const int64_t *ids, int64_t n, int training) {
+    pitot_data_batch(t->data, ids, n, t->x, t->classes, t->targets);
+    if (t->data->classes) one_hot(t, n);
+    return (pitot_net_batch){ .struct_size = sizeof(pitot_net_batch), .n = n, .x = t->x, .classes = t->data->classes ? t->classes : NULL,
+                              .targets = t->targets, .training = training, .seed = t->config.seed, .step = t->step };
+}
+
+static pitot_net_batch next_batch(trainer *t) {
+    int64_t epoch = t->step / t->per_epoch, first = t->step % t->per_epoch * t->config.batch, n = t->data->n_train - first;
+    if (epoch != t->shuffled) {
+        t->shuffled = epoch;
+        if (t->config.no_shuffle)
+            for (int64_t i = 0; i < t->data->n_train; i++) t->order[i] = i;
+        else random_permutation(t->config.seed, RANDOM_SHUFFLE, (uint64_t)epoch, t->data->n_train, t->order);
+    }
+    return load(t, t->order + first, n < t->config.batch ? n : t->config.batch, 1);
+}
+
+/* ---- validation ---- */
+
+static void validate(trainer *t) {
+    int64_t total = t->data->n - t->data->n_train, good = 0;
+    double sum = 0;
+    if (total == 0) return;
+    int64_t *ids = t->order; /* borrowed: the next batch makes it anew */
+    t->shuffled = -1;
+    for (int64_t at = t->data->n_train; at < t->data->n;) {
+        int64_t n = t->data->n - at < t->config.batch ? t->data->n - at : t->config.batch;
+        double loss = NAN;
+        for (int64_t k = 0; k < n; k++) ids[k] = at + k;
+        pitot_net_batch b = load(t, ids, n, 0);
+        pitot_net_forward(t->net, &b, &loss);
+        sum += loss * (double)n;
+        good += pitot_net_correct(t->net);
+        at += n;
+    }
+    t->val_loss = sum / (double)total;
+    pitot_scalar(t->run, "val/loss", t->val_loss);
+    if (!t->data->classes || good < 0) return;
+    t->val_accuracy = (double)good / (double)total;
+    pitot_scalar(t->run, "val/accuracy", t->val_accuracy);
+}
+
+/* ---- one step ---- */
+
+static int32_t step(trainer *t, pitot_error *error) {
+    uint32_t due = pitot_begin(t->run, t->step);
+    pitot_net_batch b = next_batch(t);
+    int32_t status = pitot_net_forward(t->net, &b, &t->loss);
+    if (status) return pitot_fail(error, status, "%s: step %lld: %s; do classes fit the last layer?", t->config.data, (long long)t->step, pitot_strerror(status));
+    if (due) pitot_after_forward(t->run, &(pitot_batch){ sizeof(pitot_batch), b.n, t->loss, pitot_net_losses(t->net) });
+    pitot_net_backward(t->net);
+    pitot_after_backward(t->run);
+    pitot_optim_step(t->optim);
+    t->step++;
+    if (t->step % t->per_epoch == 0 || t->step == t->steps) validate(t);
+    pitot_after_update(t->run, pitot_optim_lr(t->optim));
+    return PITOT_OK;
+}
+
+/* ---- telling ---- */
+
+/* 1: stop. */
+static int report(trainer *t, int last) {
+    double at = now(), passed = at - t->last_report;
+    if (!t->config.progress || (!last && passed < 0.1)) return 0;
+    double rate = passed > 0 ? (double)(t->step - t->last_step) / passed : 0;
+    t->rate = t->rate > 0 ? 0.9 * t->rate + 0.1 * rate : rate;
+    t->last_report = at;
+    t->last_step = t->step;
+    pitot_health h = { .struct_size = sizeof h };
+    pitot_get_health(t->run, &h);
+    pitot_train_progress p = { .struct_size = sizeof p, .step = t->step, .steps = t->steps, .epoch = (t->step + t->per_epoch - 1) / t->per_epoch,
+                               .loss = t->loss, .val_loss = t->val_loss, .val_accuracy = t->val_accuracy, .seconds = at - t->start, .rate = t->rate,
+                               .overhead = h.overhead, .resumed = t->resumed, .trouble = t->trouble.status ? t->trouble.text : pitot_last_error(t->run) };
+    return t->config.progress(t->config.user, &p);
+}
+
+static int32_t loop(trainer *t, int32_t *how, pitot_error *error) {
+    while (t->step < t->steps) {
+        int32_t status = step(t, error);
+        if (status) return status;
+        if (report(t, 0)) return *how = PITOT_INTERRUPTED, PITOT_OK;
+        if (t->config.checkpoint_every > 0 && t->step % t->config.checkpoint_every == 0 && t->step < t->steps)
+            checkpoint_save(t, &t->trouble);
+    }
+    return PITOT_OK;
+}
+
+int32_t pitot_train(const pitot_train_config *config, pitot_error *error) {
+    pitot_error own = { 0 };
+    pitot_error *e = error ? error : &own;
+    trainer t = { .loss = NAN, .val_loss = NAN, .val_accuracy = NAN };
+    int32_t how = PITOT_DONE, status = train_setup(&t, config, e);
+    if (!status) {
+        t.start = t.last_report = now();
+        t.last_step = t.step;
+        status = loop(&t, &how, e);
+        if (!status) status = checkpoint_save(&t, e);
+        if (!status && t.config.save) status = pitot_net_save(t.net, t.config.save, e);
+        report(&t, 1);
+    }
+    pitot_close(t.run, status ? PITOT_FAILED : how);
+    train_free(&t);
+    return status;
+}

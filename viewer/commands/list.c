@@ -1,0 +1,221 @@
+/* list.c: `pitot list`: what the registries hold, as text, as JSON, or as the tables of the README. */
+
+#include "command.h"
+
+#include <cjson/cJSON.h>
+#include <stdio.h>
+#include <string.h>
+
+typedef struct entry { /* one thing of any registry */
+    const char *name, *summary, *paper, *formula, *needs, *spec;
+    const pitot_option *options;
+    const pitot_output *outputs;
+} entry;
+
+typedef int (*entry_at)(int64_t i, entry *e); /* 0: no more */
+
+static const char *needs_of(uint32_t needs) {
+    if (needs & PITOT_NEED_PRECONDITIONER) return "level P";
+    if (needs & PITOT_NEED_GGN) return "level 3";
+    if (needs & PITOT_NEED_HESSIAN) return "level 2";
+    if (needs & PITOT_NEED_SAMPLES) return "level 1";
+    return "level 0";
+}
+
+static int probe_at(int64_t i, entry *e) {
+    const pitot_probe *p = pitot_probes()[i];
+    if (!p) return 0;
+    *e = (entry){ p->name, p->summary, p->paper, p->formula, needs_of(p->needs), "", p->options, p->outputs };
+    return 1;
+}
+
+static int optimizer_at(int64_t i, entry *e) {
+    const pitot_optimizer *o = pitot_optimizers()[i];
+    if (!o) return 0;
+    *e = (entry){ o->name, o->summary, o->paper, o->formula, "gradients", "", o->options, NULL };
+    return 1;
+}
+
+static int op_at(int64_t i, entry *e) {
+    pitot_op_info info;
+    if (!pitot_op_get(i, &info)) return 0;
+    *e = (entry){ info.name, info.summary, "", "", "", "", info.attributes, NULL };
+    return 1;
+}
+
+static int data_at(int64_t i, entry *e) {
+    const pitot_data_format *f = pitot_data_formats()[i];
+    if (!f) return 0;
+    *e = (entry){ f->name, f->summary, "", f->details, "", f->spec, NULL, NULL };
+    return 1;
+}
+
+static int none_at(int64_t i, entry *e) {
+    (void)i;
+    (void)e;
+    return 0;
+}
+
+static const struct registry {
+    const char *name;
+    entry_at at;
+} registries[] = {
+    { "probes", probe_at }, { "optimizers", optimizer_at }, { "wrappers", none_at }, { "ops", op_at }, { "data", data_at }, { "operators", none_at },
+};
+enum { REGISTRIES = sizeof registries / sizeof *registries };
+
+static const struct registry *find_registry(const char *name) {
+    for (int i = 0; i < REGISTRIES; i++)
+        if (strcmp(registries[i].name, name) == 0) return &registries[i];
+    return NULL;
+}
+
+/* ---- text ---- */
+
+static void range_text(const pitot_option *o, char *out, size_t size) {
+    out[0] = 0;
+    if (o->kind == PITOT_CHOICE) snprintf(out, size, "%s", o->choices);
+    else if (o->kind == PITOT_BOOL) snprintf(out, size, "true|false");
+    else if (o->min != o->max)
+        snprintf(out, size, "%c%g, %g%c", o->min == PITOT_ABOVE_ZERO ? '(' : '[', o->min, o->max, o->max == PITOT_BELOW_ONE ? ')' : ']');
+}
+
+static void print_options(const pitot_option *table) {
+    char range[96];
+    for (const pitot_option *o = table; o && o->name; o++) {
+        range_text(o, range, sizeof range);
+        printf("    %-18s %-14s %-22s %s\n", o->name, o->initial ? o->initial : "(required)", range, o->help);
+    }
+}
+
+static void print_entry(const entry *e) {
+    printf("%s: %s\n", e->name, e->summary);
+    if (*e->spec) printf("  spec     %s\n", e->spec);
+    if (*e->formula) printf("  %s %s\n", *e->spec ? "details " : "formula ", e->formula);
+    if (*e->paper) printf("  paper    %s\n", e->paper);
+    if (*e->needs) printf("  needs    %s\n", e->needs);
+    if (e->options) puts("  options");
+    print_options(e->options);
+    if (e->outputs) puts("  outputs");
+    for (const pitot_output *o = e->outputs; o && o->label; o++)
+        printf("    %-18s %s%s%s%s\n", *o->field ? o->field : e->name, o->label, *o->unit ? " [" : "", o->unit, *o->unit ? "]" : "");
+}
+
+static void print_registry(const struct registry *r) {
+    entry e;
+    int64_t n = 0;
+    for (; r->at(n, &e); n++) printf("  %-20s %s\n", *e.spec ? e.spec : e.name, e.summary);
+    if (!n) puts("  (none yet)");
+}
+
+static void print_markdown(const struct registry *r) {
+    entry e;
+    puts("| name | what | options |\n|---|---|---|");
+    for (int64_t i = 0; r->at(i, &e); i++) {
+        printf("| `%s` | %s | ", *e.spec ? e.spec : e.name, e.summary);
+        for (const pitot_option *o = e.options; o && o->name; o++)
+            printf("%s`%s%s%s`", o == e.options ? "" : " ", o->name, o->initial ? "=" : "", o->initial ? o->initial + (*o->initial == '=') : "");
+        puts(" |");
+    }
+}
+
+/* ---- JSON ---- */
+
+static cJSON *option_json(const pitot_option *o) {
+    static const char *const kinds[] = { "int", "real", "bool", "choice" };
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "name", o->name);
+    cJSON_AddStringToObject(j, "kind", kinds[o->kind]);
+    cJSON_AddNumberToObject(j, "count", o->count > 0 ? o->count : 1);
+    if (o->initial) cJSON_AddStringToObject(j, "default", o->initial);
+    if (o->choices) cJSON_AddStringToObject(j, "choices", o->choices);
+    if (o->min != o->max) {
+        cJSON_AddNumberToObject(j, "min", o->min);
+        cJSON_AddNumberToObject(j, "max", o->max);
+    }
+    cJSON_AddStringToObject(j, "help", o->help);
+    return j;
+}
+
+static cJSON *entry_json(const entry *e) {
+    cJSON *j = cJSON_CreateObject();
+    cJSON_AddStringToObject(j, "name", e->name);
+    cJSON_AddStringToObject(j, "summary", e->summary);
+    if (*e->spec) cJSON_AddStringToObject(j, "spec", e->spec);
+    if (*e->paper) cJSON_AddStringToObject(j, "paper", e->paper);
+    if (*e->formula) cJSON_AddStringToObject(j, *e->spec ? "details" : "formula", e->formula);
+    if (*e->needs) cJSON_AddStringToObject(j, "needs", e->needs);
+    cJSON *options = cJSON_AddArrayToObject(j, "options");
+    for (const pitot_option *o = e->options; o && o->name; o++) cJSON_AddItemToArray(options, option_json(o));
+    cJSON *outputs = e->outputs ? cJSON_AddArrayToObject(j, "outputs") : NULL;
+    for (const pitot_output *o = e->outputs; o && o->label; o++) {
+        cJSON *k = cJSON_CreateObject();
+        cJSON_AddItemToArray(outputs, k);
+        cJSON_AddStringToObject(k, "field", o->field);
+        cJSON_AddStringToObject(k, "unit", o->unit);
+        cJSON_AddStringToObject(k, "label", o->label);
+    }
+    return j;
+}
+
+static int print_json(cJSON *j) {
+    char *text = cJSON_Print(j);
+    cJSON_Delete(j);
+    if (!text) return fail("out of memory");
+    puts(text);
+    cJSON_free(text);
+    return EXIT_DONE;
+}
+
+/* ---- the command ---- */
+
+static int list_one(const struct registry *r, const char *name, int json) {
+    entry e;
+    for (int64_t i = 0; r->at(i, &e); i++) {
+        if (strcmp(e.name, name)) continue;
+        if (json) return print_json(entry_json(&e));
+        print_entry(&e);
+        return EXIT_DONE;
+    }
+    return fail_usage("list", "list %s: there is no \"%s\"; `pitot list %s` shows them", r->name, name, r->name);
+}
+
+static int list_all(const struct registry *r, int json) {
+    entry e;
+    if (!json) return print_registry(r), EXIT_DONE;
+    cJSON *all = cJSON_CreateArray();
+    for (int64_t i = 0; r->at(i, &e); i++) cJSON_AddItemToArray(all, entry_json(&e));
+    return print_json(all);
+}
+
+static int run(const args *a) {
+    const char *what = args_rest_at(a, 0), *name = args_rest_at(a, 1);
+    int json = args_get(a, "--json") != NULL;
+    if (!what) {
+        for (int i = 0; i < REGISTRIES && !json; i++) {
+            printf("%s\n", registries[i].name);
+            print_registry(&registries[i]);
+        }
+        return json ? fail_usage("list", "list --json: say of what: probes, optimizers, wrappers, ops, data or operators") : EXIT_DONE;
+    }
+    const struct registry *r = find_registry(what);
+    if (!r) return fail_usage("list", "list: \"%s\" is none of probes, optimizers, wrappers, ops, data, operators", what);
+    if (args_rest(a) > 2) return fail_usage("list", "list: one name at a time");
+    if (args_get(a, "--markdown")) return print_markdown(r), EXIT_DONE;
+    return name ? list_one(r, name, json) : list_all(r, json);
+}
+
+static const flag flags[] = {
+    { "--json", NULL, "for programs", 0 },
+    { "--markdown", NULL, "as a table of a document", 0 },
+    { 0 },
+};
+
+const command command_list = {
+    .name = "list",
+    .synopsis = "[probes|optimizers|wrappers|ops|data|operators [NAME]]",
+    .summary = "what there is, with options, needs and papers",
+    .details = "examples\n  pitot list probes\n  pitot list optimizers adam\n  pitot list ops --json\n",
+    .flags = flags,
+    .run = run,
+};
