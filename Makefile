@@ -8,6 +8,8 @@ DESTDIR ?=
 MODE ?= release
 OPENBLAS ?= /usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/openblas-openmp
 
+MAKEFLAGS += -rR --no-print-directory
+
 # ---- end of what is usually set from outside ----
 
 VERSION := $(shell sed -n 's/^\#define PITOT_VERSION "\(.*\)"/\1/p' include/pitot/base.h)
@@ -72,7 +74,7 @@ TABLE_optimizers = src/optim/*.c|const pitot_optimizer|pitot_optimizer_|optimize
 TABLE_formats = src/data/formats/*.c|const pitot_data_format|data_format_|data_format_table|pitot/data.h
 TABLE_commands = viewer/commands/*.c|const command|command_|command_table|command.h
 
-$(B)/tables/%.c: FORCE
+$(patsubst %,$(B)/tables/%.c,$(TABLES) commands): $(B)/tables/%.c: FORCE
 	@mkdir -p $(@D)
 	@sh tests/table.sh '$(TABLE_$*)' > $@.tmp
 	@if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi

@@ -12,7 +12,7 @@
 
 typedef struct loss_kind loss_kind;
 
-typedef struct segment { /* nodes that run together: one whole-batch op, or a chain of ops sample by sample */
+typedef struct segment { /* nodes that run together: one whole-batch op, or a chain of ops, a few samples at a time */
     int32_t begin, end;
     int whole_batch;
 } segment;

@@ -1,6 +1,6 @@
 /* op.h: one layer kind. An op is one file in src/net/ops: attributes, functions, and last its descriptor `op_NAME`.
 
-   An op works on a span of samples: one sample at a time, samples side by side on threads (the default), or the whole batch at once
+   An op works on a span of samples: a few at a time, side by side on threads (the default), or the whole batch at once
    (OP_WHOLE_BATCH, for products that BLAS does better in one piece). Shapes are those of one sample, without the batch. */
 
 #ifndef PITOT_SRC_OP_H
@@ -9,7 +9,10 @@
 #include "pitot/base.h"
 #include "pitot/option.h"
 
-enum { OP_INPUTS = 16 }; /* most inputs of a node */
+enum {
+    OP_INPUTS = 16, /* most inputs of a node */
+    OP_SAMPLES = 8  /* most samples in a span, unless OP_WHOLE_BATCH */
+};
 
 typedef struct shape {
     int32_t n;

@@ -1,5 +1,5 @@
-/* pass.c: forward and backward through the segments. Sample-by-sample segments send each sample through all their nodes before the
-   next, samples side by side on threads; each thread sums parameter gradients of its own, added up in the order of threads. */
+/* pass.c: forward and backward through the segments. Sample-by-sample segments send a few samples through all their nodes before the
+   next, side by side on threads; each thread sums parameter gradients of its own, added up in the order of threads. */
 
 #include "base/hot.h"
 #include "base/random.h"
@@ -35,14 +35,16 @@ static span span_of(const pitot_net *net, int32_t k, int64_t begin, int64_t n, i
 
 static void forward_samples(void *argument, int64_t begin, int64_t end, int thread) {
     const segment_job *j = argument;
-    int64_t n = j->segment->whole_batch ? end - begin : 1;
-    for (int64_t sample = begin; sample < end; sample += n)
+    int64_t most = j->segment->whole_batch ? end - begin : OP_SAMPLES, n;
+    for (int64_t sample = begin; sample < end; sample += n) {
+        n = end - sample < most ? end - sample : most;
         for (int32_t k = j->segment->begin; k < j->segment->end; k++) {
             const op *o = j->net->node[k].op;
             span s = span_of(j->net, k, sample, n, thread);
             if (o->forward) o->forward(&j->net->node[k], &s);
             else if (j->net->buffer[k].owns_y) memcpy(s.y, s.x[0], (size_t)(n * j->net->node[k].out.size) * sizeof *s.y);
         }
+    }
 }
 
 static pitot_real *gradient_of(const pitot_net *net, int32_t param, int thread) {
@@ -87,13 +89,15 @@ static void backward_node(const pitot_net *net, int32_t k, span *s, int thread) 
 
 static void backward_samples(void *argument, int64_t begin, int64_t end, int thread) {
     const segment_job *j = argument;
-    int64_t n = j->segment->whole_batch ? end - begin : 1;
-    for (int64_t sample = begin; sample < end; sample += n)
+    int64_t most = j->segment->whole_batch ? end - begin : OP_SAMPLES, n;
+    for (int64_t sample = begin; sample < end; sample += n) {
+        n = end - sample < most ? end - sample : most;
         for (int32_t k = j->segment->end - 1; k >= j->segment->begin; k--) {
             span s = span_of(j->net, k, sample, n, thread);
             s.first = sample == begin;
             backward_node(j->net, k, &s, thread);
         }
+    }
 }
 
 typedef struct sum_job { /* gradients of one segment's parameters, over threads */

@@ -172,7 +172,7 @@ static int make_segments(pitot_net *net) {
 static int make_scratch(pitot_net *net) {
     for (int32_t k = 0; k < net->n_nodes; k++) {
         const node *n = &net->node[k];
-        int64_t times = n->op->flags & OP_WHOLE_BATCH ? net->batch : 1;
+        int64_t times = n->op->flags & OP_WHOLE_BATCH ? net->batch : OP_SAMPLES;
         if (aligned(n->scratch) > net->scratch) net->scratch = aligned(n->scratch);
         int64_t spill = 0;
         for (int32_t i = 0; i < n->n_inputs; i++)

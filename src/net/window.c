@@ -40,18 +40,37 @@ static void inside(int64_t out, int64_t in, int64_t stride, int64_t offset, int6
     *to = hi;
 }
 
+/* Rows are short (a dozen values), so what counts is to move them without a loop over single values: whole vectors, the last one
+   overlapping. */
+enum { WIDE = 32 / sizeof(pitot_real), HALF = WIDE / 2 };
+
+static inline void copy_plain(const pitot_real *x, int64_t n, pitot_real *u) {
+    int64_t i = 0;
+    if (n >= WIDE) {
+        for (; i + WIDE <= n; i += WIDE) memcpy(u + i, x + i, WIDE * sizeof *u);
+        memcpy(u + n - WIDE, x + n - WIDE, WIDE * sizeof *u);
+    } else if (n >= HALF) {
+        memcpy(u, x, HALF * sizeof *u);
+        memcpy(u + n - HALF, x + n - HALF, HALF * sizeof *u);
+    } else
+        for (; i < n; i++) u[i] = x[i];
+}
+
 static inline void copy_row(const pitot_real *x, int64_t n, int64_t stride, pitot_real *u) {
-    if (stride == 1)
-        for (int64_t i = 0; i < n; i++) u[i] = x[i];
+    if (stride == 1) copy_plain(x, n, u);
     else
         for (int64_t i = 0; i < n; i++) u[i] = x[i * stride];
 }
 
 static inline void add_row(const pitot_real *u, int64_t n, int64_t stride, pitot_real *x) {
-    if (stride == 1)
-        for (int64_t i = 0; i < n; i++) x[i] += u[i];
-    else
-        for (int64_t i = 0; i < n; i++) x[i * stride] += u[i];
+    int64_t i = 0;
+    if (stride == 1) {
+        for (; i + WIDE <= n; i += WIDE)
+            for (int j = 0; j < WIDE; j++) x[i + j] += u[i + j];
+        for (; i + HALF <= n; i += HALF)
+            for (int j = 0; j < HALF; j++) x[i + j] += u[i + j];
+    }
+    for (; i < n; i++) x[i * stride] += u[i];
 }
 
 static inline void clear(pitot_real *u, int64_t n) {
@@ -74,11 +93,10 @@ static inline void unfold_row(const window *w, const pitot_real *x, int64_t ky, 
     clear(u + y1 * wide, (w->out[0] - y1) * wide);
 }
 
-PITOT_HOT void window_unfold(const window *w, const pitot_real *x, pitot_real *u) {
-    int64_t positions = w->out[0] * w->out[1];
+PITOT_HOT void window_unfold(const window *w, const pitot_real *x, pitot_real *u, int64_t ldu) {
     for (int64_t c = 0; c < w->channels; c++, x += w->in[0] * w->in[1])
         for (int64_t ky = 0; ky < w->kernel[0]; ky++)
-            for (int64_t kx = 0; kx < w->kernel[1]; kx++, u += positions) unfold_row(w, x, ky, kx, u);
+            for (int64_t kx = 0; kx < w->kernel[1]; kx++, u += ldu) unfold_row(w, x, ky, kx, u);
 }
 
 static inline void fold_row(const window *w, const pitot_real *u, int64_t ky, int64_t kx, pitot_real *x) {
@@ -90,10 +108,10 @@ static inline void fold_row(const window *w, const pitot_real *u, int64_t ky, in
         add_row(u + y * w->out[1] + x0, x1 - x0, w->stride[1], x + (y * w->stride[0] + dy) * w->in[1] + x0 * w->stride[1] + dx);
 }
 
-PITOT_HOT void window_fold(const window *w, const pitot_real *u, pitot_real *x) {
-    int64_t positions = w->out[0] * w->out[1], plane = w->in[0] * w->in[1];
+PITOT_HOT void window_fold(const window *w, const pitot_real *u, int64_t ldu, pitot_real *x) {
+    int64_t plane = w->in[0] * w->in[1];
     clear(x, w->channels * plane);
     for (int64_t c = 0; c < w->channels; c++, x += plane)
         for (int64_t ky = 0; ky < w->kernel[0]; ky++)
-            for (int64_t kx = 0; kx < w->kernel[1]; kx++, u += positions) fold_row(w, u, ky, kx, x);
+            for (int64_t kx = 0; kx < w->kernel[1]; kx++, u += ldu) fold_row(w, u, ky, kx, x);
 }

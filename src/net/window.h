@@ -13,9 +13,10 @@ typedef struct window { /* index 0 vertical, 1 horizontal */
    padding counts even if it sticks out. A complaint goes to error. */
 int32_t window_fit(window *w, const shape *in, int ceil_mode, pitot_error *error);
 
-/* U (channels*kernel0*kernel1, out0*out1) from x (channels, in0, in1): column p holds what window p sees, 0 outside. */
-void window_unfold(const window *w, const pitot_real *x, pitot_real *u);
+/* U (channels*kernel0*kernel1, out0*out1) from x (channels, in0, in1): column p holds what window p sees, 0 outside. ldu: values from
+   one row of U to the next. */
+void window_unfold(const window *w, const pitot_real *x, pitot_real *u, int64_t ldu);
 /* The transpose: x = sum of what the windows hold. Overwrites x. */
-void window_fold(const window *w, const pitot_real *u, pitot_real *x);
+void window_fold(const window *w, const pitot_real *u, int64_t ldu, pitot_real *x);
 
 #endif

@@ -1,9 +1,12 @@
-/* conv2d.c: two-dimensional convolution (cross-correlation, as everybody's): unfold one sample, multiply on one thread, samples side by
-   side. The unfolded image stays in cache, and each sample's weight gradient is a product of its own. */
+/* conv2d.c: two-dimensional convolution (cross-correlation, as everybody's): unfold, multiply on one thread, samples side by side on
+   threads. Samples with few output positions go through one product together, side by side in its columns: BLAS packs the weight once
+   for all of them. The unfolded images stay in cache. */
 
 #include "base/blas.h"
 #include "base/hot.h"
 #include "net/window.h"
+
+#include <string.h>
 
 typedef struct attributes_conv2d {
     int64_t out_channels, kernel[2], stride[2], padding[2], dilation[2], groups, bias;
@@ -25,8 +28,16 @@ static const pitot_option table[] = {
 typedef struct conv {
     window w; /* of one group's channels */
     int64_t groups, m, k, p;
-    int plain; /* 1x1, stride 1, no padding: the input is its own unfolding */
+    int64_t together; /* samples in one product */
+    int plain;        /* 1x1, stride 1, no padding, one sample at a time: the input is its own unfolding */
 } conv;
+
+enum { WORTH_COLUMNS = 288 }; /* columns from which one more sample makes the product no faster */
+
+static int64_t samples_together(int64_t positions, int64_t groups) {
+    return groups > 1 || positions >= WORTH_COLUMNS ? 1 : WORTH_COLUMNS / positions < OP_SAMPLES ? WORTH_COLUMNS / positions : OP_SAMPLES;
+}
+
 
 static conv conv_of(const node *n) {
     const attributes_conv2d *a = n->attributes;
@@ -41,7 +52,8 @@ static conv conv_of(const node *n) {
     }
     c.k = c.w.channels * a->kernel[0] * a->kernel[1];
     c.p = c.w.out[0] * c.w.out[1];
-    c.plain = a->kernel[0] * a->kernel[1] == 1 && a->stride[0] * a->stride[1] == 1 && a->padding[0] + a->padding[1] == 0;
+    c.together = samples_together(c.p, c.groups);
+    c.plain = c.together == 1 && a->kernel[0] * a->kernel[1] == 1 && a->stride[0] * a->stride[1] == 1 && a->padding[0] + a->padding[1] == 0;
     return c;
 }
 
@@ -63,7 +75,7 @@ static int32_t conv_shape(node *n, pitot_error *error) {
     int64_t cin = w.channels / a->groups, k = cin * a->kernel[0] * a->kernel[1];
     n->weight = (op_param){ { .n = 4, .dim = { a->out_channels, cin, a->kernel[0], a->kernel[1] } }, k };
     if (a->bias) n->bias = (op_param){ { .n = 1, .dim = { a->out_channels } }, k };
-    n->scratch = k * w.out[0] * w.out[1];
+    n->scratch = (k + a->out_channels / a->groups) * w.out[0] * w.out[1] * samples_together(w.out[0] * w.out[1], a->groups);
     n->flops = 2.0 * (double)a->out_channels * (double)k * (double)(w.out[0] * w.out[1]);
     return PITOT_OK;
 }
@@ -71,6 +83,19 @@ static int32_t conv_shape(node *n, pitot_error *error) {
 PITOT_HOT static void fill_rows(pitot_real *y, int64_t rows, int64_t columns, const pitot_real *value) {
     for (int64_t i = 0; i < rows; i++)
         for (int64_t j = 0; j < columns; j++) y[i * columns + j] = value[i];
+}
+
+/* (M, columns) of several samples side by side to or from (M,P) of each. */
+static void split_columns(const conv *c, const pitot_real *joined, int64_t samples, pitot_real *y) {
+    for (int64_t k = 0; k < samples; k++)
+        for (int64_t i = 0; i < c->m; i++) memcpy(y + (k * c->m + i) * c->p, joined + (i * samples + k) * c->p, (size_t)c->p * sizeof *y);
+}
+
+static const pitot_real *join_columns(const conv *c, const pitot_real *dy, int64_t samples, pitot_real *joined) {
+    if (samples == 1) return dy;
+    for (int64_t k = 0; k < samples; k++)
+        for (int64_t i = 0; i < c->m; i++) memcpy(joined + (i * samples + k) * c->p, dy + (k * c->m + i) * c->p, (size_t)c->p * sizeof *dy);
+    return joined;
 }
 
 PITOT_HOT static void sum_columns(const pitot_real *dy, int64_t rows, int64_t columns, int first, pitot_real *sum) {
@@ -86,41 +111,52 @@ PITOT_HOT static void sum_columns(const pitot_real *dy, int64_t rows, int64_t co
     }
 }
 
-static const pitot_real *unfolded(const conv *c, const pitot_real *x, pitot_real *scratch) {
+static const pitot_real *unfolded(const conv *c, const pitot_real *x, int64_t samples, pitot_real *scratch) {
     if (c->plain) return x;
-    window_unfold(&c->w, x, scratch);
+    for (int64_t k = 0; k < samples; k++)
+        window_unfold(&c->w, x + k * c->w.channels * c->w.in[0] * c->w.in[1], scratch + k * c->p, samples * c->p);
     return scratch;
 }
 
-/* per sample and group: Y (M,P) = W (M,K) U (K,P) + b */
-static void forward(const node *n, const span *s) {
+/* Calls one(...) for runs of up to c.together samples, and for each group of channels of a sample. */
+typedef void (*product)(const conv *c, const span *s, int64_t at, int64_t samples, int64_t group);
+
+static void products(const node *n, const span *s, product one) {
     conv c = conv_of(n);
-    int64_t group_in = n->in[0].size / c.groups;
-    for (int64_t i = 0; i < s->n * c.groups; i++) {
-        int64_t g = i % c.groups;
-        pitot_real *y = s->y + i * c.m * c.p;
-        const pitot_real *u = unfolded(&c, s->x[0] + i * group_in, s->scratch);
-        if (s->bias) fill_rows(y, c.m, c.p, s->bias + g * c.m);
-        blas_gemm(0, 0, c.m, c.p, c.k, 1, s->weight + g * c.m * c.k, c.k, u, c.p, s->bias ? 1 : 0, y, c.p);
-    }
+    for (int64_t i = 0; i < s->n; i += c.together)
+        for (int64_t g = 0; g < c.groups; g++) one(&c, s, i, s->n - i < c.together ? s->n - i : c.together, g);
 }
 
-/* per sample and group: dW (M,K) += G (M,P) U', db += row sums of G, dU (K,P) = W' G, folded into dX */
+/* Y (M,P) = W (M,K) U (K,P) + b, the columns of several samples side by side */
+static void forward_product(const conv *c, const span *s, int64_t at, int64_t samples, int64_t group) {
+    int64_t block = at * c->groups + group, columns = samples * c->p;
+    pitot_real *y = s->y + block * c->m * c->p, *joined = samples > 1 ? s->scratch + c->k * columns : y;
+    const pitot_real *u = unfolded(c, s->x[0] + block * c->w.channels * c->w.in[0] * c->w.in[1], samples, s->scratch);
+    if (s->bias) fill_rows(joined, c->m, columns, s->bias + group * c->m);
+    blas_gemm(0, 0, c->m, columns, c->k, 1, s->weight + group * c->m * c->k, c->k, u, columns, s->bias ? 1 : 0, joined, columns);
+    if (samples > 1) split_columns(c, joined, samples, y);
+}
+
+/* dW (M,K) += G (M,P) U', db += row sums of G, dU (K,P) = W' G, folded into dX */
+static void backward_product(const conv *c, const span *s, int64_t at, int64_t samples, int64_t group) {
+    int64_t block = at * c->groups + group, columns = samples * c->p, plane = c->w.channels * c->w.in[0] * c->w.in[1];
+    int first = s->first && at == 0;
+    const pitot_real *dy = join_columns(c, s->dy + block * c->m * c->p, samples, s->scratch + c->k * columns);
+    const pitot_real *u = unfolded(c, s->x[0] + block * plane, samples, s->scratch), *weight = s->weight + group * c->m * c->k;
+    blas_gemm(0, 1, c->m, c->k, columns, 1, dy, columns, u, columns, first ? 0 : 1, s->dweight + group * c->m * c->k, c->k);
+    if (s->dbias) sum_columns(dy, c->m, columns, first, s->dbias + group * c->m);
+    if (!s->dx[0]) return;
+    pitot_real *dx = s->dx[0] + block * plane, *du = c->plain ? dx : s->scratch;
+    blas_gemm(1, 0, c->k, columns, c->m, 1, weight, c->k, dy, columns, 0, du, columns);
+    for (int64_t k = 0; !c->plain && k < samples; k++) window_fold(&c->w, du + k * c->p, columns, dx + k * plane);
+}
+
+static void forward(const node *n, const span *s) {
+    products(n, s, forward_product);
+}
+
 static void backward(const node *n, const span *s) {
-    conv c = conv_of(n);
-    int64_t group_in = n->in[0].size / c.groups;
-    for (int64_t i = 0; i < s->n * c.groups; i++) {
-        int64_t g = i % c.groups;
-        int first = s->first && i < c.groups;
-        const pitot_real *dy = s->dy + i * c.m * c.p, *weight = s->weight + g * c.m * c.k;
-        const pitot_real *u = unfolded(&c, s->x[0] + i * group_in, s->scratch);
-        blas_gemm(0, 1, c.m, c.k, c.p, 1, dy, c.p, u, c.p, first ? 0 : 1, s->dweight + g * c.m * c.k, c.k);
-        if (s->dbias) sum_columns(dy, c.m, c.p, first, s->dbias + g * c.m);
-        if (!s->dx[0]) continue;
-        pitot_real *dx = s->dx[0] + i * group_in, *du = c.plain ? dx : s->scratch;
-        blas_gemm(1, 0, c.k, c.p, c.m, 1, weight, c.k, dy, c.p, 0, du, c.p);
-        if (!c.plain) window_fold(&c.w, du, dx);
-    }
+    products(n, s, backward_product);
 }
 
 const op op_conv2d = {

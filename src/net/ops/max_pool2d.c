@@ -3,6 +3,7 @@
 #include "base/hot.h"
 #include "net/window.h"
 
+#include <math.h>
 #include <string.h>
 
 typedef struct attributes_max_pool2d {
@@ -33,6 +34,74 @@ static window window_of(const node *n) {
     return w;
 }
 
+/* Along rows, then along columns, over the whole plane at once: long loops without branches, then every stride-th result is taken.
+   Where windows stick out, the plane is first copied into one with a border of -infinity. */
+
+typedef struct plan {
+    window w;
+    int64_t high, wide, size; /* of the plane with its border */
+    int bordered;
+} plan;
+
+static plan plan_of(const window *w) {
+    int64_t reach[2];
+    for (int axis = 0; axis < 2; axis++) {
+        int64_t last = (w->out[axis] - 1) * w->stride[axis] + (w->kernel[axis] - 1) * w->dilation[axis] + 1, all = w->padding[axis] + w->in[axis];
+        reach[axis] = last > all ? last : all;
+    }
+    return (plan){ *w, reach[0], reach[1], reach[0] * reach[1], reach[0] != w->in[0] || reach[1] != w->in[1] };
+}
+
+typedef struct buffers { /* (size) each */
+    pitot_real *x, *h, *v;          /* bordered input; largest along rows; largest along columns of those */
+    int32_t *origin, *h_at, *v_at;  /* index into the input of each place, -1 on the border; of each largest value */
+} buffers;
+
+static buffers buffers_of(const plan *p, pitot_real *scratch) {
+    int32_t *index = (int32_t *)(scratch + 3 * p->size);
+    return (buffers){ scratch, scratch + p->size, scratch + 2 * p->size, index, index + p->size, index + 2 * p->size };
+}
+
+static void fill_border(const plan *p, const buffers *b) {
+    const window *w = &p->w;
+    for (int64_t i = 0; i < p->size; i++) {
+        int64_t y = i / p->wide - w->padding[0], x = i % p->wide - w->padding[1];
+        int inside = y >= 0 && y < w->in[0] && x >= 0 && x < w->in[1];
+        b->x[i] = -INFINITY;
+        b->origin[i] = inside ? (int32_t)(y * w->in[1] + x) : -1;
+    }
+}
+
+/* best = the larger of best and v, the earlier on a tie; NaN is larger than anything. A border place never wins over the input. */
+static inline void merge(pitot_real *restrict best, int32_t *restrict at, const pitot_real *restrict v, const int32_t *restrict v_at, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        int more = (!(v[i] <= best[i]) & (best[i] == best[i])) | ((at[i] < 0) & (v_at[i] >= 0));
+        best[i] = more ? v[i] : best[i];
+        at[i] = more ? v_at[i] : at[i];
+    }
+}
+
+static inline void largest(const plan *p, const buffers *b, const pitot_real *x) {
+    const window *w = &p->w;
+    int64_t n = p->size;
+    memcpy(b->h, x, (size_t)n * sizeof *x);
+    memcpy(b->h_at, b->origin, (size_t)n * sizeof *b->origin);
+    for (int64_t k = 1, to = w->dilation[1]; k < w->kernel[1]; k++, to += w->dilation[1]) merge(b->h, b->h_at, x + to, b->origin + to, n - to);
+    memcpy(b->v, b->h, (size_t)n * sizeof *x);
+    memcpy(b->v_at, b->h_at, (size_t)n * sizeof *b->h_at);
+    for (int64_t k = 1, to = w->dilation[0] * p->wide; k < w->kernel[0]; k++, to += w->dilation[0] * p->wide)
+        merge(b->v, b->v_at, b->h + to, b->h_at + to, n - to);
+}
+
+static inline void take(const plan *p, const buffers *b, pitot_real *restrict y, int32_t *restrict at) {
+    for (int64_t oy = 0; oy < p->w.out[0]; oy++)
+        for (int64_t ox = 0; ox < p->w.out[1]; ox++) {
+            int64_t i = oy * p->w.stride[0] * p->wide + ox * p->w.stride[1];
+            *y++ = b->v[i];
+            *at++ = b->v_at[i];
+        }
+}
+
 static int32_t pool_shape(node *n, pitot_error *error) {
     const attributes_max_pool2d *a = n->attributes;
     window w = window_of(n);
@@ -42,69 +111,24 @@ static int32_t pool_shape(node *n, pitot_error *error) {
     if (status) return status;
     if (w.in[0] * w.in[1] > INT32_MAX) return pitot_fail(error, PITOT_ENOTSUP, "its input has planes of more than 2^31 values");
     n->out = (shape){ .n = 3, .dim = { w.channels, w.out[0], w.out[1] } };
+    n->scratch = 6 * plan_of(&w).size;
     n->kept = w.channels * w.out[0] * w.out[1] * (int64_t)sizeof(int32_t);
     return PITOT_OK;
 }
 
-/* Rows [*from, *to) of the kernel that lie inside the input, for the window that starts at `start`. */
-static inline void clip(int64_t start, int64_t in, int64_t kernel, int64_t dilation, int64_t *from, int64_t *to) {
-    *from = start >= 0 ? 0 : (-start + dilation - 1) / dilation;
-    int64_t last = (in - start + dilation - 1) / dilation;
-    *to = last < kernel ? last : kernel;
-}
-
-/* One window: the first largest value in row-major order; NaN is larger than anything. */
-static inline void largest(const window *w, const pitot_real *x, int64_t oy, int64_t ox, pitot_real *y, int32_t *at) {
-    int64_t top = oy * w->stride[0] - w->padding[0], left = ox * w->stride[1] - w->padding[1], y0, y1, x0, x1;
-    clip(top, w->in[0], w->kernel[0], w->dilation[0], &y0, &y1);
-    clip(left, w->in[1], w->kernel[1], w->dilation[1], &x0, &x1);
-    int64_t best = (top + y0 * w->dilation[0]) * w->in[1] + left + x0 * w->dilation[1];
-    pitot_real most = x[best];
-    for (int64_t ky = y0; ky < y1; ky++)
-        for (int64_t kx = x0; kx < x1; kx++) {
-            int64_t i = (top + ky * w->dilation[0]) * w->in[1] + left + kx * w->dilation[1];
-            if (x[i] > most || x[i] != x[i]) most = x[i], best = i;
-        }
-    *y = most;
-    *at = (int32_t)best;
-}
-
-/* A row of outputs whose windows lie inside the input, for undilated windows: offset by offset over the whole row, without branches. */
-static inline void row_inside(const window *w, const pitot_real *x, int64_t oy, int64_t x0, int64_t x1, pitot_real *y, int32_t *at) {
-    int64_t corner = (oy * w->stride[0] - w->padding[0]) * w->in[1] - w->padding[1], step = w->stride[1];
-    for (int64_t ox = x0; ox < x1; ox++) {
-        y[ox] = x[corner + ox * step];
-        at[ox] = (int32_t)(corner + ox * step);
-    }
-    for (int64_t ky = 0; ky < w->kernel[0]; ky++)
-        for (int64_t kx = 0; kx < w->kernel[1]; kx++) {
-            int64_t offset = corner + ky * w->in[1] + kx;
-            for (int64_t ox = x0; ox < x1; ox++) {
-                pitot_real v = x[offset + ox * step];
-                int more = !(v <= y[ox]);
-                y[ox] = more ? v : y[ox];
-                at[ox] = more ? (int32_t)(offset + ox * step) : at[ox];
-            }
-        }
-}
-
-static inline void plane(const window *w, const pitot_real *x, pitot_real *y, int32_t *at) {
-    int64_t x0 = (w->padding[1] + w->stride[1] - 1) / w->stride[1];
-    int64_t fits = w->in[1] + w->padding[1] - w->kernel[1], x1 = fits < 0 ? 0 : fits / w->stride[1] + 1;
-    if (x1 > w->out[1]) x1 = w->out[1];
-    for (int64_t oy = 0; oy < w->out[0]; oy++, y += w->out[1], at += w->out[1]) {
-        int64_t top = oy * w->stride[0] - w->padding[0];
-        int simple = w->dilation[0] == 1 && w->dilation[1] == 1 && top >= 0 && top + w->kernel[0] <= w->in[0] && x0 < x1;
-        if (simple) row_inside(w, x, oy, x0, x1, y, at);
-        for (int64_t ox = 0; ox < w->out[1]; ox++)
-            if (!simple || ox < x0 || ox >= x1) largest(w, x, oy, ox, &y[ox], &at[ox]);
-    }
-}
-
 PITOT_HOT static void forward(const node *n, const span *s) {
     window w = window_of(n);
+    plan p = plan_of(&w);
+    buffers b = buffers_of(&p, s->scratch);
     int64_t in = w.in[0] * w.in[1], out = w.out[0] * w.out[1];
-    for (int64_t c = 0; c < s->n * w.channels; c++) plane(&w, s->x[0] + c * in, s->y + c * out, (int32_t *)s->kept + c * out);
+    fill_border(&p, &b);
+    for (int64_t c = 0; c < s->n * w.channels; c++) {
+        const pitot_real *x = s->x[0] + c * in;
+        for (int64_t row = 0; p.bordered && row < w.in[0]; row++)
+            memcpy(b.x + (row + w.padding[0]) * p.wide + w.padding[1], x + row * w.in[1], (size_t)w.in[1] * sizeof *x);
+        largest(&p, &b, p.bordered ? b.x : x);
+        take(&p, &b, s->y + c * out, (int32_t *)s->kept + c * out);
+    }
 }
 
 static void backward(const node *n, const span *s) {

@@ -1,0 +1,83 @@
+/* step.c: time of one training step (forward, backward, SGD update) of a model file on made-up samples, and the best sgemm rate seen in
+   the same process:
+
+       step MODEL BATCH THREADS SECONDS     prints: milliseconds (median, least), flops of the step's products, GFLOP/s of sgemm
+
+   Public API only. */
+
+#include "pitot.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+enum { MOST = 100000 };
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static double best_rate(void) {
+    double best = 0;
+    for (int round = 0; round < 2; round++)
+        for (int64_t n = 512; n <= 1536; n += 512) {
+            double rate = pitot_blas_speed(n, 4);
+            if (rate > best) best = rate;
+        }
+    return best;
+}
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static pitot_optim *make_optim(pitot_net *net, int threads) {
+    const pitot_net_param *p = pitot_net_params(net);
+    int64_t n = pitot_net_param_count(net);
+    pitot_optim *o = pitot_optim_new("sgd", NULL);
+    pitot_optim_tensor *list = calloc((size_t)n, sizeof *list);
+    for (int64_t i = 0; i < n; i++) list[i] = (pitot_optim_tensor){ p[i].name, p[i].size, p[i].data, (const pitot_real *const *)&p[i].grad };
+    if (!o || pitot_optim_prepare(o, list, n, threads, NULL)) exit(1);
+    free(list);
+    return o;
+}
+
+int main(int argc, char **argv) {
+    pitot_error error = { 0 };
+    if (argc != 5) return fputs("usage: step MODEL BATCH THREADS SECONDS\n", stderr), 2;
+    int64_t batch = atoll(argv[2]);
+    int threads = atoi(argv[3]), n = 0;
+    double budget = atof(argv[4]), *times = calloc(MOST, sizeof *times), loss;
+    omp_set_num_threads(threads);
+    pitot_net *net = pitot_net_read(argv[1], &error);
+    if (!net || pitot_net_prepare(net, batch, threads, &error)) return fprintf(stderr, "%s\n", error.text), 1;
+    pitot_net_facts facts;
+    pitot_net_init(net, 1);
+    pitot_net_get_facts(net, &facts);
+    pitot_optim *optim = make_optim(net, threads);
+    pitot_real *x = calloc((size_t)(batch * facts.input), sizeof *x);
+    int32_t *y = calloc((size_t)batch, sizeof *y);
+    for (int64_t i = 0; i < batch * facts.input; i++) x[i] = (pitot_real)((double)(i * 7919 % 1000) / 500.0 - 1);
+    for (int64_t i = 0; i < batch; i++) y[i] = (int32_t)(i % facts.output);
+    pitot_net_batch b = { .struct_size = sizeof b, .n = batch, .x = x, .classes = y, .training = 1 };
+    double start = now(), end = start + budget;
+    for (int warm = 3; now() < end && n < MOST; warm--) {
+        double t = now();
+        pitot_net_forward(net, &b, &loss);
+        pitot_net_backward(net);
+        pitot_optim_step(optim);
+        if (warm <= 0) times[n++] = now() - t;
+    }
+    qsort(times, (size_t)n, sizeof *times, by_size);
+    printf("%.4f %.4f %.6g %.2f\n", 1e3 * times[n / 2], 1e3 * times[0], facts.step_flops * (double)batch, best_rate());
+    pitot_optim_free(optim);
+    pitot_net_free(net);
+    free(x);
+    free(y);
+    free(times);
+    return 0;
+}
