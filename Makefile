@@ -53,7 +53,7 @@ DV_OBJ := $(call objects,double,$(VIEW_PARTS)) $(B)/double/tables/commands.o
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
-.PHONY: all help deps demo test check test-asan test-valgrind bench install uninstall clean format-check FORCE
+.PHONY: all help deps readme demo test check test-asan test-valgrind bench install uninstall clean format-check FORCE
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -191,6 +191,9 @@ test-valgrind: ## unit tests and fuzzers under valgrind
 
 bench: all $(patsubst tests/bench/%.c,$(B)/tests/bench/%,$(BENCH)) ## our step against the sgemm rate and PyTorch, as ratios of one run
 	@B=$(B) sh tests/bench/run.sh
+
+readme: all ## the registries' tables in README.md
+	@sh tests/readme.sh $(B)/pitot
 
 format-check: ## layout, names and words of the source
 	@sh tests/style.sh

@@ -1,4 +1,4 @@
-/* distance.c: how far the parameters are from where the run began. Keeps a copy of them. */
+/* distance.c: how far the parameters are from where the run began. Keeps a copy of them; what joins later is measured from then on. */
 
 #include "pitot/probe.h"
 
@@ -6,7 +6,7 @@
 #include <string.h>
 
 typedef struct distance_state {
-    int64_t has_start;
+    int64_t n_started; /* tensors that have a copy; new ones come behind them */
 } distance_state;
 
 static const pitot_output outputs[] = {
@@ -19,12 +19,12 @@ static int32_t backward(const pitot_frame *f) {
     double all = 0;
     for (int64_t i = 0; i < f->n_tensors; i++) {
         const pitot_tensor *t = &f->tensor[i];
-        if (!s->has_start) memcpy(t->state, t->data, (size_t)t->size * sizeof *t->state);
+        if (i >= s->n_started) memcpy(t->state, t->data, (size_t)t->size * sizeof *t->state);
         double square = pitot_sum_squared_difference(t->data, t->state, t->size);
         all += square;
         pitot_emit_tensor(f, "", i, sqrt(square));
     }
-    s->has_start = 1;
+    s->n_started = f->n_tensors;
     pitot_emit(f, "", sqrt(all));
     return PITOT_OK;
 }

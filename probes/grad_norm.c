@@ -11,13 +11,16 @@ static const pitot_output outputs[] = {
 
 static int32_t backward(const pitot_frame *f) {
     double all = 0;
+    int64_t seen = 0;
     for (int64_t i = 0; i < f->n_tensors; i++) {
         if (!f->tensor[i].grad) continue;
         double square = pitot_sum_squares(f->tensor[i].grad, f->tensor[i].size);
         all += square;
+        seen++;
         pitot_emit_tensor(f, "", i, sqrt(square));
     }
-    pitot_emit(f, "", sqrt(all));
+    if (seen) pitot_emit(f, "", sqrt(all));
+    else pitot_undefined(f, "no parameter has a gradient");
     return PITOT_OK;
 }
 

@@ -25,9 +25,9 @@ static int32_t update(const pitot_frame *f) {
         double step = pitot_sum_squared_difference(t->data, t->before, t->size), length = pitot_sum_squares(t->before, t->size);
         moved += step;
         size += length;
-        if (length > 0) pitot_emit_tensor(f, "", i, sqrt(step / length));
+        if (length != 0) pitot_emit_tensor(f, "", i, sqrt(step / length));
     }
-    if (size > 0) pitot_emit(f, "", sqrt(moved / size));
+    if (size != 0) pitot_emit(f, "", sqrt(moved / size));
     else pitot_undefined(f, "all parameters are zero");
     return PITOT_OK;
 }

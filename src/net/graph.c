@@ -41,8 +41,9 @@ const op *op_find(const char *name) {
 int32_t pitot_op_get(int64_t i, pitot_op_info *info) {
     for (int64_t k = 0; k <= i; k++)
         if (!op_table[k]) return 0;
+    if (i < 0) return 0;
     *info = (pitot_op_info){ op_table[i]->name, op_table[i]->summary, op_table[i]->attributes };
-    return i >= 0;
+    return 1;
 }
 
 static int32_t unknown_op(const char *name, pitot_error *error) {

@@ -71,10 +71,18 @@ double pitot_random(const pitot_frame *f, uint64_t index) {
     return random_uniform(run->seed, random_purpose(run->slot[f->out->slot].probe->name), (uint64_t)f->step, index);
 }
 
+/* Keys with which records say what they are. */
+static int is_reserved(const char *name) {
+    static const char *const keys[] = { "step", "wall", "crc", "pitot", "segment", "steps", "end", "errors", "dropped", "error" };
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (strcmp(name, keys[i]) == 0) return 1;
+    return 0;
+}
+
 /* Names of host scalars live until the step ends; as offsets first, since their store may move. */
 int32_t emit_host(pitot_run *run, const char *name, double value) {
     size_t n = strlen(name) + 1;
-    if (n == 1 || n > KEY_ROOM - 8 || strpbrk(name, "\"\\#\n") || strcmp(name, "step") == 0 || strcmp(name, "wall") == 0 || strcmp(name, "crc") == 0)
+    if (n == 1 || n > KEY_ROOM - 8 || strpbrk(name, "\"\\#\n") || is_reserved(name))
         return run_fail(run, PITOT_EINVAL, "pitot_scalar: \"%.60s\" cannot be a name in the log", name);
     if (!reserve((void **)&run->host_names, run->host_used, (int64_t)n, &run->host_room, 1)) return PITOT_ENOMEM;
     memcpy(run->host_names + run->host_used, name, n);
@@ -121,7 +129,7 @@ static void remember(pitot_run *run, const char *name, double value, int64_t ste
 
 int32_t pitot_value(const pitot_run *run, const char *name, double *value, int64_t *step) {
     if (!run) return PITOT_EOFF;
-    if (!run->room_latest) return PITOT_ENOTSUP;
+    if (!run->room_latest || !name) return PITOT_ENOTSUP;
     const latest *l = place(run->latest, run->room_latest, name);
     if (!l->name) return PITOT_ENOTSUP;
     if (value) *value = l->value;

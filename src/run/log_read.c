@@ -25,9 +25,9 @@
 #include "run/log_scan.h"
 
 enum {
-    CHUNK = 128 << 10,        /* bytes per read: fits into a cache */
-    LONGEST_LINE = 16 << 20,  /* bytes; longer ones are damage */
-    HEAD = 64,                /* first bytes of the file, kept to notice that it was written anew */
+    CHUNK = 128 << 10,       /* bytes per read: fits into a cache */
+    LONGEST_LINE = 16 << 20, /* bytes; longer ones are damage */
+    HEAD = 64,               /* first bytes of the file, kept to notice that it was written anew */
     LARGEST_MANIFEST = 64 << 20,
     SALVAGES = 8 /* places in a damaged line that may be the start of a good one */
 };
@@ -38,7 +38,7 @@ typedef struct column {
     char *name;
     int64_t name_length;
     uint64_t hash;
-    int64_t *step; /* step, wall, value: [room]; 0..n ascending, n..used pending; a pending step -1-S voids steps >= S before it */
+    int64_t *step; /* step, wall, value: [room]; 0..n ascending, n..used pending; a pending -1-S voids steps >= S before it */
     double *wall, *value;
     int64_t n, used, room;
     int64_t heard; /* headers that this column knows of */
@@ -126,8 +126,8 @@ static int64_t lower_bound(const int64_t *step, int64_t n, int64_t limit) {
     return low;
 }
 
-/* How many points a full column may need: as many per byte as so far, up to the end of the file. At most four times what it holds,
-   since files need not go on as they began. */
+/* How many points a full column may need: as many per byte as so far, up to the end of the file. At most four times what it
+   holds, since files need not go on as they began. */
 static int64_t expected_points(const pitot_log *log, const column *c) {
     double points = (double)c->used * (double)log->id.size / (double)(log->state.bytes + 1) * 1.02 + 16;
     return points < 4.0 * (double)c->used ? (int64_t)points : 4 * c->used;
@@ -135,13 +135,14 @@ static int64_t expected_points(const pitot_log *log, const column *c) {
 
 /* The three arrays grow one by one; `room` follows when all have, so a failure in between leaves the column as it was. */
 static int column_room(const pitot_log *log, column *c) {
-    int64_t room[3] = {c->room, c->room, c->room}, need = c->used + 1, likely;
+    int64_t room[3] = { c->room, c->room, c->room }, need = c->used + 1, likely;
     void *step = c->step, *wall = c->wall, *value = c->value;
     int good;
     if (c->used < c->room) return 1;
     likely = expected_points(log, c);
     if (need < likely) need = likely;
-    good = make_room(&step, c->used, &room[0], need, sizeof *c->step) && make_room(&wall, c->used, &room[1], need, sizeof *c->wall) &&
+    good = make_room(&step, c->used, &room[0], need, sizeof *c->step) &&
+           make_room(&wall, c->used, &room[1], need, sizeof *c->wall) &&
            make_room(&value, c->used, &room[2], need, sizeof *c->value);
     c->step = step;
     c->wall = wall;
@@ -210,7 +211,7 @@ static int64_t pending_points(const column *c, point *p, int64_t *limit) {
         if (c->step[i] < 0) {
             if (-1 - c->step[i] < *limit) *limit = -1 - c->step[i];
         } else if (c->step[i] < *limit)
-            p[kept++] = (point){c->step[i], c->wall[i], c->value[i]};
+            p[kept++] = (point){ c->step[i], c->wall[i], c->value[i] };
     }
     for (int64_t i = 0; i < kept / 2; i++) {
         point swap = p[i];
@@ -358,7 +359,7 @@ static int is_plain(const char *name, int64_t length) {
 /* Index of the column of that name, made if there is none; -1: no memory. */
 static int64_t column_called(pitot_log *log, const char *name, int64_t length) {
     uint64_t hash = hash_name(log, name, length);
-    int64_t at, slot;
+    int64_t at, slot = 0;
     void *block = log->column;
     column *c;
     if (!grow_slots(log)) return -1;
@@ -379,7 +380,7 @@ static int64_t column_called(pitot_log *log, const char *name, int64_t length) {
     return log->columns - 1;
 }
 
-/* The column for the item at place i, named by the first `length` bytes of its key. Lines look alike, so the guess mostly holds. */
+/* The column for the item at place i, named by the first `length` bytes of its key. Lines look alike: the guess mostly holds. */
 static column *column_of(pitot_log *log, int64_t i, int64_t length) {
     const char *name = log->item[i].key;
     int64_t at = log->guess[i];
@@ -442,7 +443,7 @@ static int scan_item_at(pitot_log *log, scan *s, int64_t i) {
 static int scan_line(pitot_log *log, const char *line, int64_t length, places *p) {
     scan s = scan_begin(line, length);
     int more;
-    *p = (places){-1, -1, -1, -1, -1, -1};
+    *p = (places){ -1, -1, -1, -1, -1, -1 };
     log->items = 0;
     for (;;) {
         if (!items_room(log)) return NO_MEMORY;
@@ -477,7 +478,7 @@ static int void_from(pitot_log *log, int64_t step) {
     if (!make_room(&block, log->voidings, &log->voidings_room, log->voidings + 1, sizeof *log->voiding)) return NO_MEMORY;
     log->voiding = block;
     while (log->voidings && log->voiding[log->voidings - 1].step >= step) log->voidings--;
-    log->voiding[log->voidings++] = (voiding){++log->headers, step};
+    log->voiding[log->voidings++] = (voiding){ ++log->headers, step };
     log->unsettled = log->voided = 1;
     log->recent[0] = log->recent[1] = -1;
     return GOOD;
@@ -497,7 +498,7 @@ static int take_header(pitot_log *log, const places *p) {
 }
 
 static int take_end(pitot_log *log, const places *p) {
-    static const char *const names[] = {"done", "failed", "interrupted"};
+    static const char *const names[] = { "done", "failed", "interrupted" };
     const scan_item *item = &log->item[p->end];
     for (int i = 0; i < 3; i++)
         if ((size_t)item->text_length == strlen(names[i]) && memcmp(item->text, names[i], strlen(names[i])) == 0)
@@ -643,7 +644,7 @@ static void clear_columns(pitot_log *log) {
 static void start_over(pitot_log *log) {
     int32_t restarts = log->state.restarts;
     clear_columns(log);
-    log->state = (pitot_log_state){.struct_size = sizeof log->state, .last_step = -1, .restarts = restarts};
+    log->state = (pitot_log_state){ .struct_size = sizeof log->state, .last_step = -1, .restarts = restarts };
     log->head_length = log->length = log->looked = log->skipped = log->line = 0;
     log->voidings = log->headers = 0;
     log->recent[0] = log->recent[1] = -1;
@@ -651,7 +652,7 @@ static void start_over(pitot_log *log) {
 }
 
 static file_id id_of(const struct stat *st) {
-    return (file_id){st->st_dev, st->st_ino, st->st_size, st->st_mtim};
+    return (file_id){ st->st_dev, st->st_ino, st->st_size, st->st_mtim };
 }
 
 static int same_file(const file_id *a, const file_id *b) {
@@ -863,7 +864,7 @@ int32_t pitot_log_series(const pitot_log *log, int64_t i, pitot_series *series) 
     const column *c;
     if (!log || i < 0 || i >= log->columns) return PITOT_EINVAL;
     c = &log->column[i];
-    *series = (pitot_series){c->name, c->n, c->step, c->wall, c->value};
+    *series = (pitot_series){ c->name, c->n, c->step, c->wall, c->value };
     return PITOT_OK;
 }
 

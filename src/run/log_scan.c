@@ -1,4 +1,4 @@
-/* log_scan.c: the scanner of log lines. It reads what pitot's writer and scripts put there, at a speed near that of the checksum. */
+/* log_scan.c: the scanner of log lines. See log_scan.h. */
 
 #include <limits.h>
 #include <locale.h>
@@ -19,7 +19,8 @@ static const uint64_t five[POWERS + 1] = {
     1u, 5u, 25u, 125u, 625u, 3125u, 15625u, 78125u, 390625u, 1953125u, 9765625u, 48828125u, 244140625u, 1220703125u,
     6103515625u, 30517578125u, 152587890625u, 762939453125u, 3814697265625u, 19073486328125u, 95367431640625u,
     476837158203125u, 2384185791015625u, 11920928955078125u, 59604644775390625u, 298023223876953125u,
-    1490116119384765625u, 7450580596923828125u};
+    1490116119384765625u, 7450580596923828125u,
+};
 
 typedef struct decimal { /* +-mantissa * 10^exponent */
     uint64_t mantissa;
@@ -147,7 +148,7 @@ static int ends_number(const char *p, const char *end) {
 }
 
 static int scan_number(scan *s, scan_item *item) {
-    decimal d = {0};
+    decimal d = { 0 };
     const char *p = take_number(s->at, s->end, &d);
     if (!ends_number(p, s->end)) return -1;
     if (d.more || (d.mantissa && (d.exponent > POWERS || d.exponent < -POWERS)))
@@ -322,7 +323,7 @@ static inline int take(scan *s, char c) {
 }
 
 scan scan_begin(const char *line, int64_t length) {
-    scan s = {line, line + length, 0};
+    scan s = { line, line + length, 0 };
     if (!take(&s, '{')) s.at = NULL;
     return s;
 }
@@ -354,7 +355,8 @@ int scan_sum(const char *line, int64_t length) {
     enum { BEFORE = sizeof before - 1, SUM = 8, AFTER = sizeof after - 1 };
     int64_t body = length - BEFORE - SUM - AFTER;
     uint32_t sum = 0;
-    if (body < 1 || body > INT_MAX || memcmp(line + body, before, BEFORE) != 0 || memcmp(line + length - AFTER, after, AFTER) != 0)
+    if (body < 1 || body > INT_MAX || memcmp(line + body, before, BEFORE) != 0 ||
+        memcmp(line + length - AFTER, after, AFTER) != 0)
         return 0;
     for (const char *p = line + body + BEFORE; p < line + length - AFTER; p++) {
         if (*p >= 'A' && *p <= 'F') return 0; /* one spelling only, so that no flipped bit goes unseen */

@@ -25,15 +25,15 @@ typedef struct scan {
 /* 1 if the line ends in ,"crc":"xxxxxxxx"} with the right sum in lower case over the bytes before. */
 int scan_sum(const char *line, int64_t length);
 
-/* 1: *item is the next member; 0: the object has ended and so has the line; -1: not JSON. A list or an object inside is stepped over:
-   its strings and brackets are checked, its commas are not, and more than 64 levels count as not JSON. */
+/* 1: *item is the next member; 0: the object has ended and so has the line; -1: not JSON. A list or an object inside is stepped
+   over: its strings and brackets are checked, its commas are not, and more than 64 levels count as not JSON. */
 scan scan_begin(const char *line, int64_t length);
 int scan_next(scan *s, scan_item *item);
 /* The same, faster if the key is the one expected. */
 int scan_expect(scan *s, const char *key, int64_t key_length, scan_item *item);
 
-/* Resolves the escapes of a checked string into `out`, which needs `length` bytes at most; returns how many. Half a surrogate pair and
-   the character 0 become U+FFFD, so that names stay C strings. */
+/* Resolves the escapes of a checked string into `out`, which needs `length` bytes at most; returns how many. Half a surrogate
+   pair and the character 0 become U+FFFD, so that names stay C strings. */
 int64_t scan_unescape(const char *text, int64_t length, char *out);
 
 #endif

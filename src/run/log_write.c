@@ -50,14 +50,29 @@ static void append(log_writer *w, const char *text, size_t n) {
     w->used += (int64_t)n;
 }
 
+/* Bytes of the well-formed UTF-8 character that starts at s; 0: there is none, as where a message was cut inside one. */
+static size_t character(const char *s) {
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 }; /* of each length: smaller ones have a shorter form */
+    const unsigned char *p = (const unsigned char *)s;
+    size_t n = *p < 0x80 ? 1 : *p >> 5 == 6 ? 2 : *p >> 4 == 14 ? 3 : *p >> 3 == 30 ? 4 : 0;
+    uint32_t code = n > 1 ? *p & (0x7fu >> n) : *p;
+    for (size_t i = 1; i < n; i++) {
+        if (p[i] >> 6 != 2) return 0;
+        code = code << 6 | (p[i] & 0x3fu);
+    }
+    return n && (code < least[n] || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) ? 0 : n;
+}
+
 static void append_string(log_writer *w, const char *text) {
     append(w, "\"", 1);
-    for (; *text; text++) {
+    while (*text) {
         unsigned char c = (unsigned char)*text;
+        size_t n = character(text);
         char escaped[8];
         if (c == '"' || c == '\\') append(w, (char[]){ '\\', (char)c }, 2);
         else if (c < 0x20) append(w, escaped, (size_t)snprintf(escaped, sizeof escaped, "\\u%04x", c));
-        else append(w, text, 1);
+        else append(w, n ? text : "?", n ? n : 1);
+        text += n ? n : 1;
     }
     append(w, "\"", 1);
 }
@@ -138,9 +153,9 @@ static ssize_t quiet_write(int fd, const char *bytes, size_t n) {
 
 int32_t log_end(log_writer *w, int sync) {
     char crc[24];
-    const char *start = w->line + w->torn;
     if (w->fd < 0) return PITOT_OK;
     if (!w->failed) {
+        const char *start = w->line + w->torn;
         unsigned long sum = crc32(0, (const unsigned char *)start, (unsigned)(w->used - w->torn));
         append(w, crc, (size_t)snprintf(crc, sizeof crc, ",\"crc\":\"%08lx\"}\n", sum));
     }

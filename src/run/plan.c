@@ -45,13 +45,14 @@ int32_t pitot_probe_register(const pitot_probe *p) {
 
 /* ---- schedules ---- */
 
-/* 0..9, then about 20 a decade: a step is due if it begins one of the bins of log10(step)*20. */
+/* 0..9, then 20 a decade: the first step at or behind each of 10^(k/20). */
 static int logarithmic_due(int64_t step) {
-    if (step < 10) return 1;
+    const double ratio = 1.1220184543019633; /* 10^(1/20) */
     double at = 10;
-    while ((double)step > at * 1.1220184543019633) at *= 1.1220184543019633; /* 10^(1/20) */
-    double next = at * 1.1220184543019633;
-    return (double)(step - 1) < at ? 1 : (double)step <= next && (double)(step + 1) > next;
+    if (step < 10) return 1;
+    while ((double)step >= 10 * at) at *= 10; /* whole powers of ten are exact */
+    while ((double)step >= at * ratio) at *= ratio;
+    return (double)(step - 1) < at;
 }
 
 int schedule_due(const schedule *s, int64_t step) {
@@ -175,14 +176,13 @@ int32_t plan_options(pitot_run *run, const char *options) {
 
 /* ---- what is due ---- */
 
-void slot_off(pitot_run *run, slot *s, int32_t condition, const char *format, ...) {
+void slot_off(slot *s, int32_t condition, const char *format, ...) {
     va_list list;
     va_start(list, format);
     vsnprintf(s->why, sizeof s->why, format, list);
     va_end(list);
     s->off = 1;
     s->condition = condition;
-    if (condition == PITOT_STATE_ERROR) run->errors++;
 }
 
 /* What only richer hosts can give, and how. */
@@ -196,9 +196,9 @@ static const struct {
     { PITOT_NEED_PRECONDITIONER, "needs the optimizer's preconditioner (level P)" },
 };
 
-static int offered(pitot_run *run, slot *s) {
+static int offered(slot *s) {
     for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++)
-        if (s->probe->needs & beyond[i].need) return slot_off(run, s, PITOT_STATE_LEVEL, "%s", beyond[i].what), 0;
+        if (s->probe->needs & beyond[i].need) return slot_off(s, PITOT_STATE_LEVEL, "%s", beyond[i].what), 0;
     return 1;
 }
 
@@ -212,7 +212,7 @@ uint32_t plan_due(pitot_run *run, int64_t step, int affordable) {
     int any = 0;
     for (int32_t i = 0; i < run->n_slots; i++) {
         slot *s = &run->slot[i];
-        s->due = !s->off && wanted(s, step, affordable) && offered(run, s);
+        s->due = !s->off && offered(s) && wanted(s, step, affordable);
         any |= s->due || s->pending >= 0;
         if (s->due || s->pending >= 0) needs |= s->probe->needs;
     }

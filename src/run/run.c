@@ -37,6 +37,18 @@ int32_t run_fail(pitot_run *run, int32_t status, const char *format, ...) {
     return status;
 }
 
+int run_idle(const pitot_run *run) {
+    return !run || run->off || run->pid != getpid();
+}
+
+pitot_real *run_hold(pitot_run *run, int64_t values) {
+    int64_t bytes;
+    if (__builtin_mul_overflow(values, (int64_t)sizeof(pitot_real), &bytes) || bytes > run->memory - run->bytes) return NULL;
+    pitot_real *block = mem_alloc(values, sizeof *block);
+    if (block) run->bytes += bytes;
+    return block;
+}
+
 const char *pitot_last_error(const pitot_run *run) {
     return run ? run->error.text : "out of memory";
 }
@@ -100,7 +112,10 @@ pitot_run *pitot_open(const char *dir, const pitot_config *config) {
     run->step = run->first_step = -1;
     read_config(run, &c);
     run->dir = copy_text(dir);
-    if (dir && !run->dir) run->off = 1;
+    if ((dir && !run->dir) || (c.facts && !run->facts) || (c.optimizer && !run->optimizer)) {
+        run_fail(run, PITOT_ENOMEM, "no memory for a run");
+        run->off = 1;
+    }
     if (plan_probes(run, c.probes) || plan_options(run, c.options)) run->off = 1;
     if (!run->off && dir && open_log(run, c.flags & PITOT_RESUME)) run->off = 1;
     if (!run->off && dir) {
@@ -196,7 +211,7 @@ static int32_t check_param(pitot_run *run, const pitot_param *p, param *out) {
 int32_t pitot_add_param(pitot_run *run, const pitot_param *given) {
     pitot_param p;
     param q = { 0 };
-    if (!run || run->off) return PITOT_EOFF;
+    if (run_idle(run)) return PITOT_EOFF;
     copy_struct(&p, sizeof p, given);
     int32_t status = check_param(run, &p, &q);
     if (status) return status;
@@ -223,7 +238,7 @@ int32_t pitot_add_param(pitot_run *run, const pitot_param *given) {
 }
 
 int32_t pitot_bind_param(pitot_run *run, int32_t id, void *data, void *grad) {
-    if (!run || run->off) return PITOT_EOFF;
+    if (run_idle(run)) return PITOT_EOFF;
     if (id < 1 || id > run->n_params) return run_fail(run, PITOT_EINVAL, "pitot_bind_param: there is no parameter %d", id);
     param *p = &run->param[id - 1];
     p->data = data;
@@ -237,22 +252,22 @@ int32_t pitot_bind_param(pitot_run *run, int32_t id, void *data, void *grad) {
 int32_t pitot_get_health(const pitot_run *run, pitot_health *health) {
     if (!run || !health) return PITOT_EOFF;
     double elapsed = run->first_begin > 0 ? run_now() - run->first_begin : 0;
-    pitot_health h = { .struct_size = sizeof h, .errors = run->errors, .dropped = run->log.dropped, .tracked = run->tracked,
+    size_t theirs = health->struct_size && health->struct_size < sizeof(pitot_health) ? health->struct_size : sizeof(pitot_health);
+    pitot_health h = { .struct_size = theirs, .errors = run->errors, .dropped = run->log.dropped, .tracked = run->tracked,
                        .unfinished = run->unfinished, .bytes = run->bytes, .seconds = run->inside,
                        .overhead = elapsed > 0 ? run->inside / elapsed : 0 };
     for (int32_t i = 0; i < run->n_slots; i++) run->slot[i].off ? h.probes_off++ : h.probes_on++;
-    size_t theirs = health->struct_size && health->struct_size < sizeof h ? health->struct_size : sizeof h;
     memcpy(health, &h, theirs);
     return PITOT_OK;
 }
 
 int32_t pitot_probe_state(const pitot_run *run, const char *probe, int32_t *state, const char **why) {
     if (!run) return PITOT_EOFF;
-    for (int32_t i = 0; i < run->n_slots; i++) {
+    for (int32_t i = 0; probe && i < run->n_slots; i++) {
         const slot *s = &run->slot[i];
         if (strcmp(s->probe->name, probe)) continue;
-        *state = s->condition;
-        *why = s->why;
+        if (state) *state = s->condition;
+        if (why) *why = s->condition == PITOT_STATE_OK ? "" : s->why;
         return PITOT_OK;
     }
     return PITOT_EINVAL;
@@ -273,8 +288,8 @@ int64_t pitot_report(const pitot_run *run, char *text, size_t size) {
 }
 
 int32_t pitot_request(pitot_run *run, const char *probe) {
-    if (!run || run->off) return PITOT_EOFF;
-    for (int32_t i = 0; i < run->n_slots; i++)
+    if (run_idle(run)) return PITOT_EOFF;
+    for (int32_t i = 0; probe && i < run->n_slots; i++)
         if (strcmp(run->slot[i].probe->name, probe) == 0) return run->slot[i].requested = 1, PITOT_OK;
-    return run_fail(run, PITOT_EINVAL, "pitot_request: this run has no probe \"%.60s\"", probe);
+    return run_fail(run, PITOT_EINVAL, "pitot_request: this run has no probe \"%.60s\"", probe ? probe : "(null)");
 }

@@ -11,6 +11,7 @@
 #include "pitot/hooks.h"
 #include "pitot/probe.h"
 
+#include <fenv.h>
 #include <stdio.h>
 
 enum { KEY_ROOM = 512, WHY_ROOM = 200, PATH_ROOM = 4096 };
@@ -116,11 +117,12 @@ struct pitot_run {
     int64_t steps;
     char *facts, *optimizer;
 
-    int32_t n_params, room_params;
+    int32_t n_params, room_params, n_live; /* n_live: those of the step under way; later ones join at the next */
     param *param;
     pitot_tensor *tensor;   /* (room_params): what probes see */
     int32_t n_slots;
     slot *slot;
+    fenv_t host_mode;       /* floating-point mode and flags of the host, while a hook works */
     int32_t segment;
 
     int open_step;          /* between begin and after_update */
@@ -150,6 +152,10 @@ struct pitot_run {
 
 /* run.c */
 int32_t run_fail(pitot_run *run, int32_t status, const char *format, ...) PITOT_PRINTF(3, 4);
+/* 1: NULL, off, or in a forked child: nothing is to be done. */
+int run_idle(const pitot_run *run);
+/* `values` cleared ones within the byte budget; NULL: over it, or no memory. */
+pitot_real *run_hold(pitot_run *run, int64_t values);
 double run_now(void);  /* monotonic seconds */
 double run_wall(void); /* seconds since 1970 */
 
@@ -158,7 +164,7 @@ int32_t plan_probes(pitot_run *run, const char *spec);
 int32_t plan_options(pitot_run *run, const char *options);
 /* Marks the slots that are due, none anew unless `affordable`; returns what they need. */
 uint32_t plan_due(pitot_run *run, int64_t step, int affordable);
-void slot_off(pitot_run *run, slot *s, int32_t condition, const char *format, ...) PITOT_PRINTF(4, 5);
+void slot_off(slot *s, int32_t condition, const char *format, ...) PITOT_PRINTF(3, 4);
 
 /* emit.c */
 void emit_begin(pitot_run *run);            /* a new step: forgets what was emitted */

@@ -34,7 +34,8 @@ static int64_t list_slot(const pitot_run *run, const slot *s, tensor_out *out, c
 }
 
 int32_t pitot_checkpoint(pitot_run *run, const char *file) {
-    if (!run || run->off) return PITOT_EOFF;
+    if (run_idle(run)) return PITOT_EOFF;
+    if (!file) return run_fail(run, PITOT_EINVAL, "pitot_checkpoint: no file is named");
     int64_t room = count_entries(run), n = 0;
     char first[32];
     tensor_out *out = mem_alloc(room, sizeof *out);
@@ -62,9 +63,8 @@ static int32_t restore_slot(pitot_run *run, slot *s, const tensor_file *file) {
         e = tensor_file_find(file, name);
         if (!e || e->size != values || e->dtype == TENSOR_U8) continue;
         if (!s->tensor_state) s->tensor_state = mem_alloc(run->room_params, sizeof *s->tensor_state);
-        if (s->tensor_state && !s->tensor_state[i]) s->tensor_state[i] = mem_alloc(values, sizeof(pitot_real));
+        if (s->tensor_state && !s->tensor_state[i]) s->tensor_state[i] = run_hold(run, values);
         if (!s->tensor_state || !s->tensor_state[i]) return PITOT_ENOMEM;
-        run->bytes += values * (int64_t)sizeof(pitot_real);
         int32_t status = tensor_entry_read(e, s->tensor_state[i]);
         if (status) return status;
         s->started = 1;
@@ -74,7 +74,9 @@ static int32_t restore_slot(pitot_run *run, slot *s, const tensor_file *file) {
 
 int32_t pitot_restore(pitot_run *run, const char *file) {
     pitot_error error = { 0 };
-    if (!run || run->off) return PITOT_EOFF;
+    if (run_idle(run)) return PITOT_EOFF;
+    if (!file) return run_fail(run, PITOT_EINVAL, "pitot_restore: no file is named");
+    if (run->n_params == 0) return run_fail(run, PITOT_EORDER, "pitot_restore: there are no parameters yet; add them first");
     tensor_file *f = tensor_file_open(file, &error);
     if (!f) return run_fail(run, error.status, "%s", error.text);
     int32_t status = PITOT_OK;

@@ -105,11 +105,13 @@ static int32_t read_checkpoint(trainer *t, int64_t step, pitot_error *error) {
     if (!file) return error->status;
     int32_t status = read_state(t, file, error);
     tensor_file_close(file);
-    if (status) return status;
-    t->step = step;
-    path_of(t, step, "probes", path);
-    if (file_exists(path)) pitot_restore(t->run, path);
-    return PITOT_OK;
+    if (!status) t->step = step;
+    return status;
+}
+
+void checkpoint_load_probes(trainer *t) {
+    char path[PATH_SIZE];
+    if (path_of(t, t->step, "probes", path) && file_exists(path)) pitot_restore(t->run, path);
 }
 
 /* The largest step below `below` that has a checkpoint; -1: none. */

@@ -7,10 +7,26 @@
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { TEXT_SIZE = 4096 };
+
+/* ---- the run directory: whether it can be made shows before anything large is read ---- */
+
+static int32_t check_out(const char *out, pitot_error *error) {
+    char part[PATH_SIZE];
+    if ((size_t)snprintf(part, sizeof part, "%s", out) >= sizeof part) return pitot_fail(error, PITOT_EINVAL, "%.200s: the path is too long", out);
+    for (char *slash; !file_exists(part); *slash = 0) {
+        slash = strrchr(part, '/');
+        if (slash == part || !slash) slash = strcpy(part, slash ? "/ " : ". ") + 1;
+    }
+    if (!file_is_folder(part)) return pitot_fail(error, PITOT_EIO, "%s: %s is a file, not a folder; choose another run directory", out, part);
+    if (access(part, W_OK | X_OK)) return pitot_fail(error, PITOT_EIO, "%s: nothing can be written in %s: %s", out, part, strerror(errno));
+    return PITOT_OK;
+}
 
 /* ---- the model, copied into the run so that it can be resumed and inspected alone ---- */
 
@@ -197,8 +213,8 @@ static void count_steps(trainer *t) {
 }
 
 static void fill_in(trainer *t, const pitot_train_config *config) {
-    size_t n = config->struct_size < sizeof t->config ? config->struct_size : sizeof t->config;
-    memcpy(&t->config, config, n);
+    size_t n = !config ? 0 : config->struct_size < sizeof t->config ? config->struct_size : sizeof t->config;
+    if (n) memcpy(&t->config, config, n);
     pitot_train_config *c = &t->config;
     if (!c->optimizer) c->optimizer = "sgd";
     if (!c->probes) c->probes = "economy";
@@ -211,6 +227,7 @@ int32_t train_setup(trainer *t, const pitot_train_config *config, pitot_error *e
     char probe_options[TEXT_SIZE] = "";
     fill_in(t, config);
     if (!t->config.model || !t->config.data || !t->config.out) return pitot_fail(error, PITOT_EINVAL, "train: model, data and out must be given");
+    if (check_out(t->config.out, error)) return error->status;
     t->data = pitot_data_open(t->config.data, error);
     if (!t->data) return error->status;
     if (t->config.batch > t->data->n_train) t->config.batch = t->data->n_train;
@@ -219,8 +236,9 @@ int32_t train_setup(trainer *t, const pitot_train_config *config, pitot_error *e
     int32_t status = make_net(t, error);
     if (!status) status = make_optim(t, probe_options, sizeof probe_options, error);
     if (!status) status = make_batch(t, error);
-    if (!status) status = make_run(t, probe_options, error);
     if (!status && t->config.resume) status = checkpoint_load(t, error);
+    if (!status) status = make_run(t, probe_options, error);
+    if (!status && t->step) checkpoint_load_probes(t);
     t->resumed = t->step;
     return status;
 }

@@ -40,7 +40,10 @@ void train_free(trainer *t);
 /* checkpoint.c. A checkpoint is checkpoints/step-N.safetensors: parameters under their names, optimizer state as "NAME:SLOT" and what
    else there is as metadata; and checkpoints/step-N.probes beside it, written first. */
 int32_t checkpoint_save(trainer *t, pitot_error *error);
-/* Goes on from the newest readable one; t->step is 0 if there is none. */
+/* Parameters and optimizer go on from the newest readable one; t->step is 0 if there is none. Before the run is opened, so that what
+   does not fit leaves the run as it was. */
 int32_t checkpoint_load(trainer *t, pitot_error *error);
+/* The probes' part of the checkpoint of t->step, once there is a run. */
+void checkpoint_load_probes(trainer *t);
 
 #endif

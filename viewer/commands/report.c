@@ -152,11 +152,12 @@ const command command_report = {
     .name = "report",
     .synopsis = "RUN...",
     .summary = "draw runs as a figure: PNG, SVG or PDF",
-    .details = "Draws everything that a run recorded over its steps, several runs over each other, and prints the name of the "
-               "file. Pale lines are the values as they are, dark ones smoothed; values that are not finite are marked at the "
-               "top and counted.\n\n"
+    .details = "Draws everything that a run recorded over its steps, several runs over each other, and prints the name of\n"
+               "the file. Pale lines are the values as they are, dark ones smoothed; values that are not finite are marked\n"
+               "at the top and counted.\n\n"
+               "examples\n"
                "  pitot report runs/a\n"
-               "  pitot report runs/sgd runs/adam -o compare.pdf --panels loss,val/accuracy --size 6.5x2.5",
+               "  pitot report runs/sgd runs/adam -o compare.pdf --panels loss,val/accuracy --size 6.5x2.5\n",
     .flags = flags,
     .run = run_report,
 };

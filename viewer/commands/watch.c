@@ -1,4 +1,4 @@
-/* watch.c: `pitot watch`, the terminal viewer. A loop of small turns: read at most 8 MiB, draw if something changed, wait for a key. */
+/* watch.c: `pitot watch`, the terminal viewer. A loop of small turns: read at most 8 MiB, draw what changed, wait for a key. */
 
 #include "command.h"
 #include "view.h"
@@ -35,8 +35,8 @@ typedef struct viewer {
     int runs, at;
     double interval, linger; /* seconds; linger < 0: stay */
     screen screen;
-    double frame_cost;  /* seconds that the last frame took */
-    double frame_end;   /* when it was done */
+    double frame_cost; /* seconds that the last frame took */
+    double frame_end;  /* when it was done */
     double last_poll, last_key, last_tick;
     int changed, behind; /* there is something to draw; there is more to read at once */
 } viewer;
@@ -94,7 +94,7 @@ static int64_t poll_run(watched *w, int64_t budget, int *news) {
     if (had_trouble != (w->trouble.status != PITOT_OK)) *news = 1;
     pitot_log_get_state(w->log, &after);
     refresh_panels(w);
-    return after.bytes > before.bytes && after.restarts == before.restarts ? after.bytes - before.bytes : after.bytes;
+    return after.restarts == before.restarts ? after.bytes - before.bytes : after.bytes;
 }
 
 static shown show_run(const viewer *v) {

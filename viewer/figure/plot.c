@@ -155,9 +155,10 @@ static double area_height(const plot *p, double height) {
     return fmax(height - head_height(p) - foot_height(p), 1);
 }
 
-static void last_text(const line *l, char *text, size_t size) {
-    double v = l->value[l->n - 1];
-    format_value(v, 3, text, size);
+/* Three digits, or as many as tell a hundredth of the axis. */
+static void last_text(const axis *a, const line *l, char *text, size_t size) {
+    double v = l->value[l->n - 1], finer = a->scale == AXIS_LINEAR ? log10(fabs(v) / (a->hi - a->lo)) : 0;
+    format_value(v, finer > 1 && finer < 10 ? 2 + (int)ceil(finer) : 3, text, size);
     if (!isfinite(v)) snprintf(text, size, "%s", isnan(v) ? "NaN" : v > 0 ? "Inf" : "-Inf");
 }
 
@@ -171,7 +172,7 @@ void plot_margins(cairo_t *cr, const plot *p, double height, double *left, doubl
     for (int64_t i = 0; i < p->n_main; i++) {
         char text[32];
         if (p->main[i].n == 0) continue;
-        last_text(&p->main[i], text, sizeof text);
+        last_text(&a, &p->main[i], text, sizeof text);
         *right = fmax(*right, ink_number_width(cr, &small, text) + 0.6 * p->font);
     }
 }
@@ -380,7 +381,7 @@ static void draw_ends(cairo_t *cr, const plot *p, const frame *f, end *e, int64_
     spread(e, n, top, bottom, step);
     for (int64_t i = 0; i < n; i++) {
         char text[32];
-        last_text(e[i].line, text, sizeof text);
+        last_text(&f->y, e[i].line, text, sizeof text);
         int lost = !isfinite(e[i].line->value[e[i].line->n - 1]);
         ink value = { p->font, 0, INK_LEFT, lost ? ink_alarm : ink_mix(e[i].line->colour, ink_text, 0.25) };
         ink_number(cr, &value, f->area.x + f->area.w + 0.45 * p->font, e[i].y + 0.36 * p->font, text);
@@ -423,9 +424,10 @@ static void draw_raw(cairo_t *cr, const plot *p, const frame *f, double *at) {
     }
 }
 
-static double last_height(const double *at, int64_t n) {
-    while (n > 0 && isnan(at[n - 1])) n--;
-    return n > 0 ? at[n - 1] : NAN;
+/* Where the last value stands; what the axis cannot show has its mark at the top or at the bottom. */
+static double last_height(const frame *f, const line *l) {
+    double v = l->value[l->n - 1], at = axis_at(&f->y, v);
+    return !isnan(at) ? at : isfinite(v) || v < 0 ? 0 : 1;
 }
 
 static int64_t draw_main(cairo_t *cr, const plot *p, const frame *f, double *at, double *scratch, end *ends) {
@@ -437,8 +439,7 @@ static int64_t draw_main(cairo_t *cr, const plot *p, const frame *f, double *at,
         line_smooth(at, l->n, weight_of(p, at, l->n), scratch);
         ink_set(cr, l->colour);
         line_stroke(cr, f, l, at, p->n_main > 1 ? 1.2 : 1.35);
-        double height = isfinite(l->value[l->n - 1]) ? last_height(at, l->n) : 1;
-        ends[n++] = (end){ f->area.y + f->area.h * (1 - (isnan(height) ? 0 : height)), l };
+        ends[n++] = (end){ f->area.y + f->area.h * (1 - last_height(f, l)), l };
     }
     return n;
 }

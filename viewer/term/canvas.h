@@ -48,7 +48,7 @@ void canvas_clear_box(canvas *c, place area);
 
 /* Outside the canvas nothing happens. */
 void canvas_put(canvas *c, int row, int col, uint32_t code, int pen);
-/* UTF-8 text in at most `width` columns, with an ellipsis if it is cut; what cannot be shown becomes "?". Returns columns used. */
+/* UTF-8 text in at most `width` columns, with an ellipsis if it is cut; what cannot be shown becomes "?". Returns columns. */
 int canvas_text(canvas *c, int row, int col, int width, const char *text, int pen);
 /* The same, ending before column `end`. Returns the column it starts at. */
 int canvas_text_right(canvas *c, int row, int end, int width, const char *text, int pen);

@@ -42,7 +42,8 @@ static double pace(const pitot_log *log) {
     pitot_series s;
     int64_t from;
     double seconds;
-    if (pitot_log_series(log, pitot_log_find(log, "loss"), &s) != PITOT_OK && pitot_log_series(log, 0, &s) != PITOT_OK) return NAN;
+    if (pitot_log_series(log, pitot_log_find(log, "loss"), &s) != PITOT_OK && pitot_log_series(log, 0, &s) != PITOT_OK)
+        return NAN;
     if (s.n < 2) return NAN;
     from = s.n > 200 ? s.n - 200 : 0;
     seconds = s.wall[s.n - 1] - s.wall[from];
@@ -54,7 +55,8 @@ static void add_state(pieces *p, const shown *run, const pitot_log_state *state,
         const char *name;
         int pen;
     } ends[] = { { "running", PEN_GOOD }, { "done", PEN_GOOD }, { "failed", PEN_ALARM }, { "interrupted", PEN_WARN } };
-    double silence = run->now - state->last_wall, limit = fmax(least_silence, isnan(seconds_per_step) ? 0 : 10 * seconds_per_step);
+    double silence = run->now - state->last_wall;
+    double limit = fmax(least_silence, isnan(seconds_per_step) ? 0 : 10 * seconds_per_step);
     char since[32];
     if (run->file_size - state->bytes > much_unread)
         add(p, PEN_WARN, "reading %.0f %%", floor(100.0 * (double)state->bytes / (double)run->file_size));
@@ -116,7 +118,7 @@ static void add_fact(pieces *p, const pitot_log *log, const char *path) {
     if (pitot_log_fact(log, path, text, sizeof text) > 0) add(p, PEN_DIM, "%s", text);
 }
 
-/* In order of importance: what does not fit any more is left out. */
+/* In order of importance: what does not fit is left out, and after that whatever is dim. */
 static void title_pieces(pieces *p, const screen *s, const shown *run) {
     pitot_log_state state = { .struct_size = sizeof state };
     pitot_log_get_state(run->log, &state);
@@ -128,8 +130,7 @@ static void title_pieces(pieces *p, const screen *s, const shown *run) {
     add_damage(p, &state);
     add_time(p, &state, seconds_per_step);
     if (run->runs > 1) add(p, PEN_DIM, "run %d of %d", run->run, run->runs);
-    if (s->still && s->layout.pages > 1)
-        add(p, PEN_DIM, "%d of %lld panels", s->layout.per_page, (long long)run->panels->n);
+    if (s->still && s->layout.pages > 1) add(p, PEN_DIM, "%d of %lld panels", s->layout.per_page, (long long)run->panels->n);
     add_fact(p, run->log, "optimizer.name");
     add_fact(p, run->log, "data");
 }
@@ -138,7 +139,7 @@ void screen_draw_title(screen *s, const shown *run) {
     canvas *c = &s->canvas;
     place at = s->layout.title;
     pieces p = { .n = 0 };
-    int col = at.col, end = at.col + at.cols;
+    int col = at.col, end = at.col + at.cols, left_out = 0;
     if (!at.rows) return;
     canvas_clear_box(c, at);
     title_pieces(&p, s, run);
@@ -146,6 +147,8 @@ void screen_draw_title(screen *s, const shown *run) {
     col += canvas_text(c, at.row, col, room >= 8 ? room : at.cols, run->name, PEN_TITLE);
     for (int i = 0; i < p.n; i++) {
         int width = canvas_text_width(c, p.piece[i].text), gap = i ? 3 : 2;
+        if (left_out && p.piece[i].pen == PEN_DIM) continue;
+        left_out = left_out || end - col < width + gap;
         if (end - col < width + gap) continue;
         col += gap;
         col += canvas_text(c, at.row, col, end - col, p.piece[i].text, p.piece[i].pen);

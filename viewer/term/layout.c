@@ -1,4 +1,4 @@
-/* layout.c: see layout.h. Panels are at least 36 by 8 cells where the screen allows it; what does not fit goes to further pages. */
+/* layout.c: see layout.h. Panels are at least 36 by 8 cells where the screen allows it; others go to further pages. */
 
 #include "term/layout.h"
 

@@ -8,10 +8,10 @@
 #include <string.h>
 
 enum {
-    MOST_LINES = 400,     /* tensors drawn in one panel */
-    LABEL_COLS = 7,       /* "1.2e-05": one width for all panels keeps their plots aligned */
+    MOST_LINES = 400, /* tensors drawn in one panel */
+    LABEL_COLS = 7,   /* "1.2e-05": one width for all panels keeps their plots aligned */
     WIDEST_LABEL = 12,
-    FEW_VALUES = 24,      /* fewer are not smoothed */
+    FEW_VALUES = 24, /* fewer are not smoothed */
     VALUE_TEXT = 32,
     TICKS = 64,
     LEGEND_COLS = 30
@@ -208,11 +208,11 @@ static int title_value(const plot *a, char *text, size_t size) {
     return PEN_DIM;
 }
 
-/* What the panel shows, as far as there is room behind its name: meaning, unit, scale. */
+/* What stands behind the panel's name, as far as there is room: the scale, what it means, the unit. */
 static void title_notes(const plot *a, char *text, size_t size) {
     const char *scale = a->y.scale == AXIS_LOG ? "log" : a->y.scale == AXIS_SYMLOG ? "symlog" : "";
-    snprintf(text, size, "%s%s%s%s%s", a->p->label, *a->p->label && *a->p->unit ? ", " : "", a->p->unit,
-             (*a->p->label || *a->p->unit) && *scale ? ", " : "", scale);
+    snprintf(text, size, "%s%s%s%s%s", scale, *scale && *a->p->label ? "  " : "", a->p->label,
+             *a->p->unit && (*scale || *a->p->label) ? ", " : "", a->p->unit);
 }
 
 static void draw_title(plot *a) {
@@ -228,7 +228,7 @@ static void draw_title(plot *a) {
     }
     col += canvas_text(c, at.row, col, end - col, a->p->title, a->look.chosen ? PEN_CHOSEN : PEN_TITLE);
     title_notes(a, notes, sizeof notes);
-    if (*notes && end - col >= 8) canvas_text(c, at.row, col + 2, end - col - 3, notes, PEN_DIM);
+    if (*notes && end - col >= 6) canvas_text(c, at.row, col + 1, end - col - 2, notes, PEN_DIM);
 }
 
 static int tensor_pen(int64_t k) {

@@ -21,13 +21,13 @@
 #undef columns /* macros of <term.h> that are also everyday words */
 #undef lines
 
-typedef struct look { /* of a pen */
-    short c256, c16, c8; /* colours; -1: the terminal's own */
+typedef struct look {     /* of a pen */
+    short c256, c16, c8;  /* colours; -1: the terminal's own */
     attr_t with, without; /* attributes with colours, and without */
 } look;
 
-/* The 256 are exact entries of the colour cube or the grey ramp, so that no terminal maps them elsewhere. Tensors: eight hues that
-   stay apart for colour-blind eyes too. */
+/* The 256 are exact entries of the colour cube or the grey ramp, so that no terminal maps them elsewhere. Tensors: eight hues
+   that stay apart for colour-blind eyes too. */
 static const look looks[PEN_END] = {
     [PEN_TEXT] = { -1, -1, -1, A_NORMAL, A_NORMAL },
     [PEN_DIM] = { 245, 8, -1, A_NORMAL, A_NORMAL },
@@ -53,8 +53,8 @@ static const look looks[PEN_END] = {
 static const struct {
     int curses, key;
 } keys[] = {
-    { KEY_UP, TERM_UP },       { KEY_DOWN, TERM_DOWN },       { KEY_LEFT, TERM_LEFT }, { KEY_RIGHT, TERM_RIGHT },
-    { KEY_PPAGE, TERM_PAGE_UP }, { KEY_NPAGE, TERM_PAGE_DOWN }, { KEY_HOME, TERM_HOME }, { KEY_END, TERM_END },
+    { KEY_UP, TERM_UP },         { KEY_DOWN, TERM_DOWN },       { KEY_LEFT, TERM_LEFT },   { KEY_RIGHT, TERM_RIGHT },
+    { KEY_PPAGE, TERM_PAGE_UP }, { KEY_NPAGE, TERM_PAGE_DOWN }, { KEY_HOME, TERM_HOME },   { KEY_END, TERM_END },
     { KEY_BTAB, TERM_BACK_TAB }, { KEY_RESIZE, TERM_RESIZE },   { KEY_ENTER, TERM_ENTER }, { '\n', TERM_ENTER },
 };
 
@@ -102,9 +102,10 @@ static int check_terminal(char *why, size_t size) {
     int found = 0;
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
         return refuse(why, size, "standard input and output are not a terminal; use --once to print one frame");
-    if (!term || !*term) return refuse(why, size, "TERM is not set; set it (TERM=xterm-256color), or use --once to print one frame");
+    if (!term || !*term)
+        return refuse(why, size, "TERM is not set; set it (TERM=xterm-256color), or use --once to print one frame");
     if (setupterm(term, STDOUT_FILENO, &found) != OK || found != 1)
-        return refuse(why, size, "terminal type %.60s is not known here; set TERM to one that is, or use --once to print one frame");
+        return refuse(why, size, "terminal type %.60s is not known here; set TERM to another, or use --once to print one frame");
     char *move = tigetstr("cup");
     int able = move && move != (char *)-1;
     del_curterm(cur_term);

@@ -71,8 +71,11 @@ static int32_t conv_shape(node *n, pitot_error *error) {
     if (w.channels % a->groups || a->out_channels % a->groups)
         return pitot_fail(error, PITOT_EMISMATCH, "groups=%lld divides not both %lld input and %lld output channels; it must",
                           (long long)a->groups, (long long)w.channels, (long long)a->out_channels);
+    int64_t cin = w.channels / a->groups;
+    if ((double)cin * (double)(a->kernel[0] * a->kernel[1]) > INT32_MAX || w.out[0] * w.out[1] > INT32_MAX)
+        return pitot_fail(error, PITOT_ENOTSUP, "its window or its output is larger than anything that can be computed here");
+    int64_t k = cin * a->kernel[0] * a->kernel[1];
     n->out = (shape){ .n = 3, .dim = { a->out_channels, w.out[0], w.out[1] } };
-    int64_t cin = w.channels / a->groups, k = cin * a->kernel[0] * a->kernel[1];
     n->weight = (op_param){ { .n = 4, .dim = { a->out_channels, cin, a->kernel[0], a->kernel[1] } }, k };
     if (a->bias) n->bias = (op_param){ { .n = 1, .dim = { a->out_channels } }, k };
     n->scratch = (k + a->out_channels / a->groups) * w.out[0] * w.out[1] * samples_together(w.out[0] * w.out[1], a->groups);

@@ -102,6 +102,17 @@ static inline void take(const plan *p, const buffers *b, pitot_real *restrict y,
         }
 }
 
+/* Whether a dilated window that starts in the padding steps over the whole input. */
+static int sees_nothing(const window *w, int axis) {
+    int64_t step = w->dilation[axis];
+    for (int64_t o = 0; o < w->out[axis]; o++) {
+        int64_t start = o * w->stride[axis] - w->padding[axis];
+        if (start >= 0) return 0;
+        if (start + (-start + step - 1) / step * step >= w->in[axis]) return 1;
+    }
+    return 0;
+}
+
 static int32_t pool_shape(node *n, pitot_error *error) {
     const attributes_max_pool2d *a = n->attributes;
     window w = window_of(n);
@@ -109,6 +120,8 @@ static int32_t pool_shape(node *n, pitot_error *error) {
         return pitot_fail(error, PITOT_EINVAL, "padding is more than half the kernel; make it smaller");
     int32_t status = window_fit(&w, &n->in[0], (int)a->ceil_mode, error);
     if (status) return status;
+    if (sees_nothing(&w, 0) || sees_nothing(&w, 1))
+        return pitot_fail(error, PITOT_EMISMATCH, "a window sees nothing but padding; use less dilation or padding");
     if (w.in[0] * w.in[1] > INT32_MAX) return pitot_fail(error, PITOT_ENOTSUP, "its input has planes of more than 2^31 values");
     n->out = (shape){ .n = 3, .dim = { w.channels, w.out[0], w.out[1] } };
     n->scratch = 6 * plan_of(&w).size;

@@ -1,0 +1,433 @@
+/* Optimizers: every method in the registry against what its reference really produced (tests/golden), and what the core around them
+   promises: options, skipped tensors, threads, memory. */
+
+#include "base/alloc.h"
+#include "base/file.h"
+#include "base/number.h"
+#include "base/random.h"
+#include "optim/core/optimizer.h"
+
+#include <cjson/cJSON.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#ifdef PITOT_DOUBLE
+static const double tolerance = 1e-12;
+#else
+static const double tolerance = 1e-5;
+#endif
+
+/* ---- golden traces ---- */
+
+static cJSON *golden;
+
+static int read_golden(void **state) {
+    (void)state;
+    pitot_error error = { 0 };
+    int64_t size;
+    char *text = (char *)file_read("tests/golden/optimizers_first_order.json", 0, &size, &error);
+    if (!text) return print_error("%s\n", error.text), -1;
+    golden = cJSON_Parse(text);
+    mem_free(text);
+    return golden ? 0 : -1;
+}
+
+static int free_golden(void **state) {
+    (void)state;
+    cJSON_Delete(golden);
+    return 0;
+}
+
+static const cJSON *traces(void) {
+    return cJSON_GetObjectItem(golden, "traces")->child;
+}
+
+static const char *text_of(const cJSON *trace, const char *field) {
+    return cJSON_GetObjectItem(trace, field)->valuestring;
+}
+
+/* The test problems of the traces: start and gradient. A: (3x0+x1, x0+x1); B: C*W + 0.1 sum(W). */
+static int64_t start(char problem, pitot_real *x) {
+    static const double a[] = { 1, -2 }, b[] = { 1, -2, 0.5, 0.3, 0.7, -1.1 };
+    int64_t n = problem == 'A' ? 2 : 6;
+    for (int64_t i = 0; i < n; i++) x[i] = (pitot_real)(problem == 'A' ? a : b)[i];
+    return n;
+}
+
+static void gradient(char problem, const pitot_real *x, pitot_real *g) {
+    static const double c[] = { 3, 1, 2, 0.5, 1.5, 1 };
+    double sum = 0;
+    if (problem == 'A') {
+        g[0] = 3 * x[0] + x[1];
+        g[1] = x[0] + x[1];
+        return;
+    }
+    for (int i = 0; i < 6; i++) sum += (double)x[i];
+    for (int i = 0; i < 6; i++) g[i] = (pitot_real)(c[i] * (double)x[i] + 0.1 * sum);
+}
+
+static void option_text(const cJSON *value, char *out, size_t size) {
+    char number[NUMBER_ROOM];
+    size_t used = 0;
+    if (cJSON_IsBool(value)) snprintf(out, size, "%s", cJSON_IsTrue(value) ? "true" : "false");
+    for (const cJSON *v = cJSON_IsArray(value) ? value->child : cJSON_IsNumber(value) ? value : NULL; v; v = cJSON_IsArray(value) ? v->next : NULL) {
+        number_write(v->valuedouble, number);
+        used += (size_t)snprintf(out + used, size - used, "%s%s", used ? "," : "", number);
+    }
+}
+
+static pitot_optim *optim_of(const cJSON *trace) {
+    char text[128];
+    pitot_error error = { 0 };
+    pitot_optim *o = pitot_optim_new(text_of(trace, "optimizer"), &error);
+    if (!o) fail_msg("%s: %s", text_of(trace, "name"), error.text);
+    for (const cJSON *h = cJSON_GetObjectItem(trace, "hyperparams")->child; h; h = h->next) {
+        option_text(h, text, sizeof text);
+        if (pitot_optim_set(o, h->string, text, &error)) fail_msg("%s: %s", text_of(trace, "name"), error.text);
+    }
+    return o;
+}
+
+static void check_point(const cJSON *trace, int step, const cJSON *want, const pitot_real *x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) {
+        double expected = cJSON_GetArrayItem(want, (int)i)->valuedouble;
+        if (!(fabs((double)x[i] - expected) <= tolerance))
+            fail_msg("%s, step %d, value %d: %.17g, the reference has %.17g", text_of(trace, "name"), step, (int)i, (double)x[i], expected);
+    }
+}
+
+static void check_trace(const cJSON *trace) {
+    pitot_real x[6], g[6];
+    const pitot_real *at = g;
+    char problem = text_of(trace, "problem")[0];
+    pitot_optim *o = optim_of(trace);
+    pitot_optim_tensor tensor = { "w", start(problem, x), x, &at };
+    assert_int_equal(pitot_optim_prepare(o, &tensor, 1, 1, NULL), PITOT_OK);
+    int step = 0;
+    for (const cJSON *want = cJSON_GetObjectItem(trace, "iterates")->child; want; want = want->next) {
+        gradient(problem, x, g);
+        assert_int_equal(pitot_optim_step(o), PITOT_OK);
+        check_point(trace, ++step, want, x, tensor.size);
+    }
+    assert_true(step == 10 && strlen(text_of(trace, "reference")) > 0);
+    pitot_optim_free(o);
+}
+
+static void test_traces(void **state) {
+    (void)state;
+    for (const cJSON *t = traces(); t; t = t->next) check_trace(t);
+}
+
+/* A method that nothing is compared with is a failure, on two problems each: on the first, one step cannot tell methods apart. */
+static void test_every_method_has_a_trace(void **state) {
+    (void)state;
+    for (const pitot_optimizer *const *m = pitot_optimizers(); *m; m++) {
+        int on_a = 0, on_b = 0;
+        for (const cJSON *t = traces(); t; t = t->next) {
+            if (strcmp(text_of(t, "optimizer"), (*m)->name)) continue;
+            on_a += text_of(t, "problem")[0] == 'A';
+            on_b += text_of(t, "problem")[0] == 'B';
+        }
+        if (!on_a || !on_b) fail_msg("optimizer %s has no trace in tests/golden/optimizers_first_order.json", (*m)->name);
+    }
+}
+
+/* ---- descriptors and options ---- */
+
+static void test_descriptors(void **state) {
+    (void)state;
+    const char *before = "";
+    for (const pitot_optimizer *const *m = pitot_optimizers(); *m; m++) {
+        const pitot_optimizer *o = *m;
+        assert_true(o->struct_size == sizeof *o && o->abi == PITOT_ABI);
+        assert_true(strcmp(before, o->name) < 0); /* in order of name */
+        assert_true(o->summary[0] && o->paper[0] && o->formula[0] && o->update);
+        assert_string_equal(o->options[0].name, "lr");
+        assert_ptr_equal(pitot_optimizer_find(o->name), o);
+        for (const pitot_option *p = o->options; p->name; p++) assert_true(p->help && p->help[0] && p->offset + 8 <= o->options_size);
+        before = o->name;
+    }
+    assert_null(pitot_optimizer_find("no such method"));
+}
+
+static void must_set(const char *method, const pitot_option *p, double v, int good) {
+    char text[64], owner[128], number[NUMBER_ROOM];
+    pitot_error error = { 0 };
+    pitot_optim *o = pitot_optim_new(method, NULL);
+    number_write(v, number);
+    snprintf(text, sizeof text, "%s", number);
+    snprintf(owner, sizeof owner, "optimizer %s: %s: ", method, p->name);
+    int32_t status = pitot_optim_set(o, p->name, text, &error);
+    if (status != (good ? PITOT_OK : PITOT_EINVAL)) fail_msg("%s%s: status %d", owner, text, status);
+    if (!good && (strncmp(error.text, owner, strlen(owner)) || !strstr(error.text, "out of range"))) fail_msg("%s%s: %s", owner, text, error.text);
+    pitot_optim_free(o);
+}
+
+static void must_refuse(const char *method, const char *option, const char *text, const char *says) {
+    pitot_error error = { 0 };
+    pitot_optim *o = pitot_optim_new(method, NULL);
+    int32_t status = pitot_optim_set(o, option, text, &error);
+    if (status != PITOT_EINVAL || !strstr(error.text, says)) fail_msg("%s %s=%s: %d, \"%s\"", method, option, text, status, error.text);
+    pitot_optim_free(o);
+}
+
+/* Each option at its bounds, just beyond them, and given nonsense. */
+static void check_option(const char *method, const pitot_option *p) {
+    static const char *const garbage[] = { "", "x", "1x", "0.1 0.2", "1,2,3,4,5", "nan", "--1", "1e", "\xff\xfe", "true1" };
+    for (size_t i = 0; i < sizeof garbage / sizeof *garbage; i++) must_refuse(method, p->name, garbage[i], p->name);
+    if (p->kind == PITOT_BOOL || p->kind == PITOT_CHOICE || p->min == p->max) return;
+    must_set(method, p, p->min, 1);
+    must_set(method, p, p->max, 1);
+    must_set(method, p, p->kind == PITOT_INT ? p->min - 1 : nextafter(p->min, -INFINITY), 0);
+    must_set(method, p, p->kind == PITOT_INT ? p->max + 1 : nextafter(p->max, INFINITY), 0);
+    must_set(method, p, INFINITY, 0);
+}
+
+static void test_options(void **state) {
+    (void)state;
+    for (const pitot_optimizer *const *m = pitot_optimizers(); *m; m++) {
+        for (const pitot_option *p = (*m)->options; p->name; p++) check_option((*m)->name, p);
+        must_refuse((*m)->name, "lrr", "1", "did you mean \"lr\"");
+        must_refuse((*m)->name, "qqqqqqqq", "1", "known: lr");
+    }
+    must_refuse("sgd", "momentun", "0.9", "did you mean \"momentum\"");
+    must_refuse("adam", "betas", "0.9,1", "[0, 1)");
+    must_refuse("adam", "amsgrad", "2", "true or false");
+}
+
+static void test_unknown_method(void **state) {
+    (void)state;
+    pitot_error error = { 0 };
+    int64_t blocks = mem_count().blocks;
+    assert_null(pitot_optim_new("adm", &error));
+    assert_int_equal(error.status, PITOT_EINVAL);
+    assert_non_null(strstr(error.text, "did you mean \"adam\""));
+    assert_null(pitot_optim_new("", NULL));
+    pitot_optim_free(NULL);
+    assert_int_equal(mem_count().blocks, blocks);
+}
+
+/* ---- an optimizer at work ---- */
+
+static pitot_optim *make(const char *method, const char *const *set) {
+    pitot_optim *o = pitot_optim_new(method, NULL);
+    assert_non_null(o);
+    for (; set && *set; set += 2) assert_int_equal(pitot_optim_set(o, set[0], set[1], NULL), PITOT_OK);
+    return o;
+}
+
+static void test_nesterov_check(void **state) {
+    (void)state;
+    pitot_real x = 1, g = 1;
+    const pitot_real *at = &g;
+    pitot_optim_tensor tensor = { "w", 1, &x, &at };
+    static const char *const bad[][7] = { { "nesterov", "true" }, { "nesterov", "true", "momentum", "0.9", "dampening", "0.1" } };
+    for (int i = 0; i < 2; i++) {
+        pitot_error error = { 0 };
+        pitot_optim *o = make("sgd", bad[i]);
+        assert_int_equal(pitot_optim_prepare(o, &tensor, 1, 1, &error), PITOT_EINVAL);
+        assert_non_null(strstr(error.text, "optimizer sgd: nesterov needs momentum > 0 and dampening 0"));
+        assert_int_equal(pitot_optim_step(o), PITOT_EORDER);
+        assert_true(x == 1);
+        pitot_optim_free(o);
+    }
+}
+
+static void test_order_of_calls(void **state) {
+    (void)state;
+    pitot_real x = 1, g = 2;
+    const pitot_real *at = &g;
+    pitot_optim_tensor tensor = { "w", 1, &x, &at };
+    pitot_error error = { 0 };
+    pitot_optim *o = make("sgd", (const char *const[]){ "lr", "0.5", NULL });
+    assert_string_equal(pitot_optim_method(o)->name, "sgd");
+    assert_true(pitot_optim_lr(o) == 0.5);
+    assert_int_equal(pitot_optim_step(o), PITOT_EORDER);
+    assert_int_equal(pitot_optim_prepare(o, &tensor, 1, 0, NULL), PITOT_OK);
+    pitot_optim_step(o);
+    assert_true(x == 0);
+    assert_int_equal(pitot_optim_set(o, "momentum", "0.9", &error), PITOT_EORDER);
+    assert_non_null(strstr(error.text, "only lr may change"));
+    assert_int_equal(pitot_optim_set(o, "lr", "0.25", NULL), PITOT_OK);
+    pitot_optim_step(o);
+    assert_true(x == -0.5);
+    assert_int_equal(pitot_optim_set(o, "lr", "-1", NULL), PITOT_EINVAL);
+    assert_true(pitot_optim_lr(o) == 0.25);
+    pitot_optim_free(o);
+}
+
+/* State is made for the slots that the options use, and no others. */
+static void test_slots(void **state) {
+    (void)state;
+    static const struct {
+        const char *method, *option, *text;
+        int slots;
+    } cases[] = { { "sgd", "lr", "1", 0 }, { "sgd", "momentum", "0.9", 1 }, { "adam", "lr", "1", 2 }, { "adam", "amsgrad", "true", 3 },
+                  { "adamw", "lr", "1", 2 }, { "adamw", "amsgrad", "true", 3 } };
+    pitot_real x = 1, g = 1;
+    const pitot_real *at = &g;
+    pitot_optim_tensor tensor = { "w", 1, &x, &at };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        pitot_optim *o = make(cases[i].method, (const char *const[]){ cases[i].option, cases[i].text, NULL });
+        assert_int_equal(pitot_optim_prepare(o, &tensor, 1, 1, NULL), PITOT_OK);
+        int made = 0;
+        for (int s = 0; s < OPTIM_SLOTS; s++) made += o->tensor[0].state[s] != NULL;
+        assert_int_equal(made, cases[i].slots);
+        pitot_optim_free(o);
+    }
+}
+
+/* A tensor without a gradient: neither it nor its state nor its count of steps moves; the others go on. When its gradient comes,
+   it does what a fresh tensor does in its first step. */
+static void check_skipping(const char *method, const char *const *set) {
+    pitot_real x[2][3] = { { 1, -2, 3 }, { 1, -2, 3 } }, g[2][3] = { { 0.5, 0.25, -1 }, { 0.5, 0.25, -1 } };
+    const pitot_real *at[2] = { g[0], NULL };
+    pitot_optim_tensor tensors[2] = { { "a", 3, x[0], &at[0] }, { "b", 3, x[1], &at[1] } };
+    pitot_optim *o = make(method, set);
+    assert_int_equal(pitot_optim_prepare(o, tensors, 2, 1, NULL), PITOT_OK);
+    pitot_optim_step(o);
+    pitot_real first[3];
+    memcpy(first, x[0], sizeof first);
+    assert_true(first[0] != 1);
+    pitot_optim_step(o);
+    assert_true(o->tensor[0].t == 2 && o->tensor[1].t == 0);
+    assert_true(x[1][0] == 1 && x[1][1] == -2 && x[1][2] == 3);
+    for (int s = 0; s < o->n_slots; s++)
+        for (int i = 0; o->tensor[1].state[s] && i < 3; i++) assert_true(o->tensor[1].state[s][i] == 0);
+    at[0] = NULL;
+    at[1] = g[1];
+    pitot_optim_step(o);
+    assert_true(o->tensor[0].t == 2 && o->tensor[1].t == 1);
+    assert_memory_equal(x[1], first, sizeof first);
+    pitot_optim_free(o);
+}
+
+static void test_skipping(void **state) {
+    (void)state;
+    check_skipping("sgd", NULL);
+    check_skipping("sgd", (const char *const[]){ "momentum", "0.9", "weight_decay", "0.1", NULL });
+    for (const pitot_optimizer *const *m = pitot_optimizers(); *m; m++) check_skipping((*m)->name, (const char *const[]){ "lr", "0.1", NULL });
+}
+
+/* ---- threads: ranges of one tensor, the same bits however it is cut ---- */
+
+static const int64_t large[] = { (1 << 15) - 1, 1 << 15, (1 << 15) + 77, 3 };
+enum { TENSORS = sizeof large / sizeof *large };
+
+static void run_large(const cJSON *trace, int threads, pitot_real *x[TENSORS]) {
+    pitot_real *g[TENSORS];
+    pitot_optim_tensor tensors[TENSORS];
+    pitot_optim *o = optim_of(trace);
+    for (int k = 0; k < TENSORS; k++) {
+        x[k] = mem_alloc(large[k], sizeof **x);
+        g[k] = mem_alloc(large[k], sizeof **g);
+        for (int64_t i = 0; i < large[k]; i++) x[k][i] = (pitot_real)random_uniform(1, 2, (uint64_t)k, (uint64_t)i);
+        tensors[k] = (pitot_optim_tensor){ "w", large[k], x[k], (const pitot_real *const *)&g[k] };
+    }
+    assert_int_equal(pitot_optim_prepare(o, tensors, TENSORS, threads, NULL), PITOT_OK);
+    int64_t requests = mem_count().requests;
+    for (uint64_t step = 0; step < 3; step++) {
+        for (int k = 0; k < TENSORS; k++)
+            for (int64_t i = 0; i < large[k]; i++) g[k][i] = (pitot_real)(random_uniform(3, step, (uint64_t)k, (uint64_t)i) - 0.5);
+        pitot_optim_step(o);
+    }
+    assert_int_equal(mem_count().requests, requests); /* steps allocate nothing */
+    for (int k = 0; k < TENSORS; k++) mem_free(g[k]);
+    pitot_optim_free(o);
+}
+
+static void check_threads(const cJSON *trace) {
+    pitot_real *one[TENSORS], *more[TENSORS];
+    run_large(trace, 1, one);
+    for (int threads = 2; threads <= 3; threads++) {
+        run_large(trace, threads, more);
+        for (int k = 0; k < TENSORS; k++) {
+            if (memcmp(one[k], more[k], (size_t)large[k] * sizeof **one)) fail_msg("%s: %d threads give other bits", text_of(trace, "name"), threads);
+            mem_free(more[k]);
+        }
+    }
+    for (int k = 0; k < TENSORS; k++) mem_free(one[k]);
+}
+
+static void test_threads(void **state) {
+    (void)state;
+    int64_t blocks = mem_count().blocks;
+    for (const cJSON *t = traces(); t; t = t->next)
+        if (text_of(t, "problem")[0] == 'A') check_threads(t);
+    assert_int_equal(mem_count().blocks, blocks);
+}
+
+/* ---- hostile values and memory ---- */
+
+/* A NaN or an infinity in one element stays there. */
+static void test_odd_gradients(void **state) {
+    (void)state;
+    static const double odd[] = { NAN, INFINITY, -INFINITY, 1e38, 1e-45 };
+    for (const pitot_optimizer *const *m = pitot_optimizers(); *m; m++)
+        for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+            pitot_real x[3] = { 1, 1, 1 }, g[3] = { 1, (pitot_real)odd[i], 0 };
+            const pitot_real *at = g;
+            pitot_optim_tensor tensor = { "w", 3, x, &at };
+            pitot_optim *o = make((*m)->name, (const char *const[]){ "lr", "0.1", "weight_decay", "0", NULL });
+            assert_int_equal(pitot_optim_prepare(o, &tensor, 1, 1, NULL), PITOT_OK);
+            pitot_optim_step(o);
+            pitot_optim_step(o);
+            assert_true(fabs((double)x[0] - 0.8) < 1e-5);
+            assert_true(x[2] == 1);
+            pitot_optim_free(o);
+        }
+}
+
+static int32_t build(pitot_optim **out) {
+    static pitot_real x[2] = { 1, 1 }, g[2] = { 1, 1 };
+    static const pitot_real *at = g;
+    pitot_optim_tensor tensors[2] = { { "a", 2, x, &at }, { "b", 2, x, &at } };
+    pitot_error error = { 0 };
+    *out = pitot_optim_new("adam", &error);
+    if (!*out) return error.status;
+    int32_t status = pitot_optim_prepare(*out, tensors, 2, 1, &error);
+    if (status) {
+        assert_int_equal(error.status, status);
+        assert_int_equal(pitot_optim_step(*out), PITOT_EORDER);
+        mem_fail_at(0, 0); /* and with memory it goes on from there */
+        assert_int_equal(pitot_optim_prepare(*out, tensors, 2, 1, NULL), PITOT_OK);
+        assert_int_equal(pitot_optim_step(*out), PITOT_OK);
+    }
+    return status;
+}
+
+/* The k-th request for memory fails, until none does: a status each time, nothing kept. */
+static void test_no_memory(void **state) {
+    (void)state;
+    int64_t blocks = mem_count().blocks;
+    for (int forever = 0; forever < 2; forever++)
+        for (int k = 1;; k++) {
+            pitot_optim *o;
+            mem_fail_at(k, forever);
+            int32_t status = build(&o);
+            mem_fail_at(0, 0);
+            pitot_optim_free(o);
+            assert_int_equal(mem_count().blocks, blocks);
+            if (status == PITOT_OK) {
+                assert_true(k > 8); /* new: 2; per tensor: its name and two slots */
+                break;
+            }
+            assert_int_equal(status, PITOT_ENOMEM);
+        }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_traces), cmocka_unit_test(test_every_method_has_a_trace), cmocka_unit_test(test_descriptors),
+        cmocka_unit_test(test_options), cmocka_unit_test(test_unknown_method), cmocka_unit_test(test_nesterov_check),
+        cmocka_unit_test(test_order_of_calls), cmocka_unit_test(test_slots), cmocka_unit_test(test_skipping),
+        cmocka_unit_test(test_threads), cmocka_unit_test(test_odd_gradients), cmocka_unit_test(test_no_memory),
+    };
+    return cmocka_run_group_tests(tests, read_golden, free_golden);
+}
