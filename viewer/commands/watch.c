@@ -97,6 +97,20 @@ static int64_t poll_run(watched *w, int64_t budget, int *news) {
     return after.restarts == before.restarts ? after.bytes - before.bytes : after.bytes;
 }
 
+static int has_ended(const watched *w) {
+    pitot_log_state state = { .struct_size = sizeof state };
+    pitot_log_get_state(w->log, &state);
+    return state.ended != PITOT_LOG_OPEN;
+}
+
+/* Seconds until the viewer closes by itself: --linger after all runs have ended and the last key; < 0: it stays. */
+static double closes_in(const viewer *v) {
+    if (v->linger < 0 || v->behind) return -1;
+    for (int i = 0; i < v->runs; i++)
+        if (!has_ended(&v->run[i])) return -1;
+    return fmax(0, v->linger - (now_on(CLOCK_MONOTONIC) - v->last_key));
+}
+
 static shown show_run(const viewer *v) {
     watched *w = &v->run[v->at];
     return (shown){
@@ -107,6 +121,7 @@ static shown show_run(const viewer *v) {
         .runs = v->runs,
         .now = now_on(CLOCK_REALTIME),
         .file_size = size_of_events(w),
+        .closes_in = closes_in(v),
         .trouble = w->trouble.status != PITOT_OK ? w->trouble.text : "",
     };
 }
@@ -147,20 +162,6 @@ static void poll_all(viewer *v) {
     }
     v->behind = left <= 0;
     v->last_poll = now_on(CLOCK_MONOTONIC);
-}
-
-static int has_ended(const watched *w) {
-    pitot_log_state state = { .struct_size = sizeof state };
-    pitot_log_get_state(w->log, &state);
-    return state.ended != PITOT_LOG_OPEN;
-}
-
-/* 1 if all runs have ended and the user has not touched a key for so long. Seconds count from when both were first true. */
-static int linger_is_over(viewer *v, double now) {
-    if (v->linger < 0) return 0;
-    for (int i = 0; i < v->runs; i++)
-        if (!has_ended(&v->run[i])) return v->last_key = now, 0;
-    return !v->behind && now - v->last_key >= v->linger;
 }
 
 static int draw_frame(viewer *v) {
@@ -235,7 +236,8 @@ static int watch_live(viewer *v) {
         double now = now_on(CLOCK_MONOTONIC);
         if (v->behind || now - v->last_poll >= v->interval) poll_all(v);
         go_on = draw_if_due(v) ? handle_keys(v, wait_milliseconds(v)) : -1;
-        if (go_on > 0 && linger_is_over(v, now)) break;
+        if (closes_in(v) < 0) v->last_key = v->linger < 0 ? 0 : now;
+        else if (go_on > 0 && closes_in(v) == 0) break;
     }
     term_close();
     return go_on < 0 ? fail("watch: out of memory") : EXIT_DONE;

@@ -133,7 +133,7 @@ static void add_steps(const pitot_log_state *state, fact_list *facts) {
     static const char *const how[] = { ", not ended", "", ", failed", ", interrupted" };
     char last[32], planned[32], value[VALUE];
     if (state->last_step < 0) return;
-    format_value((double)state->last_step, 12, last, sizeof last);
+    format_value((double)(state->steps > 0 ? state->last_step + 1 : state->last_step), 12, last, sizeof last);
     format_value((double)state->steps, 12, planned, sizeof planned);
     int32_t ended = state->ended < 0 || state->ended > PITOT_LOG_INTERRUPTED ? PITOT_LOG_OPEN : state->ended;
     if (ended == PITOT_LOG_DONE && state->steps > 0)

@@ -72,7 +72,8 @@ static void add_state(pieces *p, const shown *run, const pitot_log_state *state,
 static void add_step(pieces *p, const pitot_log_state *state) {
     char last[32], planned[32];
     if (state->last_step < 0) return;
-    format_value((double)state->last_step, 16, last, sizeof last);
+    int64_t done = state->steps > 0 ? state->last_step + 1 : state->last_step; /* of a planned number: how many, not which */
+    format_value((double)done, 16, last, sizeof last);
     format_value((double)state->steps, 16, planned, sizeof planned);
     if (state->steps > 0)
         add(p, PEN_TEXT, "step %s of %s", last, planned);
@@ -125,6 +126,7 @@ static void title_pieces(pieces *p, const screen *s, const shown *run) {
     double seconds_per_step = pace(run->log);
     if (*run->trouble) add(p, PEN_ALARM, "%s", run->trouble);
     add_state(p, run, &state, seconds_per_step);
+    if (run->closes_in > 0) add(p, PEN_WARN, "closes in %.0f s, a key keeps it", ceil(run->closes_in));
     add_step(p, &state);
     add_loss(p, run->log);
     add_damage(p, &state);

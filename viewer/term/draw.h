@@ -13,6 +13,7 @@ typedef struct shown { /* what is on the screen */
     int run, runs;     /* this is run number `run` (from 1) of `runs` */
     double now;        /* seconds since 1970 */
     int64_t file_size; /* of events.jsonl; 0: not there */
+    double closes_in;  /* seconds until the viewer ends by itself; <= 0: it stays */
     const char *trouble; /* why reading fails, or "" */
 } shown;
 
