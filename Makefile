@@ -96,6 +96,13 @@ $(B)/float/viewer/%.o: viewer/%.c | deps
 $(B)/double/viewer/%.o: viewer/%.c | deps
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) $(VIEW_CFLAGS) -DPITOT_DOUBLE -c $< -o $@
+$(B)/float/tests/%.o: tests/%.c | deps
+	$(call say,CC,tests/$*)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(VIEW_CFLAGS) -c $< -o $@
+$(B)/double/tests/%.o: tests/%.c | deps
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) $(VIEW_CFLAGS) -DPITOT_DOUBLE -c $< -o $@
 $(B)/float/%.o: %.c | deps
 	$(call say,CC,$*)
 	@mkdir -p $(@D)

@@ -22,8 +22,8 @@ if [ -z "$OPENBLAS_CORETYPE" ] && [ -x "$PITOT" ]; then
 fi
 
 judge() { # NAME STATUS FILE: counts
-    cases=$(grep -c '^ok ' "$3")
-    bad=$(grep -c '^not ok ' "$3")
+    cases=$(grep -c '^ok[ :]' "$3")
+    bad=$(grep -c '^not ok[ :]' "$3")
     units=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$3" | tail -n 1)
     broken=$(sed -n 's/^\[  FAILED  \] \([0-9]*\) test.*/\1/p' "$3" | tail -n 1)
     cases=$((cases + ${units:-0})) bad=$((bad + ${broken:-0}))

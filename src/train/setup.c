@@ -7,26 +7,10 @@
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { TEXT_SIZE = 4096 };
-
-/* ---- the run directory: whether it can be made shows before anything large is read ---- */
-
-static int32_t check_out(const char *out, pitot_error *error) {
-    char part[PATH_SIZE];
-    if ((size_t)snprintf(part, sizeof part, "%s", out) >= sizeof part) return pitot_fail(error, PITOT_EINVAL, "%.200s: the path is too long", out);
-    for (char *slash; !file_exists(part); *slash = 0) {
-        slash = strrchr(part, '/');
-        if (slash == part || !slash) slash = strcpy(part, slash ? "/ " : ". ") + 1;
-    }
-    if (!file_is_folder(part)) return pitot_fail(error, PITOT_EIO, "%s: %s is a file, not a folder; choose another run directory", out, part);
-    if (access(part, W_OK | X_OK)) return pitot_fail(error, PITOT_EIO, "%s: nothing can be written in %s: %s", out, part, strerror(errno));
-    return PITOT_OK;
-}
 
 /* ---- the model, copied into the run so that it can be resumed and inspected alone ---- */
 
@@ -178,6 +162,21 @@ static void add_params(trainer *t) {
     }
 }
 
+/* Probes that cannot be are the caller's mistake and leave no folder behind; so is a folder that is taken; the rest is the disk's. */
+static int32_t open_run(trainer *t, const pitot_config *c, pitot_error *error) {
+    char events[PATH_SIZE];
+    pitot_run *trial = pitot_open(NULL, c);
+    int32_t status = !trial ? PITOT_ENOMEM : pitot_last_error(trial)[0] ? PITOT_EINVAL : PITOT_OK;
+    if (status) pitot_fail(error, status, "%s", pitot_last_error(trial));
+    pitot_close(trial, PITOT_DONE);
+    if (!status) status = file_make_folder(t->config.out, error);
+    if (status) return status;
+    int taken = !t->config.resume && file_join(events, sizeof events, t->config.out, "events.jsonl") && file_exists(events);
+    t->run = pitot_open(t->config.out, c);
+    if (t->run && !pitot_last_error(t->run)[0]) return PITOT_OK;
+    return pitot_fail(error, !t->run ? PITOT_ENOMEM : taken ? PITOT_EINVAL : PITOT_EIO, "%s", pitot_last_error(t->run));
+}
+
 static int32_t make_run(trainer *t, const char *probe_options, pitot_error *error) {
     char spec[TEXT_SIZE], folder[PATH_SIZE];
     char *facts = facts_text(t);
@@ -185,12 +184,11 @@ static int32_t make_run(trainer *t, const char *probe_options, pitot_error *erro
     pitot_config c = { .struct_size = sizeof c, .probes = spec, .options = probe_options, .optimizer = t->config.optimizer, .overhead = t->config.budget,
                        .seed = t->config.seed, .flags = t->config.resume ? PITOT_RESUME : 0, .threads = t->config.threads, .steps = t->steps,
                        .facts = facts };
-    t->run = pitot_open(t->config.out, &c);
+    int32_t status = facts ? open_run(t, &c, error) : pitot_fail(error, PITOT_ENOMEM, "no memory for a run");
     cJSON_free(facts);
-    if (!t->run) return pitot_fail(error, PITOT_ENOMEM, "no memory for a run");
-    if (pitot_last_error(t->run)[0]) return pitot_fail(error, PITOT_EINVAL, "%s", pitot_last_error(t->run));
+    if (status) return status;
     add_params(t);
-    int32_t status = copy_model(t, error);
+    status = copy_model(t, error);
     if (!status && !file_join(folder, sizeof folder, t->config.out, "checkpoints")) status = PITOT_EINVAL;
     return status ? status : file_make_folder(folder, error);
 }
@@ -227,7 +225,6 @@ int32_t train_setup(trainer *t, const pitot_train_config *config, pitot_error *e
     char probe_options[TEXT_SIZE] = "";
     fill_in(t, config);
     if (!t->config.model || !t->config.data || !t->config.out) return pitot_fail(error, PITOT_EINVAL, "train: model, data and out must be given");
-    if (check_out(t->config.out, error)) return error->status;
     t->data = pitot_data_open(t->config.data, error);
     if (!t->data) return error->status;
     if (t->config.batch > t->data->n_train) t->config.batch = t->data->n_train;

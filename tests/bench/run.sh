@@ -23,3 +23,10 @@ for threads in ${THREADS:-1 2}; do
             awk '{printf "%-14s %7d %9.2f %12.0f %11.0f%% %10s %9s\n", $1, $2, $3, $4, 100*$5/$3/1e6/$4, ($6 > 0 ? sprintf("%.2f",$6) : "-"), ($6 > 0 ? sprintf("%.2fx",$6/$3) : "-")}'
     done
 done
+echo
+echo "one step with all probes tracked and logged, over one without, steps in turn (2 threads)"
+for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
+    OMP_NUM_THREADS=2 "$B"/tests/bench/step examples/$net.json 128 2 "$(echo "$seconds * 2" | bc 2>/dev/null || echo 3)" all |
+        awk -v net=$net '{printf "%-14s %9.2f ms %9.2f ms %8.2fx\n", net, $1, $5, $5/$1}'
+done
+rm -rf /tmp/pitot-bench-??????

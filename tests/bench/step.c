@@ -1,7 +1,10 @@
 /* step.c: time of one training step (forward, backward, SGD update) of a model file on made-up samples, and the best sgemm rate seen in
    the same process:
 
-       step MODEL BATCH THREADS SECONDS     prints: milliseconds (median, least), flops of the step's products, GFLOP/s of sgemm
+       step MODEL BATCH THREADS SECONDS [PROBES]    prints: milliseconds (median, least), flops of the step's products, GFLOP/s of
+                                                    sgemm, and of PROBES tracked every step, with a log: milliseconds (median)
+
+   Steps with and without probes take turns.
 
    Public API only. */
 
@@ -46,12 +49,43 @@ static pitot_optim *make_optim(pitot_net *net, int threads) {
     return o;
 }
 
+/* A run with these probes in a folder that is gone afterwards; NULL: none asked for. */
+static pitot_run *open_run(const pitot_net *net, const char *probes, int threads) {
+    static char folder[] = "/tmp/pitot-bench-XXXXXX";
+    if (!probes || !mkdtemp(folder)) return NULL;
+    pitot_run *run = pitot_open(folder, &(pitot_config){ .struct_size = sizeof(pitot_config), .probes = probes, .threads = threads });
+    for (int64_t i = 0; i < pitot_net_param_count(net); i++) {
+        const pitot_net_param *p = &pitot_net_params(net)[i];
+        pitot_param q = { .struct_size = sizeof q, .name = p->name, .data = p->data, .grad = p->grad };
+        for (int d = 0; d < p->n_dim; d++) q.shape[d] = p->shape[d];
+        pitot_add_param(run, &q);
+    }
+    return run;
+}
+
+static double one_step(pitot_net *net, pitot_optim *optim, pitot_run *run, int64_t k, const pitot_net_batch *b) {
+    double t = now(), loss;
+    pitot_begin(run, k);
+    pitot_net_forward(net, b, &loss);
+    pitot_after_forward(run, &(pitot_batch){ sizeof(pitot_batch), b->n, loss, pitot_net_losses(net) });
+    pitot_net_backward(net);
+    pitot_after_backward(run);
+    pitot_optim_step(optim);
+    pitot_after_update(run, 1e-3);
+    return now() - t;
+}
+
+static double median(double *times, int n) {
+    qsort(times, (size_t)n, sizeof *times, by_size);
+    return 1e3 * times[n / 2];
+}
+
 int main(int argc, char **argv) {
     pitot_error error = { 0 };
-    if (argc != 5) return fputs("usage: step MODEL BATCH THREADS SECONDS\n", stderr), 2;
-    int64_t batch = atoll(argv[2]);
-    int threads = atoi(argv[3]), n = 0;
-    double budget = atof(argv[4]), *times = calloc(MOST, sizeof *times), loss;
+    if (argc != 5 && argc != 6) return fputs("usage: step MODEL BATCH THREADS SECONDS\n", stderr), 2;
+    int64_t batch = strtoll(argv[2], NULL, 10);
+    int threads = (int)strtol(argv[3], NULL, 10), n = 0;
+    double budget = strtod(argv[4], NULL), *times = calloc(MOST, sizeof *times);
     omp_set_num_threads(threads);
     pitot_net *net = pitot_net_read(argv[1], &error);
     if (!net || pitot_net_prepare(net, batch, threads, &error)) return fprintf(stderr, "%s\n", error.text), 1;
@@ -64,16 +98,18 @@ int main(int argc, char **argv) {
     for (int64_t i = 0; i < batch * facts.input; i++) x[i] = (pitot_real)((double)(i * 7919 % 1000) / 500.0 - 1);
     for (int64_t i = 0; i < batch; i++) y[i] = (int32_t)(i % facts.output);
     pitot_net_batch b = { .struct_size = sizeof b, .n = batch, .x = x, .classes = y, .training = 1 };
-    double start = now(), end = start + budget;
-    for (int warm = 3; now() < end && n < MOST; warm--) {
-        double t = now();
-        pitot_net_forward(net, &b, &loss);
-        pitot_net_backward(net);
-        pitot_optim_step(optim);
-        if (warm <= 0) times[n++] = now() - t;
+    pitot_run *run = open_run(net, argc == 6 ? argv[5] : NULL, threads);
+    double end = now() + budget, *tracked = calloc(MOST, sizeof *tracked);
+    for (int warm = 3; (now() < end || n == 0) && n < MOST; warm--) {
+        double plain = one_step(net, optim, NULL, n, &b), probed = run ? one_step(net, optim, run, 4 - warm, &b) : 0;
+        if (warm > 0) continue;
+        times[n] = plain;
+        tracked[n++] = probed;
     }
-    qsort(times, (size_t)n, sizeof *times, by_size);
-    printf("%.4f %.4f %.6g %.2f\n", 1e3 * times[n / 2], 1e3 * times[0], facts.step_flops * (double)batch, best_rate());
+    double middle = median(times, n);
+    printf("%.4f %.4f %.6g %.2f %.4f\n", middle, 1e3 * times[0], facts.step_flops * (double)batch, best_rate(), median(tracked, n));
+    pitot_close(run, PITOT_DONE);
+    free(tracked);
     pitot_optim_free(optim);
     pitot_net_free(net);
     free(x);

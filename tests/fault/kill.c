@@ -26,7 +26,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROUNDS = 200, CONTINUED = 6, ROOM = 1 << 15, MOST_STEPS = 3000, TENSORS = 40, TRAINER_STEPS = 3000, TRAINER_KILLS = 60 };
+enum { ROUNDS = 200, CONTINUED = 6, ROOM = 1 << 15, MOST_STEPS = 3000, TENSORS = 40, TRAINER_STEPS = 6000, TRAINER_KILLS = 60 };
 
 typedef struct board { /* shared with the child */
     _Atomic int64_t done; /* last step that was acknowledged; -1: none */

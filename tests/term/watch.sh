@@ -76,7 +76,7 @@ check "--once prints the same twice" cmp -s "$work/a" "$work/b"
 check "--once prints the default size off a terminal" cmp -s "$work/a" <(frame)
 check "--once has the rows asked for" test "$(wc -l < "$work/a")" -eq 30
 check "--once keeps to the columns" test "$(widest < "$work/a")" -le 100
-for what in '^done  done' 'step 999 of 4000' 'loss' 'in 1 min 40 s' '┤' '[⣀⠤⠉⣿]'; do
+for what in '^done  done' 'step 1000 of 4000' 'loss' 'in 1 min 40 s' '┤' '[⣀⠤⠉⣿]'; do
     check "--once shows $what" grep -q "$what" "$work/a"
 done
 for size in 1x1 2x2 8x3 20x5 37x9 80x24 200x60 500x200; do
@@ -123,11 +123,11 @@ keys() { local s=$1; shift; tmux send-keys -t "$s" "$@"; }
 
 make_run live 0 400 open
 start main 80x24 -- "$work/live"
-check "80x24 shows the run" wait_for main 'live  running   step 399 of 4000'
+check "80x24 shows the run" wait_for main 'live  running   step 400 of 4000'
 check "80x24 shows panels" wait_for main '1 loss'
 check "80x24 shows NaN" wait_for main ' x'
 make_run live 400 420 open
-check "it follows the log" wait_for main 'step 419'
+check "it follows the log" wait_for main 'step 420'
 keys main 2
 check "a digit enlarges a panel" wait_for main 'panel 2 of'
 keys main Right
@@ -155,7 +155,7 @@ check "it survives being resized" wait_for main '2 .*grad_norm'
 : > "$work/live/events.jsonl"
 check "it notices that the log was cut" wait_for main 'waiting\|no values'
 make_run live 0 300 interrupted
-check "and follows the new one" wait_for main 'interrupted   step 299'
+check "and follows the new one" wait_for main 'interrupted   step 300'
 keys main q
 check "q gives the terminal back" ended main 0
 
@@ -166,7 +166,7 @@ for size in 1x1 8x3 200x60; do
     sleep 0.1
     tmux resize-window -t "s$size" -x 90 -y 30
     keys "s$size" Home Escape
-    check "$size: it is alive" wait_for "s$size" 'done  done   step 999'
+    check "$size: it is alive" wait_for "s$size" 'done  done   step 1000'
     keys "s$size" q
     check "$size: q gives the terminal back" ended "s$size" 0
 done
@@ -216,7 +216,7 @@ check "--linger quits by itself" ended linger 0
 start early 80x24 -- "$work/later"
 sleep 0.3
 make_run later 0 50 open
-check "a run may come later" wait_for early 'later  running   step 49'
+check "a run may come later" wait_for early 'later  running   step 50'
 keys early q
 
 if [ -r /proc/self/stat ]; then
@@ -236,7 +236,7 @@ wait_for shell 'done  done' > /dev/null
 keys shell C-z
 check "Ctrl-Z stops it" wait_for shell 'Stopped'
 keys shell fg Enter
-check "fg brings it back" wait_for shell 'done  done   step 999'
+check "fg brings it back" wait_for shell 'done  done   step 1000'
 keys shell q
 keys shell 'echo "back""again"' Enter
 check "and q still quits" wait_for shell '^backagain'

@@ -396,8 +396,8 @@ static void test_errors(void **state) {
     must_fail(&(plan){ .out = out, .model = path_of("targets.json") }, PITOT_EMISMATCH, "needs targets");
     must_fail(&(plan){ .out = out, .init = path_of("tiny.json") }, PITOT_EFORMAT, "tiny.json");
     must_fail(&(plan){ .out = out, .init = path_of("nothing") }, PITOT_EIO, "nothing");
-    must_fail(&(plan){ .out = path_of("tiny.json/run") }, PITOT_EIO, "not a folder");
-    must_fail(&(plan){ .out = path_of("tiny.json") }, PITOT_EIO, "not a folder");
+    must_fail(&(plan){ .out = path_of("tiny.json/run") }, PITOT_EIO, "folder");
+    must_fail(&(plan){ .out = path_of("tiny.json") }, PITOT_EIO, "folder");
     must_fail(&(plan){ .out = NULL }, PITOT_EINVAL, "must be given");
     assert_int_equal(pitot_train(NULL, NULL), PITOT_EINVAL);
     assert_int_not_equal(access(out, F_OK), 0); /* nothing was begun */
