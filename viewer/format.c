@@ -82,7 +82,7 @@ void format_value(double v, int digits, char *text, size_t size) {
     const char *c = raw;
     for (; *c && *c != 'e'; c++) /* skips the point, whatever the locale writes */
         if (*c >= '0' && *c <= '9') m = 10 * m + (*c - '0');
-    int e = (*c ? atoi(c + 1) : 0) - (digits - 1), leading = e + digits - 1;
+    int e = (*c ? (int)strtol(c + 1, NULL, 10) : 0) - (digits - 1), leading = e + digits - 1;
     while (m && m % 10 == 0) m /= 10, e++;
     int plain = leading >= PLAIN_FROM && (leading < PLAIN_BELOW || leading < digits);
     format_decimal(v < 0 ? -m : m, e, plain ? FORMAT_PLAIN : FORMAT_OWN, text, size);

@@ -43,8 +43,9 @@ typedef struct pitot_data_format {
 PITOT_API pitot_data *pitot_data_open(const char *spec, pitot_error *error);
 PITOT_API void pitot_data_free(pitot_data *data);
 
-/* Samples ids[0..n) as x (n, *shape), scaled, and either y_class (n) or y_target (n, target_size); the one that does not apply may
-   be NULL. ids NULL: 0..n-1. Ids outside [0, data->n) are PITOT_EINVAL, and nothing is written. */
+/* Samples ids[0..n) as x (n, *shape), scaled, and their answers. Data with classes: y_class (n), and y_target (n, n_classes) as zeros
+   and a one, unless it is NULL. Data with targets: y_target (n, target_size); y_class may be NULL. ids NULL: 0..n-1. Ids outside
+   [0, data->n) are PITOT_EINVAL, and nothing is written. */
 PITOT_API int32_t pitot_data_batch(const pitot_data *data, const int64_t *ids, int64_t n, pitot_real *x, int32_t *y_class,
                                    pitot_real *y_target);
 

@@ -9,6 +9,7 @@
 #define PITOT_NET_H
 
 #include "pitot/base.h"
+#include "pitot/data.h"
 #include "pitot/option.h"
 
 #ifdef __cplusplus
@@ -29,6 +30,10 @@ PITOT_API int32_t pitot_net_add(pitot_net *net, const char *op, const char *name
 
 /* A net from a model file (JSON; see the README). Messages name the file and the field. */
 PITOT_API pitot_net *pitot_net_read(const char *file, pitot_error *error);
+
+/* PITOT_OK if the net takes this data's samples, and its loss their answers: classes or targets, one-hot classes where a loss wants
+   targets. `model` begins the message of PITOT_EMISMATCH. */
+PITOT_API int32_t pitot_net_fits(const pitot_net *net, const pitot_data *data, const char *model, pitot_error *error);
 
 /* Room for batches of up to `batch` samples, on `threads` threads (0: OpenMP's setting). May be called again. PITOT_EMISMATCH if
    the output does not suit the loss. */

@@ -185,6 +185,11 @@ static void scale_bytes(const uint8_t *from, int64_t n, pitot_real *to) {
     for (int64_t i = 0; i < n; i++) to[i] = (pitot_real)from[i] / (pitot_real)255;
 }
 
+static void one_hot(const pitot_data *data, int32_t class, pitot_real *y) {
+    memset(y, 0, (size_t)data->n_classes * sizeof *y);
+    y[class] = 1;
+}
+
 int32_t pitot_data_batch(const pitot_data *data, const int64_t *ids, int64_t n, pitot_real *x, int32_t *y_class,
                          pitot_real *y_target) {
     if (!data || n < 0 || !ids_are_valid(data, ids, n) || (n > 0 && (!x || (data->classes ? !y_class : !y_target)))) {
@@ -199,6 +204,7 @@ int32_t pitot_data_batch(const pitot_data *data, const int64_t *ids, int64_t n, 
         }
         if (data->classes) {
             y_class[i] = data->classes[id];
+            if (y_target) one_hot(data, y_class[i], y_target + i * data->n_classes);
         } else {
             memcpy(y_target + i * k, data->targets + id * k, (size_t)k * sizeof *y_target);
         }

@@ -790,7 +790,7 @@ static char *join(const char *folder, int64_t length, const char *name) {
     if (!path) return NULL;
     memcpy(path, folder, (size_t)length);
     if (length && folder[length - 1] != '/') path[length++] = '/';
-    strcpy(path + length, name);
+    memcpy(path + length, name, strlen(name) + 1);
     return path;
 }
 

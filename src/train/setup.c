@@ -26,29 +26,10 @@ static int32_t copy_model(const trainer *t, pitot_error *error) {
     return status;
 }
 
-static int32_t check_fit(const trainer *t, pitot_error *error) {
-    pitot_net_facts f;
-    pitot_net_get_facts(t->net, &f);
-    int same = 1;
-    for (int i = 0; i < PITOT_DIMS; i++) same = same && f.shape[i] == t->data->shape[i];
-    if (!same && f.input != t->data->size)
-        return pitot_fail(error, PITOT_EMISMATCH, "%s:input: the model takes %lld values a sample, %s has %lld; change \"input\"", t->config.model,
-                          (long long)f.input, t->data->spec, (long long)t->data->size);
-    int classes = strcmp(f.loss, "cross_entropy") == 0;
-    if (classes != (t->data->classes != NULL) && !(t->data->classes && f.output == t->data->n_classes))
-        return pitot_fail(error, PITOT_EMISMATCH, "%s:loss: %s needs %s, %s has %s", t->config.model, f.loss, classes ? "classes" : "targets", t->data->spec,
-                          classes ? "targets" : "classes");
-    if (classes ? f.output < t->data->n_classes : !t->data->classes && f.output != t->data->target_size)
-        return pitot_fail(error, PITOT_EMISMATCH, "%s: the last layer gives %lld values, %s has %lld %s; change the last layer", t->config.model,
-                          (long long)f.output, t->data->spec, (long long)(classes ? t->data->n_classes : t->data->target_size),
-                          classes ? "classes" : "targets");
-    return PITOT_OK;
-}
-
 static int32_t make_net(trainer *t, pitot_error *error) {
     t->net = pitot_net_read(t->config.model, error);
     if (!t->net) return error->status;
-    int32_t status = check_fit(t, error);
+    int32_t status = pitot_net_fits(t->net, t->data, t->config.model, error);
     if (!status) status = pitot_net_prepare(t->net, t->config.batch, t->config.threads, error);
     if (!status) status = pitot_net_init(t->net, t->config.seed);
     if (!status && t->config.init) status = pitot_net_load(t->net, t->config.init, error);

@@ -16,16 +16,8 @@ static double now(void) {
 
 /* ---- batches ---- */
 
-/* Classes as 0/1 targets, for losses that want one target per output. */
-static void one_hot(const trainer *t, int64_t n) {
-    int64_t c = t->data->n_classes;
-    memset(t->targets, 0, (size_t)(n * c) * sizeof *t->targets);
-    for (int64_t k = 0; k < n; k++) t->targets[k * c + t->classes[k]] = 1;
-}
-
 static pitot_net_batch load(trainer *t, const int64_t *ids, int64_t n, int training) {
     pitot_data_batch(t->data, ids, n, t->x, t->classes, t->targets);
-    if (t->data->classes) one_hot(t, n);
     return (pitot_net_batch){ .struct_size = sizeof(pitot_net_batch), .n = n, .x = t->x, .classes = t->data->classes ? t->classes : NULL,
                               .targets = t->targets, .training = training, .seed = t->config.seed, .step = t->step };
 }

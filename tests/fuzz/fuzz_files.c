@@ -203,7 +203,7 @@ static int use_data(const char *spec, pitot_error *error) {
     pitot_real *x = calloc((size_t)(data->size + data->target_size + 1), sizeof *x);
     int32_t y = 0;
     for (int64_t i = 0; x && i < data->n; i++) {
-        if (pitot_data_batch(data, &i, 1, x, &y, x + data->size) != PITOT_OK) error->status = 1;
+        if (pitot_data_batch(data, &i, 1, x, &y, data->classes ? NULL : x + data->size) != PITOT_OK) error->status = 1;
     }
     free(x);
     pitot_data_free(data);

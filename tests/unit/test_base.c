@@ -127,7 +127,8 @@ static void check_option(const option_case *c) {
     int32_t status = pitot_options_set(table, &o, "thing x", c->name, c->text, &error);
     if (status != (c->says ? PITOT_EINVAL : PITOT_OK)) fail_msg("%s=%s: status %d, \"%s\"", c->name, c->text, status, error.text);
     if (c->says) {
-        if (!strstr(error.text, c->says) || !strstr(error.text, "thing x: ")) fail_msg("%s=%s: \"%s\"", c->name, c->text, error.text);
+        if (!strstr(error.text, c->says) || !strstr(error.text, "thing x: "))
+            fail_msg("%s=%s: \"%s\"", c->name, c->text, error.text);
         assert_memory_equal(&o, &before, sizeof o);
         return;
     }
@@ -198,14 +199,32 @@ static void check_round_trip(double v) {
 }
 
 static void check_numbers(int64_t n) {
-    static const double special[] = { 0.0, -0.0, 1, -1, 0.1, 1e15, 1e16, 9007199254740993.0, 1e22, 1e23, 1.7976931348623157e308, 2.2250738585072014e-308,
-                                      4.9e-324, -4.9e-324, INFINITY, -INFINITY, NAN, 123456789012345678.0, 0.3, 5e-324 };
+    static const double special[] = { 0.0,
+                                      -0.0,
+                                      1,
+                                      -1,
+                                      0.1,
+                                      1e15,
+                                      1e16,
+                                      9007199254740993.0,
+                                      1e22,
+                                      1e23,
+                                      1.7976931348623157e308,
+                                      2.2250738585072014e-308,
+                                      4.9e-324,
+                                      -4.9e-324,
+                                      INFINITY,
+                                      -INFINITY,
+                                      NAN,
+                                      123456789012345678.0,
+                                      0.3,
+                                      5e-324 };
     for (size_t i = 0; i < sizeof special / sizeof *special; i++) check_round_trip(special[i]);
     for (int64_t i = 0; i < n; i++) {
         uint64_t bits = random_bits(1, 99, 0, (uint64_t)i);
-        check_round_trip(double_of(bits));                                         /* any double, infinities and NaN too */
-        check_round_trip(double_of(bits & UINT64_C(0x800FFFFFFFFFFFFF)));           /* below the smallest normal one */
-        check_round_trip((double)(float)random_uniform(2, 99, 0, (uint64_t)i));     /* what float tensors hold */
+        check_round_trip(double_of(bits));                                      /* any double, infinities and NaN too */
+        check_round_trip(double_of(bits & UINT64_C(0x800FFFFFFFFFFFFF)));       /* below the smallest normal one */
+        check_round_trip((double)(float)random_uniform(2, 99, 0, (uint64_t)i)); /* what float tensors hold */
         check_round_trip((double)(int64_t)bits);
     }
 }
@@ -238,8 +257,17 @@ static void test_short_texts(void **state) {
     static const struct {
         double v;
         const char *text;
-    } cases[] = { { 0.1, "0.1" }, { 3, "3" }, { -2, "-2" }, { -0.0, "-0" }, { 1e-8, "1e-08" }, { 0.30000000000000004, "0.30000000000000004" },
-                  { 1.5e300, "1.5e+300" }, { NAN, "nan" }, { INFINITY, "inf" }, { -INFINITY, "-inf" }, { 123456.789, "123456.789" } };
+    } cases[] = { { 0.1, "0.1" },
+                  { 3, "3" },
+                  { -2, "-2" },
+                  { -0.0, "-0" },
+                  { 1e-8, "1e-08" },
+                  { 0.30000000000000004, "0.30000000000000004" },
+                  { 1.5e300, "1.5e+300" },
+                  { NAN, "nan" },
+                  { INFINITY, "inf" },
+                  { -INFINITY, "-inf" },
+                  { 123456.789, "123456.789" } };
     char text[NUMBER_ROOM];
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         number_write(cases[i].v, text);
@@ -252,9 +280,11 @@ static void test_number_grammar(void **state) {
     static const struct {
         const char *text;
         int json, special;
-    } cases[] = { { "0", 1, 1 }, { "-0", 1, 1 }, { "10.5e-3", 1, 1 }, { "1E+5", 1, 1 }, { "05", 0, 1 }, { ".5", 0, 1 }, { "5.", 0, 1 }, { "+5", 0, 1 },
-                  { "", 0, 0 }, { "-", 0, 0 }, { "e5", 0, 0 }, { "1e", 0, 0 }, { "1e+", 0, 0 }, { "1 ", 0, 0 }, { " 1", 0, 0 }, { "0x1", 0, 0 }, { "1,5", 0, 0 },
-                  { "--1", 0, 0 }, { "nan", 0, 1 }, { "inf", 0, 1 }, { "-inf", 0, 1 }, { "Infinity", 0, 0 }, { "NaN", 0, 0 }, { "1.2.3", 0, 0 }, { ".", 0, 0 } };
+    } cases[] = { { "0", 1, 1 },    { "-0", 1, 1 },       { "10.5e-3", 1, 1 }, { "1E+5", 1, 1 },  { "05", 0, 1 },
+                  { ".5", 0, 1 },   { "5.", 0, 1 },       { "+5", 0, 1 },      { "", 0, 0 },      { "-", 0, 0 },
+                  { "e5", 0, 0 },   { "1e", 0, 0 },       { "1e+", 0, 0 },     { "1 ", 0, 0 },    { " 1", 0, 0 },
+                  { "0x1", 0, 0 },  { "1,5", 0, 0 },      { "--1", 0, 0 },     { "nan", 0, 1 },   { "inf", 0, 1 },
+                  { "-inf", 0, 1 }, { "Infinity", 0, 0 }, { "NaN", 0, 0 },     { "1.2.3", 0, 0 }, { ".", 0, 0 } };
     double v;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         size_t n = strlen(cases[i].text);
@@ -273,8 +303,12 @@ static void test_philox(void **state) {
         uint32_t counter[4], key[2], out[4];
     } cases[] = {
         { { 0, 0, 0, 0 }, { 0, 0 }, { 0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8 } },
-        { { 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff }, { 0xffffffff, 0xffffffff }, { 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd } },
-        { { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344 }, { 0xa4093822, 0x299f31d0 }, { 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 } },
+        { { 0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff },
+          { 0xffffffff, 0xffffffff },
+          { 0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd } },
+        { { 0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344 },
+          { 0xa4093822, 0x299f31d0 },
+          { 0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1 } },
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         uint32_t out[4];
@@ -518,12 +552,25 @@ static void test_sums(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_option_defaults), cmocka_unit_test(test_option_values), cmocka_unit_test(test_option_text),
-        cmocka_unit_test(test_first_error_stays), cmocka_unit_test(test_numbers), cmocka_unit_test(test_numbers_with_comma),
-        cmocka_unit_test(test_short_texts), cmocka_unit_test(test_number_grammar), cmocka_unit_test(test_philox),
-        cmocka_unit_test(test_streams), cmocka_unit_test(test_uniform), cmocka_unit_test(test_normal), cmocka_unit_test(test_permutations),
-        cmocka_unit_test(test_counts), cmocka_unit_test(test_refusals), cmocka_unit_test(test_failures), cmocka_unit_test(test_cover),
-        cmocka_unit_test(test_nested), cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_option_defaults),
+        cmocka_unit_test(test_option_values),
+        cmocka_unit_test(test_option_text),
+        cmocka_unit_test(test_first_error_stays),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_numbers_with_comma),
+        cmocka_unit_test(test_short_texts),
+        cmocka_unit_test(test_number_grammar),
+        cmocka_unit_test(test_philox),
+        cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_uniform),
+        cmocka_unit_test(test_normal),
+        cmocka_unit_test(test_permutations),
+        cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_cover),
+        cmocka_unit_test(test_nested),
+        cmocka_unit_test(test_sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -81,7 +81,8 @@ static void check_values(int kind, double spread, int64_t batch, int64_t n) {
         long double want = one_loss(kind, &s, (int)k, 0, 0);
         double got = (double)pitot_net_losses(net)[k];
         mean += want / (long double)n;
-        if (!(fabsl(got - want) <= tolerance * (1 + fabsl(want)))) fail_msg("%s: sample %d has %.17g, not %.17Lg", names[kind], (int)k, got, want);
+        if (!(fabsl(got - want) <= tolerance * (1 + fabsl(want))))
+            fail_msg("%s: sample %d has %.17g, not %.17Lg", names[kind], (int)k, got, want);
     }
     if (!(fabsl(loss - mean) <= tolerance * (1 + fabsl(mean)))) fail_msg("%s: %.17g, not %.17Lg", names[kind], loss, mean);
     pitot_net_free(net);
@@ -107,7 +108,8 @@ static void test_by_hand(void **state) {
     pitot_net_free(net);
     net = identity("mse", 2);
     forward(net, &s, 2, &loss);
-    assert_true(fabs((double)pitot_net_losses(net)[0]) < 1e-12 && fabs((double)pitot_net_losses(net)[1] - 11) < 1e-5 && fabs(loss - 5.5) < 1e-5);
+    assert_true(fabs((double)pitot_net_losses(net)[0]) < 1e-12 && fabs((double)pitot_net_losses(net)[1] - 11) < 1e-5 &&
+                fabs(loss - 5.5) < 1e-5);
     pitot_net_free(net);
     net = identity("bce_with_logits", 2);
     forward(net, &s, 1, &loss);
@@ -151,7 +153,8 @@ static void check_gradient_formula(int kind, double spread) {
     }
     for (int i = 0; i < C; i++) {
         double got = (double)pitot_net_params(net)[1].grad[i];
-        if (!(fabsl(got - bias[i]) <= 3 * tolerance * (1 + fabsl(bias[i])))) fail_msg("%s: %d: %.17g, not %.17Lg", names[kind], i, got, bias[i]);
+        if (!(fabsl(got - bias[i]) <= 3 * tolerance * (1 + fabsl(bias[i]))))
+            fail_msg("%s: %d: %.17g, not %.17Lg", names[kind], i, got, bias[i]);
     }
     pitot_net_free(net);
 }
@@ -256,7 +259,8 @@ static void test_classes_out_of_range(void **state) {
             assert_true(loss == 5);
             assert_int_equal(pitot_net_backward(net), PITOT_EORDER); /* there is no last forward any more */
             assert_int_equal(pitot_net_correct(net), -1);
-            assert_int_equal(forward(net, &s, n, NULL), n ? PITOT_OK : PITOT_EINVAL); /* the bad one is not in the batch; or no batch */
+            assert_int_equal(forward(net, &s, n, NULL),
+                             n ? PITOT_OK : PITOT_EINVAL); /* the bad one is not in the batch; or no batch */
             s.y[n] = kept;
         }
     pitot_net_free(net);
@@ -267,7 +271,9 @@ static void test_missing_targets(void **state) {
     samples s = make_samples(1);
     for (int kind = 0; kind < 3; kind++) {
         pitot_net *net = identity(names[kind], N);
-        pitot_net_batch b = { .struct_size = sizeof b, .n = N, .x = s.f, .classes = kind ? s.y : NULL, .targets = kind ? NULL : s.t };
+        pitot_net_batch b = {
+            .struct_size = sizeof b, .n = N, .x = s.f, .classes = kind ? s.y : NULL, .targets = kind ? NULL : s.t
+        };
         assert_int_equal(pitot_net_forward(net, &b, NULL), PITOT_EINVAL);
         b = (pitot_net_batch){ .struct_size = sizeof b, .n = N, .classes = s.y, .targets = s.t };
         assert_int_equal(pitot_net_forward(net, &b, NULL), PITOT_EINVAL);
@@ -313,9 +319,15 @@ static void test_shapes(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_values),  cmocka_unit_test(test_by_hand),           cmocka_unit_test(test_gradients),
-        cmocka_unit_test(test_extremes), cmocka_unit_test(test_infinite_outputs), cmocka_unit_test(test_nan),
-        cmocka_unit_test(test_classes_out_of_range), cmocka_unit_test(test_missing_targets), cmocka_unit_test(test_correct),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_by_hand),
+        cmocka_unit_test(test_gradients),
+        cmocka_unit_test(test_extremes),
+        cmocka_unit_test(test_infinite_outputs),
+        cmocka_unit_test(test_nan),
+        cmocka_unit_test(test_classes_out_of_range),
+        cmocka_unit_test(test_missing_targets),
+        cmocka_unit_test(test_correct),
         cmocka_unit_test(test_shapes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -81,16 +81,22 @@ static void test_layers(void **state) {
     check_output("{'op': 'linear', 'out_features': 3, 'bias': false}", "[5]", 3, 15);
     check_output("{'out_features': 3.0, 'bias': true, 'name': 'last', 'op': 'linear'}", "[5]", 3, 18);
     check_output("{'op': 'conv2d', 'out_channels': 4, 'kernel': 3}", "[2, 8, 7]", 4 * 6 * 5, 76);
-    check_output("{'op': 'conv2d', 'out_channels': 4, 'kernel': [3, 1], 'stride': [2, 1], 'padding': [1, 0], 'dilation': [1, 2]}", "[2, 8, 7]", 4 * 4 * 7, 28);
-    check_output("{'op': 'conv2d', 'out_channels': 4, 'kernel': 3, 'groups': 2, 'bias': false, 'padding': 1}", "[2, 8, 7]", 4 * 56, 36);
+    check_output("{'op': 'conv2d', 'out_channels': 4, 'kernel': [3, 1], 'stride': [2, 1], 'padding': [1, 0], 'dilation': [1, 2]}",
+                 "[2, 8, 7]", 4 * 4 * 7, 28);
+    check_output("{'op': 'conv2d', 'out_channels': 4, 'kernel': 3, 'groups': 2, 'bias': false, 'padding': 1}", "[2, 8, 7]", 4 * 56,
+                 36);
     check_output("{'op': 'max_pool2d', 'kernel': 3}", "[2, 8, 7]", 2 * 2 * 2, 0);
-    check_output("{'op': 'max_pool2d', 'kernel': 3, 'stride': 2, 'padding': 1, 'dilation': 1, 'ceil_mode': true}", "[2, 8, 7]", 2 * 5 * 4, 0);
-    check_output("{'op': 'max_pool2d', 'stride': 1, 'kernel': 3}", "[2, 8, 7]", 2 * 6 * 5, 0); /* the stride stays, in whatever order */
+    check_output("{'op': 'max_pool2d', 'kernel': 3, 'stride': 2, 'padding': 1, 'dilation': 1, 'ceil_mode': true}", "[2, 8, 7]",
+                 2 * 5 * 4, 0);
+    check_output("{'op': 'max_pool2d', 'stride': 1, 'kernel': 3}", "[2, 8, 7]", 2 * 6 * 5,
+                 0); /* the stride stays, in whatever order */
     check_output("{'op': 'avg_pool2d', 'kernel': [2, 3], 'count_include_pad': false}", "[2, 8, 7]", 2 * 4 * 2, 0);
     check_output("{'op': 'global_avg_pool2d'}", "[2, 8, 7]", 2, 0);
     check_output("{'op': 'flatten'}, {'op': 'linear', 'out_features': 1}", "[2, 8, 7]", 1, 113);
-    check_output("{'op': 'dropout'}, {'op': 'dropout', 'p': 0.25}, {'op': 'dropout', 'p': 0}, {'op': 'dropout', 'p': 1}", "[2, 8]", 16, 0);
-    check_output("{'op': 'leaky_relu', 'negative_slope': -1e-3}, {'op': 'elu', 'alpha': 0.5}, {'op': 'selu'}, {'op': 'silu'}", "[5]", 5, 0);
+    check_output("{'op': 'dropout'}, {'op': 'dropout', 'p': 0.25}, {'op': 'dropout', 'p': 0}, {'op': 'dropout', 'p': 1}", "[2, 8]",
+                 16, 0);
+    check_output("{'op': 'leaky_relu', 'negative_slope': -1e-3}, {'op': 'elu', 'alpha': 0.5}, {'op': 'selu'}, {'op': 'silu'}",
+                 "[5]", 5, 0);
     check_output("{'op': 'gelu', 'approximate': 'tanh'}, {'op': 'gelu', 'approximate': 'none'}, {'op': 'gelu'}", "[5]", 5, 0);
     check_output("{'op': 'softplus', 'beta': 2, 'threshold': 10}, {'op': 'relu'}, {'op': 'sigmoid'}, {'op': 'tanh'}", "[5]", 5, 0);
     check_output("{'op': 'relu'}", "[2, 3, 4, 5]", 120, 0);
@@ -112,9 +118,11 @@ static void test_attributes(void **state) {
 
 static void test_names(void **state) {
     (void)state;
-    pitot_net *net = must_read("{'name': 'my net', 'input': [4], 'loss': 'cross_entropy', 'layers': ["
-                               "{'op': 'linear', 'name': 'features.0', 'out_features': 4}, {'op': 'relu'}, {'op': 'linear', 'out_features': 4}, "
-                               "{'op': 'add', 'inputs': ['features.0', '2'], 'name': 'sum'}, {'op': 'linear', 'name': 'head', 'inputs': 'sum', 'out_features': 2}]}");
+    pitot_net *net =
+        must_read("{'name': 'my net', 'input': [4], 'loss': 'cross_entropy', 'layers': ["
+                  "{'op': 'linear', 'name': 'features.0', 'out_features': 4}, {'op': 'relu'}, {'op': 'linear', 'out_features': 4}, "
+                  "{'op': 'add', 'inputs': ['features.0', '2'], 'name': 'sum'}, {'op': 'linear', 'name': 'head', 'inputs': 'sum', "
+                  "'out_features': 2}]}");
     pitot_net_facts f;
     pitot_net_get_facts(net, &f);
     assert_string_equal(f.name, "my net");
@@ -128,7 +136,8 @@ static void test_names(void **state) {
 
 static void test_inputs(void **state) {
     (void)state;
-    pitot_net *net = must_read("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'relu', 'name': 'a', 'inputs': 'input'}, {'op': 'tanh', 'name': 'b', 'inputs': ['input']}, "
+    pitot_net *net = must_read("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'relu', 'name': 'a', 'inputs': 'input'}, {'op': "
+                               "'tanh', 'name': 'b', 'inputs': ['input']}, "
                                "{'op': 'add', 'name': 'c', 'inputs': ['a', 'b', 'input', 'a']}, {'op': 'silu', 'inputs': 'a'}]}");
     static const int32_t want[] = { 0, 1, -1, 0 };
     assert_true(net->node[0].input[0] == -1 && net->node[1].input[0] == -1);
@@ -141,7 +150,8 @@ static void test_inputs(void **state) {
 
 static void test_shipped_models(void **state) {
     (void)state;
-    static const char *const files[] = { "examples/glyphs_cnn.json", "examples/mnist_mlp.json", "examples/fmnist_2c2d.json", "examples/cifar10_3c3d.json" };
+    static const char *const files[] = { "examples/glyphs_cnn.json", "examples/mnist_mlp.json", "examples/fmnist_2c2d.json",
+                                         "examples/cifar10_3c3d.json" };
     static const int64_t sizes[] = { 0, 1336610, 3274634, 895210 };
     for (int i = 0; i < 4; i++) {
         pitot_error error = { 0 };
@@ -182,12 +192,20 @@ static const bad_file bad_files[] = {
     { PITOT_EFORMAT, "3", { "must be a JSON object" } },
     { PITOT_EFORMAT, "'relu'", { "must be a JSON object" } },
     { PITOT_EFORMAT, "{}", { ":input: ", "[1, 28, 28]" } },
-    { PITOT_EFORMAT, "{'inputs': [4], 'loss': 'mse', 'layers': [{'op': 'relu'}]}", { "unknown key \"inputs\"", "did you mean \"input\"" } },
-    { PITOT_EFORMAT, "{'input': [4], 'lost': 'mse', 'layers': [{'op': 'relu'}]}", { "unknown key \"lost\"", "did you mean \"loss\"" } },
-    { PITOT_EFORMAT, "{'input': [4], 'loss': 'mse', 'loss': 'mse', 'layers': [{'op': 'relu'}]}", { "\"loss\" stands there twice" } },
+    { PITOT_EFORMAT,
+      "{'inputs': [4], 'loss': 'mse', 'layers': [{'op': 'relu'}]}",
+      { "unknown key \"inputs\"", "did you mean \"input\"" } },
+    { PITOT_EFORMAT,
+      "{'input': [4], 'lost': 'mse', 'layers': [{'op': 'relu'}]}",
+      { "unknown key \"lost\"", "did you mean \"loss\"" } },
+    { PITOT_EFORMAT,
+      "{'input': [4], 'loss': 'mse', 'loss': 'mse', 'layers': [{'op': 'relu'}]}",
+      { "\"loss\" stands there twice" } },
     { PITOT_EFORMAT, "{'input': [4], 'layers': [{'op': 'relu'}]}", { ":loss: ", "is missing", "cross_entropy" } },
     { PITOT_EFORMAT, "{'input': [4], 'loss': 3, 'layers': [{'op': 'relu'}]}", { ":loss: " } },
-    { PITOT_EINVAL, "{'input': [4], 'loss': 'crossentropy', 'layers': [{'op': 'relu'}]}", { ":loss: ", "did you mean \"cross_entropy\"" } },
+    { PITOT_EINVAL,
+      "{'input': [4], 'loss': 'crossentropy', 'layers': [{'op': 'relu'}]}",
+      { ":loss: ", "did you mean \"cross_entropy\"" } },
     { PITOT_EFORMAT, "{'name': 3, 'input': [4], 'loss': 'mse', 'layers': [{'op': 'relu'}]}", { ":name: ", "must be a string" } },
     { PITOT_EFORMAT, "{'input': [], 'loss': 'mse', 'layers': [{'op': 'relu'}]}", { ":input: " } },
     { PITOT_EFORMAT, "{'input': 4, 'loss': 'mse', 'layers': [{'op': 'relu'}]}", { ":input: " } },
@@ -211,7 +229,9 @@ static const bad_file bad_files[] = {
     { PITOT_EINVAL, NET("{'op': ''}"), { ":layers[0]", "unknown op \"\"" } },
     { PITOT_EINVAL, NET("{'op': 'linear'}"), { ":layers[0]", "out_features is missing" } },
     { PITOT_EINVAL, IMAGE("{'op': 'conv2d', 'out_channels': 3}"), { ":layers[0]", "kernel is missing" } },
-    { PITOT_EINVAL, NET("{'op': 'linear', 'name': 'fc1', 'out_feature': 3}"), { ":layers[0] (fc1)", "unknown option \"out_feature\"", "did you mean \"out_features\"" } },
+    { PITOT_EINVAL,
+      NET("{'op': 'linear', 'name': 'fc1', 'out_feature': 3}"),
+      { ":layers[0] (fc1)", "unknown option \"out_feature\"", "did you mean \"out_features\"" } },
     { PITOT_EINVAL, NET("{'op': 'relu', 'slope': 3}"), { ":layers[0]", "\"slope\"", "it has none" } },
     { PITOT_EINVAL, NET("{'op': 'linear', 'out_features': 'ten'}"), { ":layers[0]", "out_features", "not a number" } },
     { PITOT_EINVAL, NET("{'op': 'linear', 'out_features': 2.5}"), { ":layers[0]", "out_features", "whole number" } },
@@ -224,11 +244,15 @@ static const bad_file bad_files[] = {
     { PITOT_EFORMAT, NET("{'op': 'linear', 'out_features': []}"), { ":layers[0].out_features: " } },
     { PITOT_EFORMAT, NET("{'op': 'linear', 'out_features': [[3]]}"), { ":layers[0].out_features: " } },
     { PITOT_EFORMAT, NET("{'op': 'linear', 'out_features': '3, bias=false'}"), { ":layers[0].out_features: " } },
-    { PITOT_EINVAL, IMAGE("{'op': 'conv2d', 'out_channels': 3, 'kernel': [3, 3, 3]}"), { ":layers[0]", "kernel", "too many values" } },
+    { PITOT_EINVAL,
+      IMAGE("{'op': 'conv2d', 'out_channels': 3, 'kernel': [3, 3, 3]}"),
+      { ":layers[0]", "kernel", "too many values" } },
     { PITOT_EINVAL, NET("{'op': 'dropout', 'p': 1.5}"), { ":layers[0]", "p: ", "[0, 1]" } },
     { PITOT_EINVAL, NET("{'op': 'gelu', 'approximate': 'exact'}"), { ":layers[0]", "approximate", "none|tanh" } },
     { PITOT_EINVAL, NET("{'op': 'softplus', 'beta': 0}"), { ":layers[0]", "beta", "out of range" } },
-    { PITOT_EFORMAT, NET("{'op': 'linear', 'out_features': 3, 'out_features': 4}"), { ":layers[0]", "\"out_features\" stands there twice" } },
+    { PITOT_EFORMAT,
+      NET("{'op': 'linear', 'out_features': 3, 'out_features': 4}"),
+      { ":layers[0]", "\"out_features\" stands there twice" } },
     { PITOT_EFORMAT, NET("{'op': 'relu', 'op': 'tanh'}"), { ":layers[0]", "\"op\" stands there twice" } },
     { PITOT_EFORMAT, NET("{'op': 'relu', 'a b': 3}"), { ":layers[0]", "\"a b\"" } },
     { PITOT_EFORMAT, NET("{'op': 'relu', '': 3}"), { ":layers[0]", "\"\"" } },
@@ -237,12 +261,16 @@ static const bad_file bad_files[] = {
     { PITOT_EINVAL, NET("{'op': 'relu', 'name': ''}"), { ":layers[0]", "name: " } },
     { PITOT_EINVAL, NET("{'op': 'relu', 'name': 'a/b'}"), { ":layers[0] (a/b)", "cannot be used" } },
     { PITOT_EINVAL, NET("{'op': 'relu', 'name': 'a b'}"), { ":layers[0] (a b)", "cannot be used" } },
-    { PITOT_EINVAL, NET("{'op': 'relu', 'name': 'a\\u001b[2J'}"), { ":layers[0]", "cannot be used" } }, /* would reach the terminal */
+    { PITOT_EINVAL,
+      NET("{'op': 'relu', 'name': 'a\\u001b[2J'}"),
+      { ":layers[0]", "cannot be used" } }, /* would reach the terminal */
     { PITOT_EINVAL, NET("{'op': 'relu', 'name': 'input'}"), { ":layers[0] (input)", "cannot be used" } },
     { PITOT_EINVAL, NET(FIRST "{'op': 'relu', 'name': 'fc'}"), { ":layers[1] (fc)", "already" } },
     { PITOT_EINVAL, NET("{'op': 'relu', 'name': '1'}, {'op': 'relu'}"), { ":layers[1]", "\"1\" already" } },
     { PITOT_EINVAL, NET(FIRST "{'op': 'relu', 'inputs': 'fc2'}"), { ":layers[1]", "inputs: ", "\"fc2\"" } },
-    { PITOT_EINVAL, NET("{'op': 'add', 'inputs': ['input', 'later']}, {'op': 'relu', 'name': 'later'}"), { ":layers[0]", "no earlier layer called \"later\"" } },
+    { PITOT_EINVAL,
+      NET("{'op': 'add', 'inputs': ['input', 'later']}, {'op': 'relu', 'name': 'later'}"),
+      { ":layers[0]", "no earlier layer called \"later\"" } },
     { PITOT_EINVAL, NET("{'op': 'relu', 'name': 'me', 'inputs': 'me'}"), { ":layers[0] (me)", "no earlier layer" } },
     { PITOT_EFORMAT, NET("{'op': 'relu', 'inputs': []}"), { ":layers[0].inputs: ", "is empty" } },
     { PITOT_EFORMAT, NET("{'op': 'relu', 'inputs': ''}"), { ":layers[0].inputs: ", "is empty" } },
@@ -253,36 +281,53 @@ static const bad_file bad_files[] = {
     { PITOT_EINVAL, NET("{'op': 'relu', 'inputs': ['input', 'input']}"), { ":layers[0]", "relu takes 1 input, not 2" } },
     /* shapes */
     { PITOT_EMISMATCH, IMAGE("{'op': 'linear', 'out_features': 3}"), { ":layers[0]", "(2, 6, 6)", "flatten" } },
-    { PITOT_EMISMATCH, NET("{'op': 'conv2d', 'out_channels': 3, 'kernel': 3}"), { ":layers[0]", "(4)", "(channels, height, width)" } },
+    { PITOT_EMISMATCH,
+      NET("{'op': 'conv2d', 'out_channels': 3, 'kernel': 3}"),
+      { ":layers[0]", "(4)", "(channels, height, width)" } },
     { PITOT_EMISMATCH, NET("{'op': 'max_pool2d', 'kernel': 3}"), { ":layers[0]", "(4)" } },
     { PITOT_EMISMATCH, NET("{'op': 'global_avg_pool2d'}"), { ":layers[0]", "(4)" } },
     { PITOT_EMISMATCH, IMAGE("{'op': 'conv2d', 'out_channels': 3, 'kernel': 7}"), { ":layers[0]", "does not fit", "(2, 6, 6)" } },
     { PITOT_EMISMATCH, IMAGE("{'op': 'conv2d', 'out_channels': 3, 'kernel': 1, 'groups': 2}"), { ":layers[0]", "groups=2" } },
     { PITOT_EINVAL, IMAGE("{'op': 'max_pool2d', 'kernel': 2, 'padding': 2}"), { ":layers[0]", "half the kernel" } },
     { PITOT_EINVAL, IMAGE("{'op': 'avg_pool2d', 'kernel': 3, 'padding': 2}"), { ":layers[0]", "half the kernel" } },
-    { PITOT_EMISMATCH, IMAGE("{'op': 'max_pool2d', 'kernel': [2, 1], 'padding': [1, 0], 'dilation': [7, 1]}"), { ":layers[0]", "nothing but padding" } },
-    { PITOT_EMISMATCH, NET(FIRST "{'op': 'linear', 'out_features': 5}, {'op': 'add', 'name': 'sum', 'inputs': ['fc', '1']}"), { ":layers[2] (sum)", "(4)", "(5)" } },
+    { PITOT_EMISMATCH,
+      IMAGE("{'op': 'max_pool2d', 'kernel': [2, 1], 'padding': [1, 0], 'dilation': [7, 1]}"),
+      { ":layers[0]", "nothing but padding" } },
+    { PITOT_EMISMATCH,
+      NET(FIRST "{'op': 'linear', 'out_features': 5}, {'op': 'add', 'name': 'sum', 'inputs': ['fc', '1']}"),
+      { ":layers[2] (sum)", "(4)", "(5)" } },
     /* losses */
-    { PITOT_EMISMATCH, "{'input': [2, 6, 6], 'loss': 'cross_entropy', 'layers': [{'op': 'relu'}]}", { ":loss: ", "cross_entropy", "(2, 6, 6)" } },
+    { PITOT_EMISMATCH,
+      "{'input': [2, 6, 6], 'loss': 'cross_entropy', 'layers': [{'op': 'relu'}]}",
+      { ":loss: ", "cross_entropy", "(2, 6, 6)" } },
     /* sizes */
-    { PITOT_ENOTSUP, "{'input': [2000000000], 'loss': 'mse', 'layers': [{'op': 'linear', 'out_features': 1000000000}]}", { ":layers[0]", "larger than" } },
+    { PITOT_ENOTSUP,
+      "{'input': [2000000000], 'loss': 'mse', 'layers': [{'op': 'linear', 'out_features': 1000000000}]}",
+      { ":layers[0]", "larger than" } },
     { PITOT_EINVAL, NET("{'op': 'linear', 'out_features': 1e300}"), { ":layers[0]", "out_features" } },
     { PITOT_EINVAL, NET("{'op': 'linear', 'out_features': 1e10}"), { ":layers[0]", "out_features", "out of range" } },
     { PITOT_ENOTSUP, "{'input': [40000, 40000, 2], 'loss': 'mse', 'layers': [{'op': 'relu'}]}", { ":layers[0]", "larger than" } },
-    { PITOT_ENOTSUP, "{'input': [2147483647, 1, 1], 'loss': 'mse', 'layers': [{'op': 'conv2d', 'out_channels': 1, 'kernel': 1048576, 'padding': 524288}]}",
+    { PITOT_ENOTSUP,
+      "{'input': [2147483647, 1, 1], 'loss': 'mse', 'layers': [{'op': 'conv2d', 'out_channels': 1, 'kernel': 1048576, 'padding': "
+      "524288}]}",
       { ":layers[0]", "larger than" } },
-    { PITOT_ENOTSUP, "{'input': [100000, 1, 1], 'loss': 'mse', 'layers': [{'op': 'conv2d', 'out_channels': 1, 'kernel': 1, 'padding': 1048576}]}",
+    { PITOT_ENOTSUP,
+      "{'input': [100000, 1, 1], 'loss': 'mse', 'layers': [{'op': 'conv2d', 'out_channels': 1, 'kernel': 1, 'padding': 1048576}]}",
       { ":layers[0]", "larger than" } },
-    { PITOT_ENOTSUP, "{'input': [1, 1, 1], 'loss': 'mse', 'layers': [{'op': 'conv2d', 'out_channels': 1073741824, 'kernel': 3, 'padding': 2}]}",
+    { PITOT_ENOTSUP,
+      "{'input': [1, 1, 1], 'loss': 'mse', 'layers': [{'op': 'conv2d', 'out_channels': 1073741824, 'kernel': 3, 'padding': 2}]}",
       { ":layers[0]", "larger than" } },
-    { PITOT_ENOTSUP, "{'input': [1, 1, 1], 'loss': 'mse', 'layers': [{'op': 'max_pool2d', 'kernel': 1048576, 'padding': 524288, 'stride': 1}, "
-                     "{'op': 'conv2d', 'out_channels': 1, 'kernel': 1, 'padding': 1000000}]}", { ":layers[1]", "larger than" } },
+    { PITOT_ENOTSUP,
+      "{'input': [1, 1, 1], 'loss': 'mse', 'layers': [{'op': 'max_pool2d', 'kernel': 1048576, 'padding': 524288, 'stride': 1}, "
+      "{'op': 'conv2d', 'out_channels': 1, 'kernel': 1, 'padding': 1000000}]}",
+      { ":layers[1]", "larger than" } },
 };
 enum { BAD = sizeof bad_files / sizeof *bad_files };
 
 static void check_message(const char *text, const pitot_error *error, const char *const *says, int n) {
     size_t length = strlen(path);
-    if (strncmp(error->text, path, length) || error->text[length] != ':') fail_msg("%s: \"%s\" does not begin with the file", text, error->text);
+    if (strncmp(error->text, path, length) || error->text[length] != ':')
+        fail_msg("%s: \"%s\" does not begin with the file", text, error->text);
     for (int i = 0; i < n && says[i]; i++)
         if (!strstr(error->text + length, says[i])) fail_msg("%s: \"%s\" does not say \"%s\"", text, error->text, says[i]);
 }
@@ -352,13 +397,19 @@ static void test_deep(void **state) {
 
 static void test_long(void **state) {
     (void)state;
-    must_fail(repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'relu', 'name': '", "n", 5000, "'}]}"), PITOT_EINVAL, ":layers[0]");
+    must_fail(repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'relu', 'name': '", "n", 5000, "'}]}"), PITOT_EINVAL,
+              ":layers[0]");
     must_fail(repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': '", "r", 5000, "'}]}"), PITOT_EINVAL, ":layers[0]");
-    must_fail(repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'relu', '", "k", 5000, "': 1}]}"), PITOT_EFORMAT, ":layers[0]");
-    must_fail(repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'linear', 'out_features': '", "1", 5000, "'}]}"), PITOT_EFORMAT, ":layers[0]");
-    must_fail(repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'linear', 'out_features': [", "1, ", 5000, "1]}]}"), PITOT_EFORMAT, ":layers[0]");
-    must_fail(repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'add', 'inputs': [", "'input', ", 16, "'input']}]}"), PITOT_EINVAL, "more than 16");
-    must_fail(repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'add', 'inputs': [", "'input', ", 5000, "'input']}]}"), PITOT_EFORMAT, ":layers[0].inputs");
+    must_fail(repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'relu', '", "k", 5000, "': 1}]}"), PITOT_EFORMAT,
+              ":layers[0]");
+    must_fail(repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'linear', 'out_features': '", "1", 5000, "'}]}"),
+              PITOT_EFORMAT, ":layers[0]");
+    must_fail(repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'linear', 'out_features': [", "1, ", 5000, "1]}]}"),
+              PITOT_EFORMAT, ":layers[0]");
+    must_fail(repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'add', 'inputs': [", "'input', ", 16, "'input']}]}"),
+              PITOT_EINVAL, "more than 16");
+    must_fail(repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'add', 'inputs': [", "'input', ", 5000, "'input']}]}"),
+              PITOT_EFORMAT, ":layers[0].inputs");
     must_fail(repeat("{'input': [", "1, ", 5000, "1], 'loss': 'mse', 'layers': []}"), PITOT_EFORMAT, ":input[4]");
     must_fail(repeat("{'input': [4], 'loss': '", "m", 5000, "', 'layers': [{'op': 'relu'}]}"), PITOT_EINVAL, ":loss");
     char *text = repeat("{'input': [4], 'loss': 'mse', 'layers': [{'op': 'add', 'inputs': [", "'input', ", 15, "'input']}]}");
@@ -374,7 +425,8 @@ static void test_long(void **state) {
 /* Every beginning of a good file is refused, every single changed byte is refused or read: never a crash, never a block left. */
 static void test_cut_and_changed(void **state) {
     (void)state;
-    static const char good[] = "{\"input\":[2,5,5],\"loss\":\"mse\",\"layers\":[{\"op\":\"conv2d\",\"name\":\"c\",\"out_channels\":2,\"kernel\":[3,2],\"bias\":false},"
+    static const char good[] = "{\"input\":[2,5,5],\"loss\":\"mse\",\"layers\":[{\"op\":\"conv2d\",\"name\":\"c\",\"out_channels\":"
+                               "2,\"kernel\":[3,2],\"bias\":false},"
                                "{\"op\":\"flatten\"},{\"op\":\"linear\",\"out_features\":2,\"inputs\":[\"1\"]}]}";
     static const unsigned char changes[] = { 0, '"', ',', ':', '[', ']', '{', '}', '9', '-', 'e', '\\', ' ', 0xff };
     char copy[sizeof good];
@@ -425,9 +477,10 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_layers), cmocka_unit_test(test_attributes), cmocka_unit_test(test_names), cmocka_unit_test(test_inputs),
-        cmocka_unit_test(test_shipped_models), cmocka_unit_test(test_bad_files), cmocka_unit_test(test_no_file), cmocka_unit_test(test_behind_a_zero), cmocka_unit_test(test_deep),
-        cmocka_unit_test(test_long), cmocka_unit_test(test_cut_and_changed), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_layers),  cmocka_unit_test(test_attributes),      cmocka_unit_test(test_names),
+        cmocka_unit_test(test_inputs),  cmocka_unit_test(test_shipped_models),  cmocka_unit_test(test_bad_files),
+        cmocka_unit_test(test_no_file), cmocka_unit_test(test_behind_a_zero),   cmocka_unit_test(test_deep),
+        cmocka_unit_test(test_long),    cmocka_unit_test(test_cut_and_changed), cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -35,11 +35,34 @@ typedef struct net_case {
     layer layer[LAYERS]; /* op NULL ends it */
 } net_case;
 
-#define FRONT { "conv2d", "out_channels=4, kernel=3, padding=1", NULL }
-#define LINE { "linear", "out_features=6", NULL }
-#define AFTER_CONV(op, attributes) { { 2, 7, 6 }, "mse", { FRONT, { op, attributes, NULL } } }
-#define AFTER_LINEAR(op, attributes) { { 7 }, "mse", { LINE, { op, attributes, NULL } } }
-#define WIDE(op, attributes) { { 1, 4, 37 }, "mse", { { "conv2d", "out_channels=2, kernel=1", NULL }, { op, attributes, NULL } } }
+#define FRONT \
+    { "conv2d", "out_channels=4, kernel=3, padding=1", NULL }
+#define LINE \
+    { "linear", "out_features=6", NULL }
+#define AFTER_CONV(op, attributes)   \
+    {                                \
+        { 2, 7, 6 }, "mse", {        \
+            FRONT, {                 \
+                op, attributes, NULL \
+            }                        \
+        }                            \
+    }
+#define AFTER_LINEAR(op, attributes) \
+    {                                \
+        { 7 }, "mse", {              \
+            LINE, {                  \
+                op, attributes, NULL \
+            }                        \
+        }                            \
+    }
+#define WIDE(op, attributes)                                  \
+    {                                                         \
+        { 1, 4, 37 }, "mse", {                                \
+            { "conv2d", "out_channels=2, kernel=1", NULL }, { \
+                op, attributes, NULL                          \
+            }                                                 \
+        }                                                     \
+    }
 
 static const net_case cases[] = {
     AFTER_LINEAR("linear", "out_features=4"),
@@ -71,8 +94,11 @@ static const net_case cases[] = {
     { { 3, 1, 1 }, "mse", { FRONT, { "conv2d", "out_channels=2, kernel=1", NULL } } },
     WIDE("conv2d", "out_channels=3, kernel=3,17, padding=0,3"),
     WIDE("conv2d", "out_channels=20, kernel=2,5, stride=1,3"),
-    { { 3, 12, 13 }, "mse", { { "conv2d", "out_channels=17, kernel=5, padding=2", NULL }, { "tanh", NULL, NULL },
-                              { "conv2d", "out_channels=9, kernel=3, stride=2", NULL } } },
+    { { 3, 12, 13 },
+      "mse",
+      { { "conv2d", "out_channels=17, kernel=5, padding=2", NULL },
+        { "tanh", NULL, NULL },
+        { "conv2d", "out_channels=9, kernel=3, stride=2", NULL } } },
     AFTER_CONV("max_pool2d", "kernel=2"),
     AFTER_CONV("max_pool2d", "kernel=3, stride=2"),
     AFTER_CONV("max_pool2d", "kernel=3, stride=2, padding=1"),
@@ -107,21 +133,44 @@ static const net_case cases[] = {
     { { 2, 3, 4 }, "mse", { { "flatten", NULL, NULL }, { "linear", "out_features=5", NULL }, { "flatten", NULL, NULL } } },
     { { 2, 5, 4 }, "cross_entropy", { FRONT, { "flatten", NULL, NULL }, { "linear", "out_features=3", NULL } } },
     AFTER_CONV("flatten", NULL),
-    AFTER_LINEAR("relu", NULL), AFTER_CONV("relu", NULL),
-    AFTER_LINEAR("tanh", NULL), AFTER_CONV("tanh", NULL),
-    AFTER_LINEAR("sigmoid", NULL), AFTER_CONV("sigmoid", NULL),
-    AFTER_LINEAR("silu", NULL), AFTER_CONV("silu", NULL),
-    AFTER_LINEAR("selu", NULL), AFTER_CONV("selu", NULL),
-    AFTER_LINEAR("gelu", NULL), AFTER_CONV("gelu", "approximate=none"), AFTER_CONV("gelu", "approximate=tanh"),
-    AFTER_LINEAR("leaky_relu", NULL), AFTER_CONV("leaky_relu", "negative_slope=0.2"), AFTER_CONV("leaky_relu", "negative_slope=-0.5"),
-    AFTER_LINEAR("elu", NULL), AFTER_CONV("elu", "alpha=0.5"), AFTER_CONV("elu", "alpha=-2"), AFTER_LINEAR("elu", "alpha=0"),
-    AFTER_LINEAR("softplus", NULL), AFTER_CONV("softplus", "beta=3"), AFTER_CONV("softplus", "beta=2, threshold=1"),
+    AFTER_LINEAR("relu", NULL),
+    AFTER_CONV("relu", NULL),
+    AFTER_LINEAR("tanh", NULL),
+    AFTER_CONV("tanh", NULL),
+    AFTER_LINEAR("sigmoid", NULL),
+    AFTER_CONV("sigmoid", NULL),
+    AFTER_LINEAR("silu", NULL),
+    AFTER_CONV("silu", NULL),
+    AFTER_LINEAR("selu", NULL),
+    AFTER_CONV("selu", NULL),
+    AFTER_LINEAR("gelu", NULL),
+    AFTER_CONV("gelu", "approximate=none"),
+    AFTER_CONV("gelu", "approximate=tanh"),
+    AFTER_LINEAR("leaky_relu", NULL),
+    AFTER_CONV("leaky_relu", "negative_slope=0.2"),
+    AFTER_CONV("leaky_relu", "negative_slope=-0.5"),
+    AFTER_LINEAR("elu", NULL),
+    AFTER_CONV("elu", "alpha=0.5"),
+    AFTER_CONV("elu", "alpha=-2"),
+    AFTER_LINEAR("elu", "alpha=0"),
+    AFTER_LINEAR("softplus", NULL),
+    AFTER_CONV("softplus", "beta=3"),
+    AFTER_CONV("softplus", "beta=2, threshold=1"),
     AFTER_CONV("softplus", "beta=0.5, threshold=0"),
-    AFTER_LINEAR("dropout", NULL), AFTER_CONV("dropout", "p=0.25"), AFTER_LINEAR("dropout", "p=0"), AFTER_LINEAR("dropout", "p=1"),
+    AFTER_LINEAR("dropout", NULL),
+    AFTER_CONV("dropout", "p=0.25"),
+    AFTER_LINEAR("dropout", "p=0"),
+    AFTER_LINEAR("dropout", "p=1"),
     { { 7 }, "mse", { LINE, { "tanh", NULL, NULL }, { "linear", "out_features=6", "0" }, { "add", NULL, "012" } } },
     { { 7 }, "mse", { LINE, { "add", NULL, "00" } } },
     { { 7 }, "mse", { LINE, { "add", NULL, "000" }, { "sigmoid", NULL, NULL }, { "add", NULL, "201" } } },
-    { { 4, 3, 3 }, "mse", { FRONT, { "add", NULL, "0x" }, { "relu", NULL, NULL }, { "conv2d", "out_channels=4, kernel=1", NULL }, { "add", NULL, "32" } } },
+    { { 4, 3, 3 },
+      "mse",
+      { FRONT,
+        { "add", NULL, "0x" },
+        { "relu", NULL, NULL },
+        { "conv2d", "out_channels=4, kernel=1", NULL },
+        { "add", NULL, "32" } } },
     { { 6 }, "mse", { LINE, { "linear", "out_features=6", "x" }, { "linear", "out_features=6", "0" }, { "add", NULL, "210x" } } },
 };
 enum { CASES = sizeof cases / sizeof *cases };
@@ -191,7 +240,8 @@ static double at(const values *x, int64_t n, int64_t c, int64_t i, int64_t j, do
     return x->v[n * x->size + (c * x->dim[1] + i) * x->dim[2] + j];
 }
 
-typedef double (*window_sum)(const frame *f, const values *x, const double *weight, int64_t n, int64_t c, int64_t top, int64_t left);
+typedef double (*window_sum)(const frame *f, const values *x, const double *weight, int64_t n, int64_t c, int64_t top,
+                             int64_t left);
 
 static double conv_window(const frame *f, const values *x, const double *weight, int64_t n, int64_t c, int64_t top, int64_t left) {
     int64_t per = x->dim[0] / f->groups[0], first = c / (f->channels[0] / f->groups[0]) * per, high = x->dim[1], wide = x->dim[2];
@@ -244,7 +294,8 @@ static void windows(const layer *l, const values *x, const double *weight, const
         for (int64_t c = 0; c < out->dim[0]; c++)
             for (int64_t i = 0; i < out->dim[1]; i++)
                 for (int64_t j = 0; j < out->dim[2]; j++)
-                    *y++ = sum(&f, x, weight, n, c, i * f.stride[0] - f.padding[0], j * f.stride[1] - f.padding[1]) + (bias ? bias[c] : 0);
+                    *y++ = sum(&f, x, weight, n, c, i * f.stride[0] - f.padding[0], j * f.stride[1] - f.padding[1]) +
+                           (bias ? bias[c] : 0);
 }
 
 static void dense(const layer *l, const values *x, const double *weight, const double *bias, values *out) {
@@ -281,13 +332,27 @@ static curve curve_of(const layer *l) {
     return c;
 }
 
-static double relu(double x, const curve *c) { return (void)c, x < 0 ? 0 : x; }
-static double leaky_relu(double x, const curve *c) { return x >= 0 ? x : c->slope * x; }
-static double elu(double x, const curve *c) { return x >= 0 ? x : c->alpha * expm1(x); }
-static double selu(double x, const curve *c) { return (void)c, 1.0507009873554805 * (x >= 0 ? x : 1.6732632423543772 * expm1(x)); }
-static double sigmoid(double x, const curve *c) { return (void)c, x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (exp(x) + 1); }
-static double silu(double x, const curve *c) { return x * sigmoid(x, c); }
-static double tanh_(double x, const curve *c) { return (void)c, tanh(x); }
+static double relu(double x, const curve *c) {
+    return (void)c, x < 0 ? 0 : x;
+}
+static double leaky_relu(double x, const curve *c) {
+    return x >= 0 ? x : c->slope * x;
+}
+static double elu(double x, const curve *c) {
+    return x >= 0 ? x : c->alpha * expm1(x);
+}
+static double selu(double x, const curve *c) {
+    return (void)c, 1.0507009873554805 * (x >= 0 ? x : 1.6732632423543772 * expm1(x));
+}
+static double sigmoid(double x, const curve *c) {
+    return (void)c, x >= 0 ? 1 / (1 + exp(-x)) : exp(x) / (exp(x) + 1);
+}
+static double silu(double x, const curve *c) {
+    return x * sigmoid(x, c);
+}
+static double tanh_(double x, const curve *c) {
+    return (void)c, tanh(x);
+}
 static double gelu(double x, const curve *c) {
     if (c->tanh_form != 0) return 0.5 * x * (1 + tanh(sqrt(2 / acos(-1.0)) * (x + 0.044715 * pow(x, 3))));
     return 0.5 * x * erfc(-x / sqrt(2));
@@ -300,15 +365,19 @@ static double softplus(double x, const curve *c) {
 static const struct {
     const char *op;
     double (*of)(double x, const curve *c);
-} curves[] = { { "relu", relu },       { "leaky_relu", leaky_relu }, { "elu", elu },   { "selu", selu }, { "sigmoid", sigmoid },
-               { "silu", silu },       { "tanh", tanh_ },            { "gelu", gelu }, { "softplus", softplus } };
+} curves[] = { { "relu", relu },        { "leaky_relu", leaky_relu },
+               { "elu", elu },          { "selu", selu },
+               { "sigmoid", sigmoid },  { "silu", silu },
+               { "tanh", tanh_ },       { "gelu", gelu },
+               { "softplus", softplus } };
 enum { CURVES = sizeof curves / sizeof *curves };
 
 static void pointwise(const layer *l, const values *x, values *out) {
     curve c = curve_of(l);
     set_shape(out, x->dim[0], x->dim[1], x->dim[2]);
     for (int k = 0; k < CURVES; k++)
-        for (int64_t i = 0; out->v && strcmp(curves[k].op, l->op) == 0 && i < BATCH * x->size; i++) out->v[i] = curves[k].of(x->v[i], &c);
+        for (int64_t i = 0; out->v && strcmp(curves[k].op, l->op) == 0 && i < BATCH * x->size; i++)
+            out->v[i] = curves[k].of(x->v[i], &c);
 }
 
 static void sum_of(const values *const *x, int n, values *out) {
@@ -328,7 +397,7 @@ typedef struct bench {
     pitot_real *x, *targets;
     int32_t classes[BATCH];
     pitot_net_batch batch;
-    double *theta[2 * LAYERS];         /* per parameter, in the net's order */
+    double *theta[2 * LAYERS];             /* per parameter, in the net's order */
     double *weight[LAYERS], *bias[LAYERS]; /* the same by layer; NULL: none */
     values input, y[LAYERS];
     double *mask; /* (BATCH, size) of the last layer if that is dropout */
@@ -424,8 +493,14 @@ static void fill(bench *b) {
     for (int64_t i = 0; i < in; i++) b->input.v[i] = (double)(b->x[i] = (pitot_real)(1.5 * draw(1, i)));
     for (int64_t i = 0; i < BATCH * out; i++) b->targets[i] = (pitot_real)(0.5 + 0.5 * draw(2, i));
     for (int n = 0; n < BATCH; n++) b->classes[n] = (int32_t)((2 * n + 1) % out);
-    b->batch = (pitot_net_batch){ .struct_size = sizeof b->batch, .n = BATCH, .x = b->x, .classes = b->classes, .targets = b->targets,
-                                  .training = 1, .seed = 9, .step = 3 };
+    b->batch = (pitot_net_batch){ .struct_size = sizeof b->batch,
+                                  .n = BATCH,
+                                  .x = b->x,
+                                  .classes = b->classes,
+                                  .targets = b->targets,
+                                  .training = 1,
+                                  .seed = 9,
+                                  .step = 3 };
 }
 
 /* The factors that dropout, the last layer, will use: its output where its input is 1 (weights 0, bias 1). */
@@ -480,9 +555,11 @@ static void compare_values(bench *b) {
     for (int64_t i = 0; i < BATCH * f->size; i++) largest = fmax(largest, fabs(f->v[i]));
     for (int64_t i = 0; i < BATCH * f->size; i++) {
         double y = (double)pitot_net_output(b->net)[i];
-        if (!(fabs(y - f->v[i]) <= value_tolerance * largest)) fail_msg("%s: output %lld is %.17g, not %.17g", title(b), (long long)i, y, f->v[i]);
+        if (!(fabs(y - f->v[i]) <= value_tolerance * largest))
+            fail_msg("%s: output %lld is %.17g, not %.17g", title(b), (long long)i, y, f->v[i]);
     }
-    if (!(fabs(loss - second) <= value_tolerance * (1 + fabs(second)))) fail_msg("%s: loss %.17g, not %.17g", title(b), loss, second);
+    if (!(fabs(loss - second) <= value_tolerance * (1 + fabs(second))))
+        fail_msg("%s: loss %.17g, not %.17g", title(b), loss, second);
 }
 
 typedef struct direction { /* a unit vector in the space of one parameter: an axis, or -1: a random one */
@@ -531,11 +608,13 @@ static void compare_slopes(bench *b) {
         second_loss(b, 0);
         for (int64_t j = 0; j < p->size; j++) largest = fmax(largest, fabs((double)p->grad[j]));
         for (int64_t k = -1; k < axes; k++, tried++) {
-            int64_t axis = p->size > SMALL && k >= 0 ? (int64_t)(random_bits(1, 1001, (uint64_t)i, (uint64_t)k) % (uint64_t)p->size) : k;
+            int64_t axis =
+                p->size > SMALL && k >= 0 ? (int64_t)(random_bits(1, 1001, (uint64_t)i, (uint64_t)k) % (uint64_t)p->size) : k;
             good += compare_slope(b, &(direction){ i, axis }, largest);
         }
     }
-    if (good < tried - tried / 20 - 1) fail_msg("%s: only %lld of %lld directions could be used", title(b), (long long)good, (long long)tried);
+    if (good < tried - tried / 20 - 1)
+        fail_msg("%s: only %lld of %lld directions could be used", title(b), (long long)good, (long long)tried);
 }
 
 static void test_cases(void **state) {
@@ -651,9 +730,11 @@ static void check_nan_pool(const char *attributes) {
         const pitot_real *y = run_alone(net, x, 1, zero);
         int64_t rows = positions(&f, 0, HIGH), columns = positions(&f, 1, WIDTH);
         for (int64_t o = 0; o < rows * columns; o++) {
-            double want = max_window(&f, &v, NULL, 0, 0, o / columns * f.stride[0] - f.padding[0], o % columns * f.stride[1] - f.padding[1]);
+            double want =
+                max_window(&f, &v, NULL, 0, 0, o / columns * f.stride[0] - f.padding[0], o % columns * f.stride[1] - f.padding[1]);
             if (isnan(want) ? !isnan(y[o]) : (double)y[o] != want)
-                fail_msg("max_pool2d(%s): NaN at %d: output %lld is %g, not %g", attributes, where, (long long)o, (double)y[o], want);
+                fail_msg("max_pool2d(%s): NaN at %d: output %lld is %g, not %g", attributes, where, (long long)o, (double)y[o],
+                         want);
         }
     }
     pitot_net_free(net);
@@ -661,8 +742,8 @@ static void check_nan_pool(const char *attributes) {
 
 static void test_max_pool_of_nan(void **state) {
     (void)state;
-    static const char *const attributes[] = { "kernel=2", "kernel=3, stride=2", "kernel=3, stride=1, padding=1", "kernel=3, stride=2, ceil_mode=true",
-                                              "kernel=2, dilation=2, stride=1" };
+    static const char *const attributes[] = { "kernel=2", "kernel=3, stride=2", "kernel=3, stride=1, padding=1",
+                                              "kernel=3, stride=2, ceil_mode=true", "kernel=2, dilation=2, stride=1" };
     for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++) check_nan_pool(attributes[i]);
 }
 
@@ -689,7 +770,8 @@ static void test_empty_windows(void **state) {
     pitot_error error = { 0 };
     int64_t blocks = mem_count().blocks;
     pitot_net *net = pitot_net_new(NULL, (const int64_t[]){ 1, 2, 2, 0 }, "mse", NULL);
-    assert_int_equal(pitot_net_add(net, "max_pool2d", NULL, NULL, "kernel=2, stride=1, padding=1, dilation=3", &error), PITOT_EMISMATCH);
+    assert_int_equal(pitot_net_add(net, "max_pool2d", NULL, NULL, "kernel=2, stride=1, padding=1, dilation=3", &error),
+                     PITOT_EMISMATCH);
     assert_non_null(strstr(error.text, "padding"));
     pitot_net_free(net);
     assert_int_equal(mem_count().blocks, blocks);
@@ -697,7 +779,8 @@ static void test_empty_windows(void **state) {
 
 /* ---- dropout ---- */
 
-static int64_t dropped(pitot_net *net, const pitot_real *ones, const pitot_real *zero, int64_t n, int64_t step, uint64_t seed, double p, pitot_real *out) {
+static int64_t dropped(pitot_net *net, const pitot_real *ones, const pitot_real *zero, int64_t n, int64_t step, uint64_t seed,
+                       double p, pitot_real *out) {
     pitot_net_facts f;
     pitot_net_get_facts(net, &f);
     pitot_net_batch b = { .struct_size = sizeof b, .n = n, .x = ones, .targets = zero, .training = 1, .seed = seed, .step = step };
@@ -759,9 +842,9 @@ static void test_dropout(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_op_has_a_case), cmocka_unit_test(test_cases), cmocka_unit_test(test_curves),
-        cmocka_unit_test(test_curves_far_out), cmocka_unit_test(test_max_pool_of_nan), cmocka_unit_test(test_max_pool_ties),
-        cmocka_unit_test(test_empty_windows), cmocka_unit_test(test_dropout),
+        cmocka_unit_test(test_every_op_has_a_case), cmocka_unit_test(test_cases),           cmocka_unit_test(test_curves),
+        cmocka_unit_test(test_curves_far_out),      cmocka_unit_test(test_max_pool_of_nan), cmocka_unit_test(test_max_pool_ties),
+        cmocka_unit_test(test_empty_windows),       cmocka_unit_test(test_dropout),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -76,7 +76,10 @@ static void option_text(const cJSON *value, char *out, size_t size) {
     char number[NUMBER_ROOM];
     size_t used = 0;
     if (cJSON_IsBool(value)) snprintf(out, size, "%s", cJSON_IsTrue(value) ? "true" : "false");
-    for (const cJSON *v = cJSON_IsArray(value) ? value->child : cJSON_IsNumber(value) ? value : NULL; v; v = cJSON_IsArray(value) ? v->next : NULL) {
+    for (const cJSON *v = cJSON_IsArray(value)    ? value->child
+                          : cJSON_IsNumber(value) ? value
+                                                  : NULL;
+         v; v = cJSON_IsArray(value) ? v->next : NULL) {
         number_write(v->valuedouble, number);
         used += (size_t)snprintf(out + used, size - used, "%s%s", used ? "," : "", number);
     }
@@ -98,7 +101,8 @@ static void check_point(const cJSON *trace, int step, const cJSON *want, const p
     for (int64_t i = 0; i < n; i++) {
         double expected = cJSON_GetArrayItem(want, (int)i)->valuedouble;
         if (!(fabs((double)x[i] - expected) <= tolerance))
-            fail_msg("%s, step %d, value %d: %.17g, the reference has %.17g", text_of(trace, "name"), step, (int)i, (double)x[i], expected);
+            fail_msg("%s, step %d, value %d: %.17g, the reference has %.17g", text_of(trace, "name"), step, (int)i, (double)x[i],
+                     expected);
     }
 }
 
@@ -150,7 +154,8 @@ static void test_descriptors(void **state) {
         assert_true(o->summary[0] && o->paper[0] && o->formula[0] && o->update);
         assert_string_equal(o->options[0].name, "lr");
         assert_ptr_equal(pitot_optimizer_find(o->name), o);
-        for (const pitot_option *p = o->options; p->name; p++) assert_true(p->help && p->help[0] && p->offset + 8 <= o->options_size);
+        for (const pitot_option *p = o->options; p->name; p++)
+            assert_true(p->help && p->help[0] && p->offset + 8 <= o->options_size);
         before = o->name;
     }
     assert_null(pitot_optimizer_find("no such method"));
@@ -165,7 +170,8 @@ static void must_set(const char *method, const pitot_option *p, double v, int go
     snprintf(owner, sizeof owner, "optimizer %s: %s: ", method, p->name);
     int32_t status = pitot_optim_set(o, p->name, text, &error);
     if (status != (good ? PITOT_OK : PITOT_EINVAL)) fail_msg("%s%s: status %d", owner, text, status);
-    if (!good && (strncmp(error.text, owner, strlen(owner)) || !strstr(error.text, "out of range"))) fail_msg("%s%s: %s", owner, text, error.text);
+    if (!good && (strncmp(error.text, owner, strlen(owner)) || !strstr(error.text, "out of range")))
+        fail_msg("%s%s: %s", owner, text, error.text);
     pitot_optim_free(o);
 }
 
@@ -173,7 +179,8 @@ static void must_refuse(const char *method, const char *option, const char *text
     pitot_error error = { 0 };
     pitot_optim *o = pitot_optim_new(method, NULL);
     int32_t status = pitot_optim_set(o, option, text, &error);
-    if (status != PITOT_EINVAL || !strstr(error.text, says)) fail_msg("%s %s=%s: %d, \"%s\"", method, option, text, status, error.text);
+    if (status != PITOT_EINVAL || !strstr(error.text, says))
+        fail_msg("%s %s=%s: %d, \"%s\"", method, option, text, status, error.text);
     pitot_optim_free(o);
 }
 
@@ -268,8 +275,8 @@ static void test_slots(void **state) {
     static const struct {
         const char *method, *option, *text;
         int slots;
-    } cases[] = { { "sgd", "lr", "1", 0 }, { "sgd", "momentum", "0.9", 1 }, { "adam", "lr", "1", 2 }, { "adam", "amsgrad", "true", 3 },
-                  { "adamw", "lr", "1", 2 }, { "adamw", "amsgrad", "true", 3 } };
+    } cases[] = { { "sgd", "lr", "1", 0 },          { "sgd", "momentum", "0.9", 1 }, { "adam", "lr", "1", 2 },
+                  { "adam", "amsgrad", "true", 3 }, { "adamw", "lr", "1", 2 },       { "adamw", "amsgrad", "true", 3 } };
     pitot_real x = 1, g = 1;
     const pitot_real *at = &g;
     pitot_optim_tensor tensor = { "w", 1, &x, &at };
@@ -312,7 +319,8 @@ static void test_skipping(void **state) {
     (void)state;
     check_skipping("sgd", NULL);
     check_skipping("sgd", (const char *const[]){ "momentum", "0.9", "weight_decay", "0.1", NULL });
-    for (const pitot_optimizer *const *m = pitot_optimizers(); *m; m++) check_skipping((*m)->name, (const char *const[]){ "lr", "0.1", NULL });
+    for (const pitot_optimizer *const *m = pitot_optimizers(); *m; m++)
+        check_skipping((*m)->name, (const char *const[]){ "lr", "0.1", NULL });
 }
 
 /* ---- threads: ranges of one tensor, the same bits however it is cut ---- */
@@ -348,7 +356,8 @@ static void check_threads(const cJSON *trace) {
     for (int threads = 2; threads <= 3; threads++) {
         run_large(trace, threads, more);
         for (int k = 0; k < TENSORS; k++) {
-            if (memcmp(one[k], more[k], (size_t)large[k] * sizeof **one)) fail_msg("%s: %d threads give other bits", text_of(trace, "name"), threads);
+            if (memcmp(one[k], more[k], (size_t)large[k] * sizeof **one))
+                fail_msg("%s: %d threads give other bits", text_of(trace, "name"), threads);
             mem_free(more[k]);
         }
     }
@@ -424,10 +433,12 @@ static void test_no_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_traces), cmocka_unit_test(test_every_method_has_a_trace), cmocka_unit_test(test_descriptors),
-        cmocka_unit_test(test_options), cmocka_unit_test(test_unknown_method), cmocka_unit_test(test_nesterov_check),
-        cmocka_unit_test(test_order_of_calls), cmocka_unit_test(test_slots), cmocka_unit_test(test_skipping),
-        cmocka_unit_test(test_threads), cmocka_unit_test(test_odd_gradients), cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_traces),         cmocka_unit_test(test_every_method_has_a_trace),
+        cmocka_unit_test(test_descriptors),    cmocka_unit_test(test_options),
+        cmocka_unit_test(test_unknown_method), cmocka_unit_test(test_nesterov_check),
+        cmocka_unit_test(test_order_of_calls), cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_skipping),       cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_odd_gradients),  cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, read_golden, free_golden);
 }

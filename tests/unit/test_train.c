@@ -393,7 +393,7 @@ static void test_errors(void **state) {
     must_fail(&(plan){ .out = out, .probes = "los" }, PITOT_EINVAL, "did you mean \"loss\"?");
     must_fail(&(plan){ .out = out, .model = path_of("narrow.json") }, PITOT_EMISMATCH, "gives 4 values");
     must_fail(&(plan){ .out = out, .model = path_of("wide.json") }, PITOT_EMISMATCH, "takes 300 values");
-    must_fail(&(plan){ .out = out, .model = path_of("targets.json") }, PITOT_EMISMATCH, "needs targets");
+    must_fail(&(plan){ .out = out, .model = path_of("targets.json") }, PITOT_EMISMATCH, "has 10 classes");
     must_fail(&(plan){ .out = out, .init = path_of("tiny.json") }, PITOT_EFORMAT, "tiny.json");
     must_fail(&(plan){ .out = out, .init = path_of("nothing") }, PITOT_EIO, "nothing");
     must_fail(&(plan){ .out = path_of("tiny.json/run") }, PITOT_EIO, "folder");

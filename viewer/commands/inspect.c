@@ -189,23 +189,6 @@ static int32_t load_batch(bench *b, pitot_error *error) {
     b->targets = calloc((size_t)b->n, (size_t)width * sizeof *b->targets);
     if (!b->x || !b->classes || !b->targets) return pitot_fail(error, PITOT_ENOMEM, "no memory for %lld samples", (long long)b->n);
     pitot_data_batch(b->data, NULL, b->n, b->x, b->classes, b->targets);
-    for (int64_t k = 0; b->data->classes && k < b->n; k++) b->targets[k * b->data->n_classes + b->classes[k]] = 1;
-    return PITOT_OK;
-}
-
-static int32_t check_fit(const bench *b, const args *a, pitot_error *error) {
-    pitot_net_facts f;
-    pitot_net_get_facts(b->net, &f);
-    int64_t c = b->data->classes ? b->data->n_classes : b->data->target_size;
-    int scores = strcmp(f.loss, "cross_entropy") == 0;
-    if (f.input != b->data->size)
-        return pitot_fail(error, PITOT_EMISMATCH, "%s:input: the model takes %lld values a sample, %s has %lld; change \"input\"", args_get(a, "--model"),
-                          (long long)f.input, b->data->spec, (long long)b->data->size);
-    if (scores && !b->data->classes)
-        return pitot_fail(error, PITOT_EMISMATCH, "%s:loss: cross_entropy needs classes, %s has targets", args_get(a, "--model"), b->data->spec);
-    if (scores ? f.output < c : f.output != c)
-        return pitot_fail(error, PITOT_EMISMATCH, "%s: the last layer gives %lld values, %s has %lld %s; change the last layer", args_get(a, "--model"),
-                          (long long)f.output, b->data->spec, (long long)c, b->data->classes ? "classes" : "targets");
     return PITOT_OK;
 }
 
@@ -216,7 +199,7 @@ static int32_t open_bench(bench *b, const args *a, pitot_error *error) {
         return pitot_fail(error, PITOT_EINVAL, "--batch %lld: %s has only %lld samples", (long long)b->n, b->data->spec, (long long)b->data->n);
     b->net = pitot_net_read(args_get(a, "--model"), error);
     if (!b->net) return error->status;
-    int32_t status = check_fit(b, a, error);
+    int32_t status = pitot_net_fits(b->net, b->data, args_get(a, "--model"), error);
     if (!status) status = pitot_net_prepare(b->net, b->n, 0, error);
     if (!status) status = pitot_net_load(b->net, args_get(a, "--weights"), error);
     return status ? status : load_batch(b, error);

@@ -151,7 +151,7 @@ static void add_date(const pitot_log *log, const pitot_log_state *state, fact_li
     scalar(log, "started", text, sizeof text);
     if (text[0] && !is_number(text, &seconds)) {
         int iso = strlen(text) == 20 && text[4] == '-' && text[10] == 'T' && text[13] == ':' && text[19] == 'Z';
-        if (iso) text[10] = ' ', strcpy(text + 16, " UTC");
+        if (iso) text[10] = ' ', memcpy(text + 16, " UTC", 5);
         add(facts, "started", text);
         return;
     }

@@ -6,6 +6,7 @@
 #include "figure.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 const rgb ink_text = { 0.13, 0.13, 0.15 }, ink_grey = { 0.42, 0.43, 0.46 }, ink_grid = { 0.915, 0.92, 0.925 };
@@ -118,7 +119,8 @@ double ink_fit(cairo_t *cr, const ink *i, double x, double y, double room, const
         do n--;
         while (n > 0 && ((unsigned char)good[n] & 0xc0) == 0x80);
         while (n > 0 && good[n - 1] == ' ') n--;
-        strcpy(good + n, "\xe2\x80\xa6");
+        if (n + 4 > sizeof good) continue;
+        memcpy(good + n, "\xe2\x80\xa6", 4);
         if (n > 0 && advance(cr, i, good) <= room) return ink_draw(cr, i, x, y, good);
     }
     return 0;
@@ -130,16 +132,11 @@ typedef struct number { /* how it is set: base line and power */
     char base[64], power[16];
 } number;
 
+/* Appends digits with a real minus sign, and no plus. */
 static void add_signed(char *out, size_t size, const char *digits) {
     size_t n = strlen(out);
-    if (*digits == '-') {
-        strncat(out, "\xe2\x88\x92", size - n - 1);
-        digits++;
-    } else if (*digits == '+') {
-        digits++;
-    }
-    n = strlen(out);
-    strncat(out, digits, size - n - 1);
+    int minus = *digits == '-', plus = *digits == '+';
+    snprintf(out + n, size - n, "%s%s", minus ? "\xe2\x88\x92" : "", digits + (minus || plus));
 }
 
 static number parse(const char *text) {
@@ -152,7 +149,7 @@ static number parse(const char *text) {
     if (!e || strcmp(mantissa, "1") != 0) add_signed(p.base, 48, strcmp(mantissa, "-1") == 0 && e ? "-" : mantissa);
     if (!e) return p;
     int whole = strcmp(mantissa, "1") == 0 || strcmp(mantissa, "-1") == 0;
-    strcat(p.base, whole ? "10" : "\xc3\x97" "10");
+    add_signed(p.base, sizeof p.base, whole ? "10" : "\xc3\x97" "10");
     char sign[2] = { e[1] == '-' ? '-' : '+', 0 };
     const char *digits = e + 2;
     while (digits[0] == '0' && digits[1]) digits++;

@@ -8,6 +8,7 @@
 #include "base/alloc.h"
 #include "base/file.h"
 
+#include <stdio.h>
 #include <string.h>
 
 enum { N_CLASSES = 10, TYPE_BYTE = 8, PATH_SIZE = 4096 };
@@ -28,8 +29,8 @@ typedef struct part { /* training or validation */
 /* Completes `path` to the first spelling that exists of DIR/STEM-idx3-ubyte and so on. */
 static int locate(char *path, const char *folder, const char *stem, const char *const spelling[4]) {
     for (int i = 0; i < 4; i++) {
-        char name[64] = "";
-        strcat(strcat(name, stem), spelling[i]);
+        char name[64];
+        snprintf(name, sizeof name, "%s%s", stem, spelling[i]);
         if (file_join(path, PATH_SIZE, folder, name) && file_exists(path)) return 1;
     }
     return 0;
