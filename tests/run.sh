@@ -4,7 +4,7 @@
 B=${B:-build}
 MODE=${MODE:-release}
 export PITOT=$PWD/$B/pitot PITOT_D=$PWD/$B/pitot_d B MODE
-export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2}
+export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-2000}
 log=$B/tests/log
 mkdir -p "$log"
 passed=0 failed=0 skipped=0
@@ -46,7 +46,7 @@ one() { # NAME COMMAND...
     name=$1
     shift
     out=$log/$(echo "$name" | tr / _).log
-    "$@" >"$out" 2>&1 </dev/null
+    timeout 300 "$@" >"$out" 2>&1 </dev/null
     judge "$name" $? "$out"
 }
 

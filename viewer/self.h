@@ -5,9 +5,10 @@
 
 #include "command.h"
 
-/* OpenBLAS reads OPENBLAS_CORETYPE when it is loaded. Where its choice is known to be poor and the user has not set one, sets it and
-   starts this program again. Returns if there is nothing to do, or under valgrind. */
-void self_choose_kernel(char **argv);
+/* OpenBLAS reads OPENBLAS_CORETYPE, and libgomp GOMP_SPINCOUNT, when they are loaded. Where OpenBLAS's choice is known to be poor, or
+   libgomp would spin for milliseconds, and the user has not said otherwise, sets them and starts this program again. Returns if there
+   is nothing to do, or under valgrind. */
+void self_choose_environment(char **argv);
 
 /* For `--precision double`: replaces this process by pitot_d, which stands beside this program. Returns if that is what we are, or if
    nothing was asked; a missing pitot_d ends the program with a message. */

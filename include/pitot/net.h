@@ -35,7 +35,7 @@ PITOT_API pitot_net *pitot_net_read(const char *file, pitot_error *error);
    targets. `model` begins the message of PITOT_EMISMATCH. */
 PITOT_API int32_t pitot_net_fits(const pitot_net *net, const pitot_data *data, const char *model, pitot_error *error);
 
-/* Room for batches of up to `batch` samples, on `threads` threads (0: OpenMP's setting). May be called again. PITOT_EMISMATCH if
+/* Room for batches of up to `batch` samples, on `threads` threads (0: OpenMP's setting). May be called again; parameters are zero afterwards: initialise or load them. PITOT_EMISMATCH if
    the output does not suit the loss. */
 PITOT_API int32_t pitot_net_prepare(pitot_net *net, int64_t batch, int32_t threads, pitot_error *error);
 

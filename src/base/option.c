@@ -48,7 +48,7 @@ static const char *one_value(const pitot_option *o, const char *text, size_t n, 
         return *v >= 0 ? NULL : "is not one of the choices";
     }
     if (!number_read(text, n, 1, v) || *v != *v) return "is not a number";
-    if (o->kind == PITOT_INT && (*v != (double)(int64_t)*v || *v > 9e15 || *v < -9e15)) return "is not a whole number";
+    if (o->kind == PITOT_INT && (!(*v >= -9e15 && *v <= 9e15) || *v != (double)(int64_t)*v)) return "is not a whole number";
     if (o->min != o->max && !(*v >= o->min && *v <= o->max)) return "is out of range";
     return NULL;
 }

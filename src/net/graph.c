@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_ROOM = 200, MOST_NODES = 100000, TEXT_ROOM = 1024 };
+enum { NAME_ROOM = 200, MOST_NODES = 10000, TEXT_ROOM = 1024 };
 
 /* ---- shapes ---- */
 
@@ -61,11 +61,11 @@ pitot_net *pitot_net_new(const char *name, const int64_t *dims, const char *loss
     shape input = { 0 };
     while (input.n < PITOT_DIMS && dims[input.n]) input.dim[input.n] = dims[input.n], input.n++;
     if (input.n == 0 || !shape_close(&input)) return pitot_fail(error, PITOT_EINVAL, "input: dimensions must be positive whole numbers"), NULL;
-    const loss_kind *l = loss_find(loss_name);
+    const loss_kind *l = loss_name ? loss_find(loss_name) : NULL;
     if (!l) {
         char list[TEXT_ROOM];
-        nearest_list(loss_name, loss_names, 3, list, sizeof list);
-        return pitot_fail(error, PITOT_EINVAL, "loss: unknown loss \"%.60s\"; %s", loss_name, list), NULL;
+        nearest_list(loss_name ? loss_name : "", loss_names, 3, list, sizeof list);
+        return pitot_fail(error, PITOT_EINVAL, "loss: unknown loss \"%.60s\"; %s", loss_name ? loss_name : "", list), NULL;
     }
     pitot_net *net = mem_alloc(1, sizeof *net);
     if (net) {

@@ -21,6 +21,7 @@ typedef struct buffers { /* where a node's values lie */
     pitot_real *y, *dy;   /* (batch, *out); dy NULL if nobody wants it */
     unsigned char *kept;  /* (batch, node.kept) */
     int32_t weight, bias; /* indices into net.param, -1: none */
+    int live;             /* 1: the net's output depends on it */
     int owns_y;           /* 0: y and dy are those of the first input */
     int adds[OP_INPUTS];  /* 1: dx is added to what later readers of that input have left */
 } buffers;

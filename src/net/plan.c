@@ -123,23 +123,32 @@ static int wants_gradient(const pitot_net *net, int32_t k) {
     return 0;
 }
 
+/* Nodes that the output does not depend on get no gradient. */
+static void mark_live(pitot_net *net) {
+    net->buffer[net->n_nodes - 1].live = 1;
+    for (int32_t k = net->n_nodes - 1; k >= 0; k--)
+        for (int32_t i = 0; net->buffer[k].live && i < net->node[k].n_inputs; i++)
+            if (net->node[k].input[i] >= 0) net->buffer[net->node[k].input[i]].live = 1;
+}
+
 /* In backward, nodes run from last to first: the last reader of a value is the first to give its gradient, the others add. */
 static void mark_additions(pitot_net *net) {
     for (int32_t k = 0; k < net->n_nodes; k++) {
         int seen = 0;
         for (int32_t j = net->n_nodes - 1; j > k; j--)
             for (int32_t i = 0; i < net->node[j].n_inputs; i++)
-                if (net->node[j].input[i] == k) net->buffer[j].adds[i] = seen++ > 0;
+                if (net->node[j].input[i] == k && net->buffer[j].live) net->buffer[j].adds[i] = seen++ > 0;
     }
 }
 
 static int make_buffers(pitot_net *net) {
+    mark_live(net);
     for (int32_t k = 0; k < net->n_nodes; k++) {
         const node *n = &net->node[k];
         buffers *b = &net->buffer[k];
         int view = n->op->flags & OP_VIEW && n->input[0] >= 0 && readers(net, n->input[0]) == 1;
         b->owns_y = !(view || (n->op->flags & OP_IN_PLACE && may_overwrite(net, k)));
-        int wanted = wants_gradient(net, k);
+        int wanted = net->buffer[k].live && wants_gradient(net, k);
         if (!b->owns_y) {
             b->y = net->buffer[n->input[0]].y;
             b->dy = net->buffer[n->input[0]].dy;

@@ -104,6 +104,12 @@ static int32_t loop(trainer *t, int32_t *how, pitot_error *error) {
     return PITOT_OK;
 }
 
+/* Checkpoint and weights; if one cannot be written, the other is all the more wanted. */
+static int32_t keep(trainer *t, pitot_error *error) {
+    int32_t status = checkpoint_save(t, error), saved = t->config.save ? pitot_net_save(t->net, t->config.save, error) : PITOT_OK;
+    return status ? status : saved;
+}
+
 int32_t pitot_train(const pitot_train_config *config, pitot_error *error) {
     pitot_error own = { 0 };
     pitot_error *e = error ? error : &own;
@@ -113,8 +119,7 @@ int32_t pitot_train(const pitot_train_config *config, pitot_error *error) {
         t.start = t.last_report = now();
         t.last_step = t.step;
         status = loop(&t, &how, e);
-        if (!status) status = checkpoint_save(&t, e);
-        if (!status && t.config.save) status = pitot_net_save(t.net, t.config.save, e);
+        if (!status) status = keep(&t, e);
         report(&t, 1);
     }
     pitot_close(t.run, status ? PITOT_FAILED : how);

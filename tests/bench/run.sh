@@ -4,6 +4,7 @@ B=${B:-build}
 rounds=${ROUNDS:-3} seconds=${SECONDS_EACH:-1.5}
 core=$("$B"/pitot doctor --json 2>/dev/null | sed -n 's/.*OPENBLAS_CORETYPE=\([A-Za-z]*\).*/\1/p' | head -n 1)
 [ -n "$core" ] && [ -z "$OPENBLAS_CORETYPE" ] && export OPENBLAS_CORETYPE=$core
+export GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-2000}
 python=
 for p in /usr/bin/python3 python3; do $p -c 'import torch' 2>/dev/null && python=$p && break; done
 [ -n "$python" ] || echo "(PyTorch is not installed: apt-get install python3-torch adds the comparison)"

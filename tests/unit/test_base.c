@@ -31,7 +31,7 @@ static int64_t scaled(int64_t n) {
 
 typedef struct sample_options {
     int64_t kernel[2], stride[2], flag, form, plain;
-    double rate, betas[2], open;
+    double rate, betas[2], open, triple[3];
 } sample_options;
 
 #define AT(field) offsetof(sample_options, field)
@@ -43,6 +43,7 @@ static const pitot_option table[] = {
     { "plain", PITOT_INT, 0, AT(plain), "-7", 0, 0, NULL, "", "no limit" },
     { "rate", PITOT_REAL, 1, AT(rate), "1e-3", 0, 10, NULL, "", "both ends allowed" },
     { "betas", PITOT_REAL, 2, AT(betas), "0.9,0.999", 0, PITOT_BELOW_ONE, NULL, "", "below one" },
+    { "triple", PITOT_REAL, 3, AT(triple), "1,2,3", 0, 0, NULL, "", "three" },
     { "open", PITOT_REAL, 1, AT(open), NULL, PITOT_ABOVE_ZERO, 1, NULL, "", "must be given" },
     { 0 },
 };
@@ -104,6 +105,11 @@ static const option_case option_cases[] = {
     { "betas", "0,0.5", NULL, 0, 0.5 },
     { "betas", "1", "[0, 1)", 0, 0 },
     { "betas", "0.99999999999999989", NULL, PITOT_BELOW_ONE, PITOT_BELOW_ONE },
+    { "triple", "4,5,6", NULL, 4, 5 },
+    { "triple", "7", NULL, 7, 7 },
+    { "triple", "4,5", "too few values", 0, 0 },
+    { "triple", "1,2,3,4", "too many values", 0, 0 },
+    { "triple", "1,2,3,4,5,6,7,8,9,10", "too many values", 0, 0 },
     { "open", "0", "(0, 1]", 0, 0 },
     { "open", "4.9406564584124654e-324", NULL, PITOT_ABOVE_ZERO, 0 },
     { "kernal", "3", "did you mean \"kernel\"", 0, 0 },

@@ -17,7 +17,7 @@
 enum { N = 7, C = 5 };
 
 #ifdef PITOT_DOUBLE
-static const double tolerance = 1e-14, slope_tolerance = 1e-6;
+static const double tolerance = 2e-14, slope_tolerance = 1e-6;
 #else
 static const double tolerance = 1e-6, slope_tolerance = 1e-4;
 #endif
@@ -65,7 +65,7 @@ static long double one_loss(int kind, const samples *s, int n, int moved, long d
         long double v = f[i], p = 1 / (1 + expl(-v)), d = v - (long double)t[i];
         total += expl(v);
         if (kind == 1) sum += d * d / C;
-        if (kind == 2) sum -= ((long double)t[i] * logl(p) + (1 - (long double)t[i]) * logl(1 - p)) / C;
+        if (kind == 2) sum -= ((long double)t[i] * logl(p) + (1 - (long double)t[i]) * logl(1 / (1 + expl(v)))) / C;
     }
     return kind == 0 ? -logl(expl(f[s->y[n]]) / total) : sum;
 }

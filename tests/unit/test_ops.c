@@ -35,34 +35,13 @@ typedef struct net_case {
     layer layer[LAYERS]; /* op NULL ends it */
 } net_case;
 
-#define FRONT \
-    { "conv2d", "out_channels=4, kernel=3, padding=1", NULL }
-#define LINE \
-    { "linear", "out_features=6", NULL }
-#define AFTER_CONV(op, attributes)   \
-    {                                \
-        { 2, 7, 6 }, "mse", {        \
-            FRONT, {                 \
-                op, attributes, NULL \
-            }                        \
-        }                            \
-    }
-#define AFTER_LINEAR(op, attributes) \
-    {                                \
-        { 7 }, "mse", {              \
-            LINE, {                  \
-                op, attributes, NULL \
-            }                        \
-        }                            \
-    }
-#define WIDE(op, attributes)                                  \
-    {                                                         \
-        { 1, 4, 37 }, "mse", {                                \
-            { "conv2d", "out_channels=2, kernel=1", NULL }, { \
-                op, attributes, NULL                          \
-            }                                                 \
-        }                                                     \
-    }
+/* clang-format off */
+#define FRONT { "conv2d", "out_channels=4, kernel=3, padding=1", NULL }
+#define LINE { "linear", "out_features=6", NULL }
+#define AFTER_CONV(op, attributes) { { 2, 7, 6 }, "mse", { FRONT, { op, attributes, NULL } } }
+#define AFTER_LINEAR(op, attributes) { { 7 }, "mse", { LINE, { op, attributes, NULL } } }
+#define WIDE(op, attributes) { { 1, 4, 37 }, "mse", { { "conv2d", "out_channels=2, kernel=1", NULL }, { op, attributes, NULL } } }
+/* clang-format on */
 
 static const net_case cases[] = {
     AFTER_LINEAR("linear", "out_features=4"),
@@ -747,21 +726,33 @@ static void test_max_pool_of_nan(void **state) {
     for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++) check_nan_pool(attributes[i]);
 }
 
+/* Equal values everywhere (weight 0, bias 1): the gradient of the weight is then the input at the place that was taken. */
 static void test_max_pool_ties(void **state) {
     (void)state;
-    pitot_net *net = pitot_net_new(NULL, (const int64_t[]){ 4, 1, 1, 0 }, "mse", NULL);
-    /* four channels of one value each, seen as a 1x1 convolution with bias b: all outputs are equal */
-    pitot_net_add(net, "conv2d", NULL, NULL, "out_channels=1, kernel=1, padding=2", NULL);
-    pitot_net_add(net, "max_pool2d", NULL, NULL, "kernel=5", NULL);
-    assert_int_equal(pitot_net_prepare(net, 1, 1, NULL), PITOT_OK);
-    pitot_real x[4] = { 1, 1, 1, 1 }, zero = 0;
-    pitot_net_params(net)[1].data[0] = 1;
-    assert_true(run_alone(net, x, 1, &zero)[0] == 1);
-    pitot_net_backward(net);
-    /* the first of 25 equal values is in the padding of the convolution: the weight, seen at the centre alone, gets nothing */
-    for (int i = 0; i < 4; i++) assert_true(pitot_net_params(net)[0].grad[i] == 0);
-    assert_true(pitot_net_params(net)[1].grad[0] == 2);
-    pitot_net_free(net);
+    static const struct {
+        const char *attributes;
+        double sum; /* of the inputs at the places taken; the input is 1, 2, ... in rows of 4 */
+    } ties[] = { { "kernel=4", 1 },
+                 { "kernel=2", 1 + 3 + 9 + 11 },
+                 { "kernel=3, stride=1", 1 + 2 + 5 + 6 },
+                 { "kernel=2, padding=1", 1 + 2 + 4 + 5 + 6 + 8 + 13 + 14 + 16 } };
+    pitot_real x[16], zero[16] = { 0 };
+    for (int i = 0; i < 16; i++) x[i] = (pitot_real)(i + 1);
+    for (size_t k = 0; k < sizeof ties / sizeof *ties; k++) {
+        pitot_net *net = pitot_net_new(NULL, (const int64_t[]){ 1, 4, 4, 0 }, "mse", NULL);
+        pitot_net_add(net, "conv2d", NULL, NULL, "out_channels=1, kernel=1", NULL);
+        pitot_net_add(net, "max_pool2d", NULL, NULL, ties[k].attributes, NULL);
+        assert_int_equal(pitot_net_prepare(net, 1, 1, NULL), PITOT_OK);
+        pitot_net_params(net)[1].data[0] = 1;
+        assert_true(run_alone(net, x, 1, zero)[0] == 1);
+        pitot_net_backward(net);
+        pitot_net_facts f;
+        pitot_net_get_facts(net, &f);
+        double got = (double)pitot_net_params(net)[0].grad[0] * (double)f.output / 2;
+        if (!(fabs(got - ties[k].sum) < 1e-3))
+            fail_msg("max_pool2d(%s): places sum to %g, not %g", ties[k].attributes, got, ties[k].sum);
+        pitot_net_free(net);
+    }
 }
 
 /* A window that would see nothing but padding has no largest value. */
