@@ -9,6 +9,9 @@ MODE ?= release
 OPENBLAS ?= /usr/lib/$(shell $(CC) -print-multiarch 2>/dev/null)/openblas-openmp
 
 MAKEFLAGS += -rR --no-print-directory
+ifeq ($(MAKELEVEL)$(filter -j%,$(MAKEFLAGS)),0)
+MAKEFLAGS += -j$(shell nproc 2>/dev/null || echo 2)
+endif
 
 # ---- end of what is usually set from outside ----
 
@@ -136,9 +139,13 @@ $(B)/pitot $(B)/pitot_d:
 	$(call say,LD,$(@F))
 	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS)
 
-$(B)/pitot.pc: Makefile include/pitot/base.h
+# written anew when PREFIX changes
+$(B)/pitot.pc: FORCE
+	@mkdir -p $(B)
 	@printf 'prefix=%s\nlibdir=$${prefix}/lib\nincludedir=$${prefix}/include\n\nName: pitot\nDescription: %s\nVersion: %s\nLibs: %s\nLibs.private: %s\nCflags: %s\n' \
-	    '$(PREFIX)' 'probes on neural-network training runs' '$(VERSION)' '-L$${libdir} -lpitot' '$(LIBS) -lgomp' '-I$${includedir}' > $@
+	    '$(PREFIX)' 'probes on neural-network training runs' '$(VERSION)' '-L$${libdir} -lpitot' \
+	    '$(LIBS) $(if $(findstring clang,$(CC)),-lomp,-lgomp)' '-I$${includedir}' > $@.tmp
+	@if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi
 	@sed -e 's/^Name: pitot/Name: pitot_d/' -e 's/-lpitot/-lpitot_d/' -e 's/^Cflags:.*/& -DPITOT_DOUBLE/' $@ > $(B)/pitot_d.pc
 
 install: all ## into PREFIX (default /usr/local), below DESTDIR

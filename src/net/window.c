@@ -93,7 +93,8 @@ static inline void unfold_row(const window *w, const pitot_real *x, int64_t ky, 
     clear(u + y1 * wide, (w->out[0] - y1) * wide);
 }
 
-PITOT_HOT void window_unfold(const window *w, const pitot_real *x, pitot_real *u, int64_t ldu) {
+/* Clones of an exported function would be exported, too: hence a static one under each. */
+PITOT_HOT static void unfold(const window *w, const pitot_real *x, pitot_real *u, int64_t ldu) {
     for (int64_t c = 0; c < w->channels; c++, x += w->in[0] * w->in[1])
         for (int64_t ky = 0; ky < w->kernel[0]; ky++)
             for (int64_t kx = 0; kx < w->kernel[1]; kx++, u += ldu) unfold_row(w, x, ky, kx, u);
@@ -108,10 +109,18 @@ static inline void fold_row(const window *w, const pitot_real *u, int64_t ky, in
         add_row(u + y * w->out[1] + x0, x1 - x0, w->stride[1], x + (y * w->stride[0] + dy) * w->in[1] + x0 * w->stride[1] + dx);
 }
 
-PITOT_HOT void window_fold(const window *w, const pitot_real *u, int64_t ldu, pitot_real *x) {
+PITOT_HOT static void fold(const window *w, const pitot_real *u, int64_t ldu, pitot_real *x) {
     int64_t plane = w->in[0] * w->in[1];
     clear(x, w->channels * plane);
     for (int64_t c = 0; c < w->channels; c++, x += plane)
         for (int64_t ky = 0; ky < w->kernel[0]; ky++)
             for (int64_t kx = 0; kx < w->kernel[1]; kx++, u += ldu) fold_row(w, u, ky, kx, x);
+}
+
+void window_unfold(const window *w, const pitot_real *x, pitot_real *u, int64_t ldu) {
+    unfold(w, x, u, ldu);
+}
+
+void window_fold(const window *w, const pitot_real *u, int64_t ldu, pitot_real *x) {
+    fold(w, u, ldu, x);
 }

@@ -206,7 +206,8 @@ int32_t pitot_after_forward(pitot_run *run, const pitot_batch *batch) {
     int32_t status = allowed(run, "pitot_after_forward", &go);
     if (!go) return status;
     size_t theirs = batch ? batch->struct_size : 0;
-    if (theirs < offsetof(pitot_batch, losses) || batch->n < 1) return run_fail(run, PITOT_EINVAL, "pitot_after_forward: the batch has no samples, or no struct_size");
+    if (theirs < offsetof(pitot_batch, losses) || batch->n < 1)
+        return run_fail(run, PITOT_EINVAL, "pitot_after_forward: the batch has no samples, or no struct_size");
     run->batch = (pitot_batch){ 0 };
     memcpy(&run->batch, batch, theirs < sizeof run->batch ? theirs : sizeof run->batch);
     run->seen_forward = 1;

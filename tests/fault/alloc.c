@@ -22,7 +22,8 @@ static int64_t failing; /* the request that fails now, for messages */
 static int for_ever;
 
 static _Noreturn void failed(const char *what, const char *detail) {
-    printf("alloc: FAILED with request %lld failing %s: %s: %s\n", (long long)failing, for_ever ? "and all later ones" : "once", what, detail);
+    printf("alloc: FAILED with request %lld failing %s: %s: %s\n", (long long)failing, for_ever ? "and all later ones" : "once",
+           what, detail);
     exit(1);
 }
 
@@ -50,8 +51,18 @@ static void check_weights(void) {
 static int work_train(void) {
     static const char *const set[] = { "lr=0.01" };
     pitot_error error = { 0 };
-    pitot_train_config c = { .struct_size = sizeof c, .model = model, .data = "glyphs:20", .optimizer = "adam", .set = set, .n_set = 1,
-                             .probes = "all", .steps = 3, .batch = 8, .threads = 1, .save = save, .out = run };
+    pitot_train_config c = { .struct_size = sizeof c,
+                             .model = model,
+                             .data = "glyphs:20",
+                             .optimizer = "adam",
+                             .set = set,
+                             .n_set = 1,
+                             .probes = "all",
+                             .steps = 3,
+                             .batch = 8,
+                             .threads = 1,
+                             .save = save,
+                             .out = run };
     unlink(save);
     int32_t status = pitot_train(&c, &error);
     mem_fail_at(0, 0);
@@ -74,8 +85,9 @@ static int work_hooks(void) {
     pitot_real x[3] = { 1, 2, 3 }, g[3], y[3] = { 1, 2, 3 };
     char state[160], text[64];
     double value;
-    pitot_config c = { .struct_size = sizeof c, .probes = "all, grad, individual_losses", .facts = "{\"model\": \"x\"}",
-                       .grad_scale = 0.5 };
+    pitot_config c = {
+        .struct_size = sizeof c, .probes = "all, grad, individual_losses", .facts = "{\"model\": \"x\"}", .grad_scale = 0.5
+    };
     snprintf(state, sizeof state, "%s/state", folder);
     pitot_run *r = pitot_open(run, &c);
     for (int64_t step = 0; step < 4; step++) {
@@ -185,7 +197,9 @@ int main(void) {
     FILE *out = fopen(model, "w");
     if (!out) failed("the model", strerror(errno));
     fputs("{\"input\": [1, 16, 16], \"loss\": \"cross_entropy\", \"layers\": ["
-          "{\"op\": \"conv2d\", \"out_channels\": 2, \"kernel\": 5, \"stride\": 2}, {\"op\": \"relu\"}, {\"op\": \"dropout\"}, {\"op\": \"flatten\"}, {\"op\": \"linear\", \"out_features\": 10}]}", out);
+          "{\"op\": \"conv2d\", \"out_channels\": 2, \"kernel\": 5, \"stride\": 2}, {\"op\": \"relu\"}, {\"op\": \"dropout\"},"
+          "{\"op\": \"flatten\"}, {\"op\": \"linear\", \"out_features\": 10}]}",
+          out);
     fclose(out);
     if (!work_train()) failed("training", "does not work with all the memory there is");
     reference = file_read(save, 0, &reference_size, NULL);

@@ -28,8 +28,8 @@
 
 enum { ROUNDS = 200, CONTINUED = 6, ROOM = 1 << 15, MOST_STEPS = 3000, TENSORS = 40, TRAINER_STEPS = 6000, TRAINER_KILLS = 60 };
 
-typedef struct board { /* shared with the child */
-    _Atomic int64_t done; /* last step that was acknowledged; -1: none */
+typedef struct board {     /* shared with the child */
+    _Atomic int64_t done;  /* last step that was acknowledged; -1: none */
     double value[ROOM][2]; /* by step: loss and gradient norm, as pitot_value gave them */
     char error[1100];
 } board;
@@ -39,8 +39,8 @@ static char folder[64];
 static uint64_t seed = 1;
 
 static _Noreturn void failed(const char *what, int64_t round, int64_t detail) {
-    printf("kill: FAILED with seed %llu in round %lld: %s (%lld); %s is left\n", (unsigned long long)seed, (long long)round, what, (long long)detail,
-           folder);
+    printf("kill: FAILED with seed %llu in round %lld: %s (%lld); %s is left\n", (unsigned long long)seed, (long long)round, what,
+           (long long)detail, folder);
     exit(1);
 }
 
@@ -126,7 +126,8 @@ static _Noreturn void loop_until_killed(const char *dir, int64_t start, int64_t 
     for (int i = 0; i < TENSORS; i++) {
         char name[32];
         snprintf(name, sizeof name, "block%d.attention.weight", i);
-        pitot_add_param(run, &(pitot_param){ .struct_size = sizeof(pitot_param), .name = name, .data = x[i], .grad = g[i], .shape = { 2 } });
+        pitot_add_param(run, &(pitot_param){
+                                 .struct_size = sizeof(pitot_param), .name = name, .data = x[i], .grad = g[i], .shape = { 2 } });
     }
     if (file_exists(state)) pitot_restore(run, state);
     if (pitot_last_error(run)[0]) give_up(pitot_last_error(run));
@@ -158,7 +159,7 @@ static void kill_child(pid_t child, int64_t round, int64_t before) {
 }
 
 typedef struct truth { /* what the log of a run directory must hold: steps 0..n-1 */
-    int64_t n, torn;
+    int64_t n, torn, segments;
     double value[ROOM][2];
 } truth;
 
@@ -170,7 +171,20 @@ static void compare(const pitot_log *log, const truth *t, const char *name, int 
         if (s.step[i] != i) failed("a step is missing", round, i);
         if (memcmp(&s.value[i], &t->value[i][which], sizeof(double))) failed("a value is not what was acknowledged", round, i);
     }
-    if (s.n > t->n && which == 0 && s.value[t->n] != loss_of(t->n, round)) failed("a value that was not acknowledged is wrong", round, t->n);
+    if (s.n > t->n && which == 0 && s.value[t->n] != loss_of(t->n, round))
+        failed("a value that was not acknowledged is wrong", round, t->n);
+}
+
+/* Writes are torn rarely: in every third round another torn one is put behind what the dead left. */
+static void tear(const char *dir, truth *t, int64_t round) {
+    static const char line[] = "{\"step\":123,\"wall\":1.5,\"loss\":0.125,\"grad_norm\":3,\"crc\":\"0123";
+    char path[200];
+    snprintf(path, sizeof path, "%s/events.jsonl", dir);
+    FILE *log = round % 3 == 0 ? fopen(path, "ab") : NULL;
+    if (!log) return;
+    fwrite(line, 1, 1 + (size_t)((sizeof line - 2) * chance((uint64_t)round, 3)), log);
+    fclose(log);
+    t->torn++;
 }
 
 static void check_log(const char *dir, truth *t, int64_t round) {
@@ -178,9 +192,11 @@ static void check_log(const char *dir, truth *t, int64_t round) {
     pitot_log *log = read_log(dir, round, &s);
     if (s.damaged != t->torn) failed("damaged lines beyond those that were torn", round, s.damaged - t->torn);
     if (s.ended != PITOT_LOG_OPEN) failed("the run has not ended", round, s.ended);
+    if (s.segments != ++t->segments) failed("a segment has no header", round, s.segments - t->segments);
     compare(log, t, "loss", 0, round);
     compare(log, t, "grad_norm", 1, round);
     t->torn += torn_tail(dir, &s);
+    if (s.tail == 0) tear(dir, t, round);
     pitot_log_close(log);
 }
 
@@ -192,10 +208,11 @@ static int64_t kill_loops(int64_t rounds, int64_t *acknowledged) {
     for (int64_t round = 0; round < rounds; round++) {
         if (round % CONTINUED == 0 || t.n + MOST_STEPS > ROOM) {
             torn += t.torn;
-            t.n = t.torn = 0;
+            t.n = t.torn = t.segments = 0;
             snprintf(dir, sizeof dir, "%s/loop%lld", folder, (long long)round);
         }
-        int64_t back = chance((uint64_t)round, 1) < 0.5 ? 0 : (int64_t)(40 * chance((uint64_t)round, 2)), start = t.n > back ? t.n - back : 0;
+        int64_t back = chance((uint64_t)round, 1) < 0.5 ? 0 : (int64_t)(40 * chance((uint64_t)round, 2)),
+                start = t.n > back ? t.n - back : 0;
         atomic_store(&shared->done, -1);
         pid_t child = fork();
         if (child < 0) failed("fork", round, errno);
@@ -217,8 +234,10 @@ static void write_model(void) {
     snprintf(path, sizeof path, "%s/model.json", folder);
     FILE *out = fopen(path, "w");
     if (!out) failed("the model cannot be written", 0, errno);
-    fputs("{\"input\": [256], \"loss\": \"cross_entropy\", \"layers\": [{\"op\": \"linear\", \"out_features\": 8}, {\"op\": \"relu\"},"
-          "{\"op\": \"dropout\", \"p\": 0.2}, {\"op\": \"linear\", \"out_features\": 10}]}", out);
+    fputs("{\"input\": [256], \"loss\": \"cross_entropy\", \"layers\": [{\"op\": \"linear\", \"out_features\": 8}, {\"op\": "
+          "\"relu\"},"
+          "{\"op\": \"dropout\", \"p\": 0.2}, {\"op\": \"linear\", \"out_features\": 10}]}",
+          out);
     fclose(out);
 }
 
@@ -229,9 +248,20 @@ static _Noreturn void train(const char *name) {
     snprintf(model, sizeof model, "%s/model.json", folder);
     snprintf(out, sizeof out, "%s/%s", folder, name);
     snprintf(save, sizeof save, "%s.safetensors", out);
-    pitot_train_config c = { .struct_size = sizeof c, .model = model, .data = "glyphs:57", .optimizer = "adam", .set = set, .n_set = 1,
-                             .probes = "economy@3", .steps = TRAINER_STEPS, .batch = 10, .threads = 1, .save = save, .checkpoint_every = 25,
-                             .out = out, .resume = 1 };
+    pitot_train_config c = { .struct_size = sizeof c,
+                             .model = model,
+                             .data = "glyphs:57",
+                             .optimizer = "adam",
+                             .set = set,
+                             .n_set = 1,
+                             .probes = "economy@3",
+                             .steps = TRAINER_STEPS,
+                             .batch = 10,
+                             .threads = 1,
+                             .save = save,
+                             .checkpoint_every = 25,
+                             .out = out,
+                             .resume = 1 };
     if (pitot_train(&c, &error)) give_up(error.text);
     _exit(0);
 }
@@ -269,7 +299,8 @@ static void compare_logs(const char *one, const char *other, int64_t torn) {
     if (s.damaged || t.damaged != torn || t.ended != PITOT_LOG_DONE) failed("the trainer's log is damaged", -1, t.damaged - torn);
     for (int i = 0; i < 3; i++) {
         pitot_series x, y;
-        if (pitot_log_series(a, pitot_log_find(a, names[i]), &x) || pitot_log_series(b, pitot_log_find(b, names[i]), &y) || x.n != y.n)
+        if (pitot_log_series(a, pitot_log_find(a, names[i]), &x) || pitot_log_series(b, pitot_log_find(b, names[i]), &y) ||
+            x.n != y.n)
             failed("the trainer's logs differ in their steps", -1, i);
         if (memcmp(x.value, y.value, (size_t)x.n * sizeof *x.value) || memcmp(x.step, y.step, (size_t)x.n * sizeof *x.step))
             failed("the trainer's logs differ in their values", -1, i);
@@ -325,7 +356,8 @@ int main(int argc, char **argv) {
     write_model();
     int64_t kills = kill_trainers((int64_t)ceil(share * TRAINER_KILLS));
     remove_tree(folder);
-    printf("kill: seed %llu: %lld loops killed, %lld records acknowledged, 0 lost, %lld torn tails; trainer killed %lld times, weights the same\n",
+    printf("kill: seed %llu: %lld loops killed, %lld records acknowledged, 0 lost, %lld torn tails; trainer killed %lld times, "
+           "weights the same\n",
            (unsigned long long)seed, (long long)rounds, (long long)acknowledged, (long long)torn, (long long)kills);
     return 0;
 }

@@ -19,16 +19,23 @@ enum { ROOM = 4096, ROUNDS = 40000, OPTION_ROUNDS = 250 };
 
 static const char *const models[] = {
     "{\"name\": \"pools\", \"input\": [2, 9, 8], \"loss\": \"cross_entropy\", \"layers\": [\n"
-    " {\"op\": \"conv2d\", \"name\": \"c\", \"out_channels\": 4, \"kernel\": [3, 2], \"stride\": 1, \"padding\": [1, 0], \"groups\": 2},\n"
+    " {\"op\": \"conv2d\", \"name\": \"c\", \"out_channels\": 4, \"kernel\": [3, 2], \"stride\": 1, \"padding\": [1, 0], "
+    "\"groups\": 2},\n"
     " {\"op\": \"leaky_relu\", \"negative_slope\": 0.2}, {\"op\": \"max_pool2d\", \"kernel\": 2, \"ceil_mode\": true},\n"
-    " {\"op\": \"avg_pool2d\", \"kernel\": 2, \"stride\": 1, \"padding\": 1, \"count_include_pad\": false}, {\"op\": \"global_avg_pool2d\"},\n"
+    " {\"op\": \"avg_pool2d\", \"kernel\": 2, \"stride\": 1, \"padding\": 1, \"count_include_pad\": false}, {\"op\": "
+    "\"global_avg_pool2d\"},\n"
     " {\"op\": \"linear\", \"out_features\": 3, \"bias\": false}]}",
-    "{\"input\": [6], \"loss\": \"mse\", \"layers\": [{\"op\": \"linear\", \"name\": \"a\", \"out_features\": 5}, {\"op\": \"tanh\"},\n"
-    " {\"op\": \"linear\", \"name\": \"b\", \"inputs\": [\"input\"], \"out_features\": 5}, {\"op\": \"sigmoid\", \"name\": \"s\"},\n"
-    " {\"op\": \"add\", \"inputs\": [\"1\", \"s\"]}, {\"op\": \"gelu\", \"approximate\": \"tanh\"}, {\"op\": \"softplus\", \"beta\": 2,\n"
+    "{\"input\": [6], \"loss\": \"mse\", \"layers\": [{\"op\": \"linear\", \"name\": \"a\", \"out_features\": 5}, {\"op\": "
+    "\"tanh\"},\n"
+    " {\"op\": \"linear\", \"name\": \"b\", \"inputs\": [\"input\"], \"out_features\": 5}, {\"op\": \"sigmoid\", \"name\": "
+    "\"s\"},\n"
+    " {\"op\": \"add\", \"inputs\": [\"1\", \"s\"]}, {\"op\": \"gelu\", \"approximate\": \"tanh\"}, {\"op\": \"softplus\", "
+    "\"beta\": 2,\n"
     " \"threshold\": 10}, {\"op\": \"dropout\", \"p\": 0.25}]}",
     "{\"name\": \"rest\", \"input\": [1, 4, 4], \"loss\": \"bce_with_logits\", \"layers\": [{\"op\": \"conv2d\",\n"
-    " \"out_channels\": 2, \"kernel\": 2, \"dilation\": 2, \"bias\": true}, {\"op\": \"elu\", \"alpha\": 0.5}, {\"op\": \"selu\"}, {\"op\": \"flatten\"}, {\"op\": \"silu\"},\n"
+    " \"out_channels\": 2, \"kernel\": 2, \"dilation\": 2, \"bias\": true}, {\"op\": \"elu\", \"alpha\": 0.5}, {\"op\": "
+    "\"selu\"},\n"
+    " {\"op\": \"flatten\"}, {\"op\": \"silu\"},\n"
     " {\"op\": \"relu\"}, {\"op\": \"linear\", \"out_features\": 2}]}",
 };
 enum { MODELS = sizeof models / sizeof *models };
@@ -79,19 +86,22 @@ static size_t exchange_words(char *text, size_t n, uint64_t round) {
         a = b, b = t, t = na, na = nb, nb = t;
     }
     if (a + na > b) return n;
-    int length = snprintf(copy, sizeof copy, "%.*s%.*s%.*s%.*s%s", (int)a, text, (int)nb, text + b, (int)(b - a - na), text + a + na, (int)na,
-                          text + a, text + b + nb);
+    int length = snprintf(copy, sizeof copy, "%.*s%.*s%.*s%.*s%s", (int)a, text, (int)nb, text + b, (int)(b - a - na),
+                          text + a + na, (int)na, text + a, text + b + nb);
     memcpy(text, copy, (size_t)length + 1);
     return (size_t)length;
 }
 
 /* A word becomes something that is often forgotten about. */
 static size_t replace_word(char *text, size_t n, uint64_t round) {
-    static const char *const words[] = { "0", "-1", "1e9", "2147483647", "9223372036854775807", "1e308", "1e-300", "null", "true", "[]", "{}", "\"\"",
-                                         "0.5", "[1, 2, 3]", "[1,1]", "\"input\"", "add", "conv2d", "flatten", "\"\\u0000\"", "65536", "3" };
+    static const char *const words[] = {
+        "0",    "-1",  "1e9",       "2147483647", "9223372036854775807", "1e308", "1e-300", "null",    "true",        "[]",    "{}",
+        "\"\"", "0.5", "[1, 2, 3]", "[1,1]",      "\"input\"",           "add",   "conv2d", "flatten", "\"\\u0000\"", "65536", "3"
+    };
     char copy[2 * ROOM];
     size_t a, na = word_at(text, n, draw(round, 1, 120), &a);
-    int length = snprintf(copy, sizeof copy, "%.*s%s%s", (int)a, text, words[draw(round, 2, sizeof words / sizeof *words)], text + a + na);
+    int length =
+        snprintf(copy, sizeof copy, "%.*s%s%s", (int)a, text, words[draw(round, 2, sizeof words / sizeof *words)], text + a + na);
     memcpy(text, copy, (size_t)length + 1);
     return (size_t)length;
 }
@@ -107,7 +117,10 @@ static const struct {
     const char *name;
     size_t (*damage)(char *text, size_t n, uint64_t round);
     int again; /* 1: sometimes twice */
-} targets[] = { { "cut", cut, 0 }, { "bytes", change_bytes, 1 }, { "exchanged", exchange_words, 1 }, { "replaced", replace_word, 1 },
+} targets[] = { { "cut", cut, 0 },
+                { "bytes", change_bytes, 1 },
+                { "exchanged", exchange_words, 1 },
+                { "replaced", replace_word, 1 },
                 { "spliced", splice, 0 } };
 
 /* ---- what must hold ---- */
@@ -138,7 +151,9 @@ static void run_net(pitot_net *net, uint64_t round) {
     int32_t classes[2] = { 0, (int32_t)(f.output - 1) };
     if (!x || !targets_of) failed("no memory", round, "");
     for (int64_t i = 0; i < 2 * f.input; i++) x[i] = (pitot_real)sin((double)i);
-    pitot_net_batch b = { .struct_size = sizeof b, .n = 2, .x = x, .classes = classes, .targets = targets_of, .training = 1, .seed = round };
+    pitot_net_batch b = {
+        .struct_size = sizeof b, .n = 2, .x = x, .classes = classes, .targets = targets_of, .training = 1, .seed = round
+    };
     if (pitot_net_forward(net, &b, &loss) == PITOT_OK && pitot_net_backward(net) == PITOT_OK) worked++;
     mem_free(x);
     mem_free(targets_of);
@@ -149,7 +164,8 @@ static void read_model(uint64_t round, const char *text) {
     int64_t blocks = mem_count().blocks;
     pitot_net *net = pitot_net_read(file, &error);
     if (net && error.status) failed("a net and an error", round, text);
-    if (!net && (error.status >= 0 || strncmp(error.text, file, strlen(file)))) failed("the message does not name the file", round, error.text);
+    if (!net && (error.status >= 0 || strncmp(error.text, file, strlen(file))))
+        failed("the message does not name the file", round, error.text);
     if (net && is_small(net)) run_net(net, round);
     nets += net != NULL;
     refused += net == NULL;
@@ -179,16 +195,42 @@ static void fuzz_models(double scale) {
             write_file(text, n, round);
             read_model(round, text);
         }
-        printf("fuzz_model: %s: %lld nets (%lld worked), %lld refused\n", targets[t].name, (long long)nets, (long long)worked, (long long)refused);
+        printf("fuzz_model: %s: %lld nets (%lld worked), %lld refused\n", targets[t].name, (long long)nets, (long long)worked,
+               (long long)refused);
     }
 }
 
 /* ---- options ---- */
 
 static void random_text(uint64_t round, char out[64]) {
-    static const char *const texts[] = { "", "0", "1", "-1", "0.5", "1e-8", "nan", "inf", "-inf", "1e400", "true", "false", "0.9,0.999", "1,2", "2",
-                                         "3,3", "none", "tanh", "1,", ",1", "(1,2)", "[3]", "1,2,3,4,5,6,7,8,9,10", "9007199254740993", "-0", "0x10",
-                                         " 1 ", "1 2" };
+    static const char *const texts[] = { "",
+                                         "0",
+                                         "1",
+                                         "-1",
+                                         "0.5",
+                                         "1e-8",
+                                         "nan",
+                                         "inf",
+                                         "-inf",
+                                         "1e400",
+                                         "true",
+                                         "false",
+                                         "0.9,0.999",
+                                         "1,2",
+                                         "2",
+                                         "3,3",
+                                         "none",
+                                         "tanh",
+                                         "1,",
+                                         ",1",
+                                         "(1,2)",
+                                         "[3]",
+                                         "1,2,3,4,5,6,7,8,9,10",
+                                         "9007199254740993",
+                                         "-0",
+                                         "0x10",
+                                         " 1 ",
+                                         "1 2" };
     enum { TEXTS = sizeof texts / sizeof *texts };
     if (draw(round, 1, 3)) {
         snprintf(out, 64, "%s", texts[draw(round, 2, TEXTS)]);

@@ -54,7 +54,7 @@ static int check_time(const moment *m, const pitot_reading *r) {
 
 static const struct reference {
     const char *name;
-    double (*value)(const moment *m, int tensor); /* NaN: there is none of a single tensor */
+    double (*value)(const moment *m, int tensor);            /* NaN: there is none of a single tensor */
     int (*reading)(const moment *m, const pitot_reading *r); /* or this, for what is no number; returns bits of what it has seen */
     int all;                                                 /* bits */
 } references[] = {
@@ -140,8 +140,9 @@ static void test_values_in_log(void **state) {
     (void)state;
     enum { STEPS = 20 };
     static double kept[STEPS][8];
-    static const char *const names[8] = { "loss", "grad_norm", "update_size", "distance", "grad_norm/net.a", "update_size/net.b", "distance/net.a",
-                                          "mine" };
+    static const char *const names[8] = {
+        "loss", "grad_norm", "update_size", "distance", "grad_norm/net.a", "update_size/net.b", "distance/net.a", "mine"
+    };
     toy t;
     pitot_log_state s;
     pitot_run *run = open_toy(&t, path_of("in_log"), "economy");
@@ -173,7 +174,8 @@ static void test_grad_scale(void **state) {
     toy_start(&t);
     toy_add(&t, run);
     toy_step(&t, run, 0);
-    assert_near(value_of(run, "grad_norm"), 0.25 * sqrt(sum_squares(t.grad_a, NULL, N_A) + sum_squares(t.grad_b, NULL, N_B)), "scaled");
+    assert_near(value_of(run, "grad_norm"), 0.25 * sqrt(sum_squares(t.grad_a, NULL, N_A) + sum_squares(t.grad_b, NULL, N_B)),
+                "scaled");
     assert_int_equal(health_of(run).bytes, (N_A + N_B) * (int64_t)sizeof(pitot_real));
     pitot_close(run, PITOT_DONE);
 }
@@ -268,7 +270,9 @@ static void test_bad_parameters(void **state) {
         p.name = names[i];
         assert_int_equal(pitot_add_param(run, &p), PITOT_EINVAL);
     }
-    static const int64_t shapes[][PITOT_DIMS] = { { 0 }, { -1 }, { 2, -3 }, { INT64_MAX, 2 }, { INT64_C(1) << 62, 8 }, { INT64_MAX / 2 } };
+    static const int64_t shapes[][PITOT_DIMS] = {
+        { 0 }, { -1 }, { 2, -3 }, { INT64_MAX, 2 }, { INT64_C(1) << 62, 8 }, { INT64_MAX / 2 }
+    };
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
         pitot_param p = param_a;
         memcpy(p.shape, shapes[i], sizeof p.shape);
@@ -491,7 +495,9 @@ static void test_older_header(void **state) {
     pitot_run *run = must_open(NULL, NULL);
     assert_int_equal(state_of(run, "loss"), PITOT_STATE_WAITING); /* NULL: economy */
     pitot_close(run, PITOT_DONE);
-    pitot_config c = { .struct_size = offsetof(pitot_config, options), .probes = "loss", .options = "nonsense", .facts = "{", .flags = 99 };
+    pitot_config c = {
+        .struct_size = offsetof(pitot_config, options), .probes = "loss", .options = "nonsense", .facts = "{", .flags = 99
+    };
     run = must_open(NULL, &c);
     pitot_param p = param_a;
     pitot_real x[N_A] = { 1 };
@@ -539,18 +545,10 @@ static void test_register(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_register),
-        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_values_in_log),
-        cmocka_unit_test(test_grad_scale),
-        cmocka_unit_test(test_late_pointers),
-        cmocka_unit_test(test_parameters_later),
-        cmocka_unit_test(test_bad_parameters),
-        cmocka_unit_test(test_schedules),
-        cmocka_unit_test(test_logarithmic),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_null_and_off),
-        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_register),       cmocka_unit_test(test_values),        cmocka_unit_test(test_values_in_log),
+        cmocka_unit_test(test_grad_scale),     cmocka_unit_test(test_late_pointers), cmocka_unit_test(test_parameters_later),
+        cmocka_unit_test(test_bad_parameters), cmocka_unit_test(test_schedules),     cmocka_unit_test(test_logarithmic),
+        cmocka_unit_test(test_refused),        cmocka_unit_test(test_null_and_off),  cmocka_unit_test(test_order),
         cmocka_unit_test(test_older_header),
     };
     return cmocka_run_group_tests(tests, set_up, remove_folder);

@@ -126,7 +126,9 @@ static void test_budget(void **state) {
     for (int64_t copies = 0; copies <= 5; copies++) {
         for (int64_t less = 0; less < 2; less++) {
             toy t;
-            pitot_config c = { .struct_size = sizeof c, .probes = "update_size, distance, t_state, loss", .memory = copies * copy - less };
+            pitot_config c = { .struct_size = sizeof c,
+                               .probes = "update_size, distance, t_state, loss",
+                               .memory = copies * copy - less };
             if (c.memory <= 0) continue;
             pitot_run *run = must_open(NULL, &c);
             toy_start(&t);
@@ -168,7 +170,8 @@ static void test_scalars(void **state) {
     memset(longest, 'x', sizeof longest - 1), longest[sizeof longest - 1] = 0;
     pitot_run *run = open_toy(&t, path_of("scalars"), "loss@2");
     toy_step(&t, run, 0);
-    const char *const bad[] = { "", "a\"b", "a\\b", "a#nf", "a\nb", "step", "wall", "crc", "pitot", "segment", "steps", "end", longest };
+    const char *const bad[] = { "",    "a\"b",  "a\\b",    "a#nf",  "a\nb", "step", "wall",
+                                "crc", "pitot", "segment", "steps", "end",  longest };
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
         if (pitot_scalar(run, bad[i], 1) != PITOT_EINVAL) fail_msg("\"%s\" was taken as a name", bad[i]);
     assert_int_equal(pitot_scalar(run, "val/loss", 0.25), PITOT_OK); /* between steps: written at once */
@@ -378,7 +381,8 @@ static void check_share(const char *probes, double limit) {
         pitot_after_backward(run);
         toy_update(&t, 0.01);
         pitot_after_update(run, 0.01);
-        if ((double)step > 6 / limit && health_of(run).overhead > limit) fail_msg("%s: %g at step %d", probes, health_of(run).overhead, (int)step);
+        if ((double)step > 6 / limit && health_of(run).overhead > limit)
+            fail_msg("%s: %g at step %d", probes, health_of(run).overhead, (int)step);
     }
     pitot_health h = health_of(run);
     assert_true(h.tracked > 10);
@@ -591,8 +595,19 @@ static char *train_with(const char *probes, const char *name) {
     snprintf(model, sizeof model, "%s/tiny.json", folder);
     snprintf(weights, sizeof weights, "%s/%s.safetensors", folder, name);
     snprintf(out, sizeof out, "%s/train_%s", folder, name);
-    pitot_train_config c = { .struct_size = sizeof c, .model = model, .data = "glyphs:100", .optimizer = "adam", .set = set, .n_set = 1,
-                             .probes = probes, .steps = 12, .batch = 16, .threads = 2, .seed = 3, .save = weights, .out = out };
+    pitot_train_config c = { .struct_size = sizeof c,
+                             .model = model,
+                             .data = "glyphs:100",
+                             .optimizer = "adam",
+                             .set = set,
+                             .n_set = 1,
+                             .probes = probes,
+                             .steps = 12,
+                             .batch = 16,
+                             .threads = 2,
+                             .seed = 3,
+                             .save = weights,
+                             .out = out };
     if (pitot_train(&c, &error)) fail_msg("%s", error.text);
     return read_text(weights);
 }
@@ -601,8 +616,10 @@ static void test_training_is_untouched(void **state) {
     (void)state;
     FILE *model = fopen(path_of("tiny.json"), "w");
     assert_non_null(model);
-    fputs("{\"input\": [1, 16, 16], \"loss\": \"cross_entropy\", \"layers\": [{\"op\": \"conv2d\", \"out_channels\": 3, \"kernel\": 3}, {\"op\": "
-          "\"relu\"}, {\"op\": \"dropout\", \"p\": 0.3}, {\"op\": \"flatten\"}, {\"op\": \"linear\", \"out_features\": 10}]}", model);
+    fputs("{\"input\": [1, 16, 16], \"loss\": \"cross_entropy\", \"layers\": [{\"op\": \"conv2d\", \"out_channels\": 3, "
+          "\"kernel\": 3}, {\"op\": "
+          "\"relu\"}, {\"op\": \"dropout\", \"p\": 0.3}, {\"op\": \"flatten\"}, {\"op\": \"linear\", \"out_features\": 10}]}",
+          model);
     fclose(model);
     char *off = train_with("none", "off");
     struct stat st;
@@ -620,24 +637,15 @@ static void test_training_is_untouched(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_two_steps),
-        cmocka_unit_test(test_levels),
-        cmocka_unit_test(test_failing_probe),
-        cmocka_unit_test(test_budget),
-        cmocka_unit_test(test_request),
-        cmocka_unit_test(test_scalars),
-        cmocka_unit_test(test_random),
-        cmocka_unit_test(test_checkpoint),
-        cmocka_unit_test(test_full_device),
-        cmocka_unit_test(test_full_disk),
-        cmocka_unit_test(test_file_size_limit),
-        cmocka_unit_test(test_no_allocation),
-        cmocka_unit_test(test_share_of_time),
-        cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_not_finite),
-        cmocka_unit_test(test_locale),
-        cmocka_unit_test(test_surroundings),
-        cmocka_unit_test(test_training_is_untouched),
+        cmocka_unit_test(test_two_steps),       cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_failing_probe),   cmocka_unit_test(test_budget),
+        cmocka_unit_test(test_request),         cmocka_unit_test(test_scalars),
+        cmocka_unit_test(test_random),          cmocka_unit_test(test_checkpoint),
+        cmocka_unit_test(test_full_device),     cmocka_unit_test(test_full_disk),
+        cmocka_unit_test(test_file_size_limit), cmocka_unit_test(test_no_allocation),
+        cmocka_unit_test(test_share_of_time),   cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_not_finite),      cmocka_unit_test(test_locale),
+        cmocka_unit_test(test_surroundings),    cmocka_unit_test(test_training_is_untouched),
     };
     return cmocka_run_group_tests(tests, set_up, remove_folder);
 }

@@ -85,9 +85,12 @@ static int set_up(void **state) {
                                      "{\"op\": \"linear\", \"name\": \"fc2\", \"out_features\": 10}]}");
     write_text(path_of("bce.json"), "{\"input\": [1, 16, 16], \"loss\": \"bce_with_logits\", \"layers\": ["
                                     "{\"op\": \"flatten\"}, {\"op\": \"linear\", \"out_features\": 10}]}");
-    write_text(path_of("narrow.json"), "{\"input\": [256], \"loss\": \"cross_entropy\", \"layers\": [{\"op\": \"linear\", \"out_features\": 4}]}");
-    write_text(path_of("wide.json"), "{\"input\": [300], \"loss\": \"cross_entropy\", \"layers\": [{\"op\": \"linear\", \"out_features\": 10}]}");
-    write_text(path_of("targets.json"), "{\"input\": [256], \"loss\": \"mse\", \"layers\": [{\"op\": \"linear\", \"out_features\": 3}]}");
+    write_text(path_of("narrow.json"),
+               "{\"input\": [256], \"loss\": \"cross_entropy\", \"layers\": [{\"op\": \"linear\", \"out_features\": 4}]}");
+    write_text(path_of("wide.json"),
+               "{\"input\": [300], \"loss\": \"cross_entropy\", \"layers\": [{\"op\": \"linear\", \"out_features\": 10}]}");
+    write_text(path_of("targets.json"),
+               "{\"input\": [256], \"loss\": \"mse\", \"layers\": [{\"op\": \"linear\", \"out_features\": 3}]}");
     return 0;
 }
 
@@ -115,11 +118,25 @@ static int32_t on_progress(void *user, const pitot_train_progress *p) {
 }
 
 static int32_t try_train(const plan *p, pitot_error *error) {
-    pitot_train_config c = { .struct_size = sizeof c, .model = p->model ? p->model : path_of("tiny.json"), .data = p->data ? p->data : "glyphs:57",
-                             .optimizer = p->optimizer, .set = p->set, .probes = p->probes, .steps = p->steps, .epochs = p->epochs,
-                             .batch = p->batch ? p->batch : 10, .no_shuffle = p->no_shuffle, .threads = 1, .seed = p->seed, .init = p->init,
-                             .save = p->save, .checkpoint_every = p->checkpoint_every, .out = p->out, .resume = p->resume,
-                             .progress = on_progress, .user = (void *)(uintptr_t)p };
+    pitot_train_config c = { .struct_size = sizeof c,
+                             .model = p->model ? p->model : path_of("tiny.json"),
+                             .data = p->data ? p->data : "glyphs:57",
+                             .optimizer = p->optimizer,
+                             .set = p->set,
+                             .probes = p->probes,
+                             .steps = p->steps,
+                             .epochs = p->epochs,
+                             .batch = p->batch ? p->batch : 10,
+                             .no_shuffle = p->no_shuffle,
+                             .threads = 1,
+                             .seed = p->seed,
+                             .init = p->init,
+                             .save = p->save,
+                             .checkpoint_every = p->checkpoint_every,
+                             .out = p->out,
+                             .resume = p->resume,
+                             .progress = on_progress,
+                             .user = (void *)(uintptr_t)p };
     while (c.n_set < 4 && p->set[c.n_set]) c.n_set++;
     return pitot_train(&c, error);
 }
@@ -164,7 +181,12 @@ static double logged(const char *run, const char *name, int64_t step) {
 /* 48 training samples in batches of 10: five steps an epoch, the last with 8; 13 steps reach into the third. */
 static void check_resume(const char *optimizer, const char *a, const char *b) {
     enum { STEPS = 13 };
-    plan p = { .optimizer = optimizer, .set = { a, b }, .steps = STEPS, .seed = 5, .out = path_of("whole"), .save = path_of("whole.safetensors") };
+    plan p = { .optimizer = optimizer,
+               .set = { a, b },
+               .steps = STEPS,
+               .seed = 5,
+               .out = path_of("whole"),
+               .save = path_of("whole.safetensors") };
     train(&p);
     for (int64_t stop = 1; stop < STEPS; stop++) {
         plan first = p, second = p;
@@ -178,7 +200,8 @@ static void check_resume(const char *optimizer, const char *a, const char *b) {
         assert_int_equal(last_progress.resumed, stop);
         if (!same_files(path_of("whole.safetensors"), path_of("parts.safetensors")))
             fail_msg("%s stopped at %d: other weights", optimizer, (int)stop);
-        if (!same_files(path_of("whole/checkpoints/step-%08d.safetensors", STEPS), path_of("parts/checkpoints/step-%08d.safetensors", STEPS)))
+        if (!same_files(path_of("whole/checkpoints/step-%08d.safetensors", STEPS),
+                        path_of("parts/checkpoints/step-%08d.safetensors", STEPS)))
             fail_msg("%s stopped at %d: other optimizer state", optimizer, (int)stop);
         for (int64_t step = 0; step < STEPS; step++) {
             assert_true(logged(path_of("whole"), "loss", step) == logged(path_of("parts"), "loss", step));
@@ -264,7 +287,12 @@ static void test_resume_of_another(void **state) {
 
 static void test_interrupted(void **state) {
     (void)state;
-    plan p = { .optimizer = "adam", .steps = 10000000, .out = path_of("stopped"), .save = path_of("stopped.1"), .stop_at = 1, .probes = "loss@10" };
+    plan p = { .optimizer = "adam",
+               .steps = 10000000,
+               .out = path_of("stopped"),
+               .save = path_of("stopped.1"),
+               .stop_at = 1,
+               .probes = "loss@10" };
     train(&p);
     int64_t reached = last_progress.step;
     assert_true(reached > 0 && reached < 10000000);
@@ -272,7 +300,9 @@ static void test_interrupted(void **state) {
     p.stop_at = 0, p.resume = 1, p.steps = reached + 5;
     train(&p);
     assert_int_equal(last_progress.resumed, reached);
-    plan whole = { .optimizer = "adam", .steps = reached + 5, .out = path_of("unstopped"), .save = path_of("stopped.2"), .probes = "loss@10" };
+    plan whole = {
+        .optimizer = "adam", .steps = reached + 5, .out = path_of("unstopped"), .save = path_of("stopped.2"), .probes = "loss@10"
+    };
     train(&whole);
     assert_true(same_files(path_of("stopped.1"), path_of("stopped.2")));
 }
@@ -353,7 +383,9 @@ static void test_init(void **state) {
     (void)state;
     plan first = { .steps = 3, .out = path_of("init1"), .save = path_of("init.1"), .seed = 4 };
     train(&first);
-    plan still = { .steps = 1, .set = { "lr=0" }, .init = path_of("init.1"), .out = path_of("init2"), .save = path_of("init.2"), .seed = 9 };
+    plan still = {
+        .steps = 1, .set = { "lr=0" }, .init = path_of("init.1"), .out = path_of("init2"), .save = path_of("init.2"), .seed = 9
+    };
     train(&still);
     assert_true(same_files(path_of("init.1"), path_of("init.2")));
     tensor_file *f = tensor_file_open(path_of("init.1"), NULL);

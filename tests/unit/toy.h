@@ -266,13 +266,25 @@ static inline int32_t show_wrongs(const pitot_frame *f) { /* arithmetic that rai
     return PITOT_OK;
 }
 
-#define MINE(NAME, NEEDS, MORE) \
-    { .struct_size = sizeof(pitot_probe), .abi = PITOT_ABI, .needs = NEEDS, .presets = PITOT_ON_REQUEST, .spans = 1, .name = NAME, \
-      .summary = "of the tests", .paper = "", .formula = "", .outputs = some_outputs, MORE }
+#define MINE(NAME, NEEDS, MORE)                                                                                        \
+    {                                                                                                                  \
+        .struct_size = sizeof(pitot_probe), .abi = PITOT_ABI, .needs = NEEDS, .presets = PITOT_ON_REQUEST, .spans = 1, \
+        .name = NAME, .summary = "of the tests", .paper = "", .formula = "", .outputs = some_outputs, MORE             \
+    }
 
 static const pitot_probe mine[] = {
-    { .struct_size = sizeof(pitot_probe), .abi = PITOT_ABI, .needs = PITOT_NEED_LOSS, .presets = PITOT_ON_REQUEST, .spans = 2, .name = "t_two",
-      .summary = "of the tests", .paper = "", .formula = "", .outputs = some_outputs, .state_size = sizeof(double), .backward = two_backward,
+    { .struct_size = sizeof(pitot_probe),
+      .abi = PITOT_ABI,
+      .needs = PITOT_NEED_LOSS,
+      .presets = PITOT_ON_REQUEST,
+      .spans = 2,
+      .name = "t_two",
+      .summary = "of the tests",
+      .paper = "",
+      .formula = "",
+      .outputs = some_outputs,
+      .state_size = sizeof(double),
+      .backward = two_backward,
       .next = two_next },
     MINE("t_fails", PITOT_NEED_LOSS, .backward = fail_later),
     MINE("t_samples", PITOT_NEED_SAMPLES, .backward = emit_one),
@@ -284,11 +296,31 @@ static const pitot_probe mine[] = {
     MINE("t_undefined", PITOT_NEED_LOSS, .backward = undefined),
     MINE("t_lr", PITOT_NEED_LR, .update = learning_rate),
     MINE("t_wrongs", PITOT_NEED_LOSS, .backward = show_wrongs),
-    { .struct_size = sizeof(pitot_probe), .abi = PITOT_ABI, .needs = PITOT_NEED_GRADS, .presets = PITOT_ON_REQUEST, .spans = 1, .name = "t_state",
-      .summary = "of the tests", .paper = "", .formula = "", .outputs = some_outputs, .tensor_state = 3, .backward = fill_state },
+    { .struct_size = sizeof(pitot_probe),
+      .abi = PITOT_ABI,
+      .needs = PITOT_NEED_GRADS,
+      .presets = PITOT_ON_REQUEST,
+      .spans = 1,
+      .name = "t_state",
+      .summary = "of the tests",
+      .paper = "",
+      .formula = "",
+      .outputs = some_outputs,
+      .tensor_state = 3,
+      .backward = fill_state },
     MINE("t_busy", PITOT_NEED_LOSS, .backward = be_busy),
-    { .struct_size = sizeof(pitot_probe), .abi = PITOT_ABI, .needs = PITOT_NEED_LOSS, .presets = PITOT_ON_REQUEST, .spans = 2, .name = "t_busy_two",
-      .summary = "of the tests", .paper = "", .formula = "", .outputs = some_outputs, .backward = be_busy, .next = be_busy },
+    { .struct_size = sizeof(pitot_probe),
+      .abi = PITOT_ABI,
+      .needs = PITOT_NEED_LOSS,
+      .presets = PITOT_ON_REQUEST,
+      .spans = 2,
+      .name = "t_busy_two",
+      .summary = "of the tests",
+      .paper = "",
+      .formula = "",
+      .outputs = some_outputs,
+      .backward = be_busy,
+      .next = be_busy },
 };
 enum { MINE_COUNT = sizeof mine / sizeof *mine };
 
