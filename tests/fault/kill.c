@@ -187,12 +187,26 @@ static void tear(const char *dir, truth *t, int64_t round) {
     t->torn++;
 }
 
+/* Line by line, as programs read it that know nothing of torn ones: each header stands on a good line of its own. */
+static void check_lines(const char *dir, const truth *t, int64_t round) {
+    char path[200];
+    int64_t size = 0, headers = 0;
+    snprintf(path, sizeof path, "%s/events.jsonl", dir);
+    char *text = (char *)file_read(path, 0, &size, NULL);
+    if (!text) failed("the log cannot be read", round, errno);
+    for (char *line = text, *end; (end = memchr(line, '\n', (size_t)(text + size - line))); line = end + 1)
+        headers += strncmp(line, "{\"pitot\"", 8) == 0 && pitot_log_check(line, end - line);
+    if (headers != t->segments) failed("a header does not stand on a line of its own", round, headers - t->segments);
+    mem_free(text);
+}
+
 static void check_log(const char *dir, truth *t, int64_t round) {
     pitot_log_state s;
     pitot_log *log = read_log(dir, round, &s);
     if (s.damaged != t->torn) failed("damaged lines beyond those that were torn", round, s.damaged - t->torn);
     if (s.ended != PITOT_LOG_OPEN) failed("the run has not ended", round, s.ended);
     if (s.segments != ++t->segments) failed("a segment has no header", round, s.segments - t->segments);
+    check_lines(dir, t, round);
     compare(log, t, "loss", 0, round);
     compare(log, t, "grad_norm", 1, round);
     t->torn += torn_tail(dir, &s);
