@@ -72,22 +72,22 @@ static void update(float lr) {
 
 int main(int argc, char **argv) {
     make_data();
-    pitot_run *run = pitot_open(argc > 1 ? argv[1] : "runs/plain_c", NULL);                                          // pitot
-    pitot_add_param(run, &(pitot_param){ sizeof(pitot_param), "W1", W1, dW1, .shape = { HID, DIN } });               // pitot
-    pitot_add_param(run, &(pitot_param){ sizeof(pitot_param), "b1", b1, db1, .shape = { HID } });                    // pitot
-    pitot_add_param(run, &(pitot_param){ sizeof(pitot_param), "W2", W2, dW2, .shape = { HID } });                    // pitot
-    pitot_add_param(run, &(pitot_param){ sizeof(pitot_param), "b2", b2, db2, .shape = { 1 } });                      // pitot
+    pitot_run *run = pitot_open(argc > 1 ? argv[1] : "runs/plain_c", NULL);                            // pitot
+    pitot_add_param(run, &(pitot_param){ sizeof(pitot_param), "W1", W1, dW1, .shape = { HID, DIN } }); // pitot
+    pitot_add_param(run, &(pitot_param){ sizeof(pitot_param), "b1", b1, db1, .shape = { HID } });      // pitot
+    pitot_add_param(run, &(pitot_param){ sizeof(pitot_param), "W2", W2, dW2, .shape = { HID } });      // pitot
+    pitot_add_param(run, &(pitot_param){ sizeof(pitot_param), "b2", b2, db2, .shape = { 1 } });        // pitot
     for (int step = 0; step < STEPS; step++) {
-        pitot_begin(run, step);                                                                                      // pitot
+        pitot_begin(run, step); // pitot
         double loss = forward();
-        pitot_after_forward(run, &(pitot_batch){ sizeof(pitot_batch), .n = N, .loss = loss });                       // pitot
+        pitot_after_forward(run, &(pitot_batch){ sizeof(pitot_batch), .n = N, .loss = loss }); // pitot
         backward();
-        pitot_after_backward(run);                                                                                   // pitot
+        pitot_after_backward(run); // pitot
         update(0.2f);
-        pitot_after_update(run, 0.2);                                                                                // pitot
+        pitot_after_update(run, 0.2); // pitot
         if (step % 100 == 0) printf("step %d  loss %.6f\n", step, loss);
     }
     if (*pitot_last_error(run)) fprintf(stderr, "pitot: %s\n", pitot_last_error(run));
-    pitot_close(run, PITOT_DONE);                                                                                    // pitot
+    pitot_close(run, PITOT_DONE); // pitot
     return 0;
 }

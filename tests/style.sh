@@ -14,7 +14,7 @@ say "functions that cannot be bounded or that answer errors badly:" \
     "$(grep -nE '\b(sprintf|strcpy|strcat|gets|atoi|atof|tmpnam|system)\(' $code)"
 say "the library neither prints, ends the process, nor allocates by itself:" \
     "$(grep -nE '\b(printf|puts|fputs|exit|abort|malloc|calloc|realloc)\(' $(echo "$code" | grep -E '^(src|probes)/') | grep -vE 'snprintf|^src/base/alloc.c')"
-say "left open:" "$(grep -nE 'TODO|FIXME|XXX' $files)"
+say "left open:" "$(grep -nwE 'TODO|FIXME|XXX' $files)"
 say "probes know pitot/probe.h and nothing of ours besides:" \
     "$(grep -nE '#include "' probes/*.c | grep -v 'pitot/probe.h')"
 say "the viewer knows the public headers and its own:" "$(grep -nE '#include "(base|data|net|optim|run|train|sweep|curve)/' viewer/*.[ch] viewer/*/*.[ch])"

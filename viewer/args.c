@@ -52,7 +52,8 @@ static void flag_head(const flag *f, char *out, size_t size) {
 void args_help(const command *c) {
     char head[96];
     int width = 0;
-    printf("usage: pitot %s%s%s%s%s\n\n%s\n", c->name, c->flags && c->flags->name ? " [flags]" : "", *c->synopsis ? " " : "", c->synopsis, "", c->summary);
+    printf("usage: pitot %s%s%s%s%s\n\n%s\n", c->name, c->flags && c->flags->name ? " [flags]" : "", *c->synopsis ? " " : "",
+           c->synopsis, "", c->summary);
     for (const flag *f = c->flags; f && f->name; f++) {
         flag_head(f, head, sizeof head);
         int n = (int)strlen(head);
@@ -118,7 +119,8 @@ args *args_parse(const command *c, const char *program, int n, char **words, int
         } else if (a->n_rest < MOST) a->rest[a->n_rest++] = words[i++];
         else return *status = fail_usage(c->name, "%s: too many arguments", c->name), free(a), NULL;
     }
-    if (a->n_rest && !*c->synopsis) return *status = fail_usage(c->name, "%s: %s is one argument too many", c->name, a->rest[0]), free(a), NULL;
+    if (a->n_rest && !*c->synopsis)
+        return *status = fail_usage(c->name, "%s: %s is one argument too many", c->name, a->rest[0]), free(a), NULL;
     return a;
 }
 
@@ -142,7 +144,8 @@ int64_t args_int(const args *a, const char *name, int64_t otherwise, int64_t lo,
     if (!text) return otherwise;
     long long v = strtoll(text, &end, 10);
     if (*text && !*end && v >= lo && v <= hi) return v;
-    fail_usage(a->of->name, "%s: %s %s: give a whole number from %lld to %lld", a->of->name, name, text, (long long)lo, (long long)hi);
+    fail_usage(a->of->name, "%s: %s %s: give a whole number from %lld to %lld", a->of->name, name, text, (long long)lo,
+               (long long)hi);
     *bad = 1;
     return otherwise;
 }

@@ -175,8 +175,8 @@ static void linear_ticks(row *r, int wanted) {
 }
 
 typedef struct decades { /* of a log axis, or of one side of a symlog axis */
-    int lo, hi; /* powers of ten, both on the axis; lo > hi: none */
-    int stride; /* 0: labels at 1, 2, 5 of each; otherwise at every stride-th, counted from 10^origin */
+    int lo, hi;          /* powers of ten, both on the axis; lo > hi: none */
+    int stride;          /* 0: labels at 1, 2, 5 of each; otherwise at every stride-th, counted from 10^origin */
     int origin;
     int minor;  /* draw the ones between */
     int shared; /* FORMAT_PLAIN or FORMAT_OWN */
@@ -270,11 +270,8 @@ int axis_ticks(const axis *a, int wanted, tick *ticks, int room) {
     if (wanted > room) wanted = room;
     if (wanted < 1) wanted = 1;
     row r = { ticks, 0, room, a->lo, a->hi };
-    if (a->scale == AXIS_LOG && a->lo > 0)
-        log_ticks(&r, wanted);
-    else if (a->scale == AXIS_SYMLOG)
-        symlog_ticks(&r, wanted, half_width(a));
-    else
-        linear_ticks(&r, wanted);
+    if (a->scale == AXIS_LOG && a->lo > 0) log_ticks(&r, wanted);
+    else if (a->scale == AXIS_SYMLOG) symlog_ticks(&r, wanted, half_width(a));
+    else linear_ticks(&r, wanted);
     return r.n < room ? r.n : room;
 }

@@ -16,11 +16,11 @@ typedef struct flag {
 typedef struct args args;
 
 typedef struct command {
-    const char *name;     /* "watch" */
-    const char *synopsis; /* "RUN..." : what stands behind the flags; "" if nothing may */
-    const char *summary;  /* one line for `pitot --help` */
-    const char *details;  /* paragraphs for `pitot NAME --help`, examples included; may be NULL */
-    const flag *flags;    /* `--help` is everyone's and need not be listed */
+    const char *name;          /* "watch" */
+    const char *synopsis;      /* "RUN..." : what stands behind the flags; "" if nothing may */
+    const char *summary;       /* one line for `pitot --help` */
+    const char *details;       /* paragraphs for `pitot NAME --help`, examples included; may be NULL */
+    const flag *flags;         /* `--help` is everyone's and need not be listed */
     int (*run)(const args *a); /* exit status: EXIT_DONE ... */
 } command;
 

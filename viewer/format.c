@@ -98,14 +98,9 @@ void format_seconds(double seconds, char *text, size_t size) {
     long long whole = (long long)floor(s + 0.5), minutes = (whole + 30) / 60, hours = (whole + 1800) / 3600;
     char value[DIGITS];
     format_value(s < 0.9995 ? 1000 * s : s, 3, value, sizeof value);
-    if (s < 0.9995)
-        snprintf(text, size, "%s%s %s", s > 0 ? sign : "", s > 0 ? value : "0", s > 0 ? "ms" : "s");
-    else if (s < 59.95)
-        snprintf(text, size, "%s%s s", sign, value);
-    else if (whole < 3600)
-        snprintf(text, size, "%s%lld min %02lld s", sign, whole / 60, whole % 60);
-    else if (minutes < 24 * 60)
-        snprintf(text, size, "%s%lld h %02lld min", sign, minutes / 60, minutes % 60);
-    else
-        snprintf(text, size, "%s%lld d %02lld h", sign, hours / 24, hours % 24);
+    if (s < 0.9995) snprintf(text, size, "%s%s %s", s > 0 ? sign : "", s > 0 ? value : "0", s > 0 ? "ms" : "s");
+    else if (s < 59.95) snprintf(text, size, "%s%s s", sign, value);
+    else if (whole < 3600) snprintf(text, size, "%s%lld min %02lld s", sign, whole / 60, whole % 60);
+    else if (minutes < 24 * 60) snprintf(text, size, "%s%lld h %02lld min", sign, minutes / 60, minutes % 60);
+    else snprintf(text, size, "%s%lld d %02lld h", sign, hours / 24, hours % 24);
 }

@@ -34,7 +34,8 @@ int main(int argc, char **argv) {
     self_choose_environment(argv);
     if (argc < 2) return help(), EXIT_USAGE;
     if (!strcmp(argv[1], "--help") || !strcmp(argv[1], "-h") || !strcmp(argv[1], "help")) return help(), EXIT_DONE;
-    if (!strcmp(argv[1], "--version")) return printf("pitot %s (%s)\n", pitot_version(), pitot_real_size() == 8 ? "double" : "float"), EXIT_DONE;
+    if (!strcmp(argv[1], "--version"))
+        return printf("pitot %s (%s)\n", pitot_version(), pitot_real_size() == 8 ? "double" : "float"), EXIT_DONE;
     const command *c = find(argv[1]);
     if (!c) return unknown(argv[1]);
     int status = EXIT_FAILED;

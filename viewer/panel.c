@@ -14,9 +14,9 @@ enum { RANK_LOSS, RANK_VALIDATION = 1, RANK_FIRST = 10, RANK_PROBE = 20, RANK_HO
 
 typedef struct entry { /* one series, and the panel it belongs to */
     const char *name;
-    int length;  /* of the panel's name in front of it */
-    int tensor;  /* 1: one of the panel's tensors */
-    int rank;    /* RANK_... */
+    int length; /* of the panel's name in front of it */
+    int tensor; /* 1: one of the panel's tensors */
+    int rank;   /* RANK_... */
     int64_t series;
 } entry;
 
@@ -24,8 +24,10 @@ typedef struct entry { /* one series, and the panel it belongs to */
 static const struct {
     const char *name, *label;
 } known[] = {
-    { "loss", "loss of the mini-batch" },         { "val/loss", "loss on validation data" },
-    { "val/accuracy", "accuracy on validation data" }, { "lr", "learning rate" },
+    { "loss", "loss of the mini-batch" },
+    { "val/loss", "loss on validation data" },
+    { "val/accuracy", "accuracy on validation data" },
+    { "lr", "learning rate" },
     { "overhead", "share of the time that probes take" },
 };
 

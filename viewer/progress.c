@@ -25,8 +25,8 @@ void progress_show(progress_line *p, const char *text, double done, double all, 
     p->last = now;
     p->shown = 1;
     if (left == left) format_seconds(left, time_left, sizeof time_left);
-    fprintf(stderr, "%s%3.0f%%  %s  %.3g/s%s%s%s", p->terminal ? "\r\033[K" : "", all > 0 ? 100 * done / all : 0, text, rate, *time_left ? ", " : "", time_left,
-            *time_left ? " left" : "");
+    fprintf(stderr, "%s%3.0f%%  %s  %.3g/s%s%s%s", p->terminal ? "\r\033[K" : "", all > 0 ? 100 * done / all : 0, text, rate,
+            *time_left ? ", " : "", time_left, *time_left ? " left" : "");
     if (!p->terminal) fputc('\n', stderr);
     fflush(stderr);
 }

@@ -4,9 +4,9 @@
 #define PITOT_VIEWER_PROGRESS_H
 
 typedef struct progress_line {
-    int terminal;          /* standard error is one */
+    int terminal; /* standard error is one */
     int shown;
-    double started, last;  /* seconds */
+    double started, last; /* seconds */
 } progress_line;
 
 void progress_start(progress_line *p);

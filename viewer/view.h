@@ -13,9 +13,9 @@
 enum { AXIS_LINEAR, AXIS_LOG, AXIS_SYMLOG };
 
 typedef struct axis {
-    int scale;       /* AXIS_LINEAR ... */
-    double lo, hi;   /* lo < hi, both finite; > 0 on a log axis */
-    double linear;   /* symlog: half width of the linear part */
+    int scale;     /* AXIS_LINEAR ... */
+    double lo, hi; /* lo < hi, both finite; > 0 on a log axis */
+    double linear; /* symlog: half width of the linear part */
 } axis;
 
 /* An axis that shows the finite ones of v[0..n): padded, never of zero width; a log axis falls back to linear if nothing is > 0. */
@@ -40,8 +40,8 @@ void format_seconds(double seconds, char *text, size_t size);
 /* ---- panel.c: which plots a run has ---------------------------------------------------------------------------------- */
 
 typedef struct panel {
-    char title[64];   /* "grad_norm" */
-    char label[96];   /* what it means, from the registry; "" if unknown */
+    char title[64]; /* "grad_norm" */
+    char label[96]; /* what it means, from the registry; "" if unknown */
     char unit[24];
     int scale;        /* AXIS_... that the registry proposes */
     int64_t main;     /* index of the scalar series, or -1 */

@@ -73,14 +73,18 @@ typedef struct pitot_error {
 /* Sets status and text unless an error is there already; returns status. */
 PITOT_API int32_t pitot_fail(pitot_error *error, int32_t status, const char *format, ...) PITOT_PRINTF(3, 4);
 
+/* A number as text that reads back as the same double, the same in every locale; "nan", "inf", "-inf" for what is not finite. Returns
+   the length as snprintf does. 32 bytes hold any. */
+PITOT_API int32_t pitot_number_text(double v, char *out, size_t size);
+
 /* ---- the BLAS that was found in this process ---- */
 
 typedef struct pitot_blas {
     size_t struct_size;
-    char version[104]; /* "OpenBLAS 0.3.21", "unknown" */
-    char core[64];     /* kernel in use: "SkylakeX" */
+    char version[104];  /* "OpenBLAS 0.3.21", "unknown" */
+    char core[64];      /* kernel in use: "SkylakeX" */
     char threading[32]; /* "openmp", "pthread", "serial", "unknown" */
-    int64_t threads;   /* that it would use now */
+    int64_t threads;    /* that it would use now */
 } pitot_blas;
 PITOT_API void pitot_blas_describe(pitot_blas *blas);
 

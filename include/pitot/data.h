@@ -13,26 +13,26 @@ extern "C" {
    Exactly one of `bytes` and `reals` is set, and exactly one of `classes` and `targets`. */
 typedef struct pitot_data {
     size_t struct_size;
-    char spec[256];              /* what it was opened with: "mnist:DIR" */
-    int64_t n, n_train;          /* samples in all; the first n_train train, the rest validate (may be none) */
-    int64_t shape[PITOT_DIMS];   /* of one sample; ends at the first 0 */
-    int64_t size;                /* values per sample: product of shape */
-    uint8_t *bytes;              /* (n, *shape), value/255 */
-    pitot_real *reals;           /* (n, *shape) */
-    int32_t *classes;            /* (n), 0 <= class < n_classes */
-    pitot_real *targets;         /* (n, target_size) */
-    int64_t n_classes;           /* 0 with targets */
-    int64_t target_size;         /* values per target; 0 with classes */
+    char spec[256];            /* what it was opened with: "mnist:DIR" */
+    int64_t n, n_train;        /* samples in all; the first n_train train, the rest validate (may be none) */
+    int64_t shape[PITOT_DIMS]; /* of one sample; ends at the first 0 */
+    int64_t size;              /* values per sample: product of shape */
+    uint8_t *bytes;            /* (n, *shape), value/255 */
+    pitot_real *reals;         /* (n, *shape) */
+    int32_t *classes;          /* (n), 0 <= class < n_classes */
+    pitot_real *targets;       /* (n, target_size) */
+    int64_t n_classes;         /* 0 with targets */
+    int64_t target_size;       /* values per target; 0 with classes */
 } pitot_data;
 
 /* One data format: SPEC is "NAME" or "NAME:ARGUMENT". */
 typedef struct pitot_data_format {
     size_t struct_size;
     int32_t abi;
-    const char *name;      /* "mnist" */
-    const char *spec;      /* "mnist:DIR" */
-    const char *summary;   /* one line */
-    const char *details;   /* which files, layouts and limits; a short paragraph */
+    const char *name;    /* "mnist" */
+    const char *spec;    /* "mnist:DIR" */
+    const char *summary; /* one line */
+    const char *details; /* which files, layouts and limits; a short paragraph */
     /* Fills in `data` (cleared; spec set) with memory of the library's own. On failure what it allocated stays in `data` and is
        freed by the caller. `argument`: what stood behind the colon, "" if none. */
     int32_t (*open)(const char *argument, pitot_data *data, pitot_error *error);

@@ -32,8 +32,8 @@ extern "C" {
 
 typedef struct pitot_run pitot_run;
 
-enum { /* pitot_config.flags */
-    PITOT_RESUME = 1 /* go on in an existing run directory, as a new segment */
+enum {                  /* pitot_config.flags */
+       PITOT_RESUME = 1 /* go on in an existing run directory, as a new segment */
 };
 
 typedef struct pitot_config {
@@ -79,11 +79,11 @@ PITOT_API int32_t pitot_add_param(pitot_run *run, const pitot_param *param);
 /* New addresses; NULL, NULL: frozen or gone for now. */
 PITOT_API int32_t pitot_bind_param(pitot_run *run, int32_t id, void *data, void *grad);
 
-enum { /* what the probes due at this step will read; two-step probes are in the mask of both steps */
-    PITOT_DUE_LOSS = 1,   /* batch.loss */
-    PITOT_DUE_GRADS = 2,  /* gradient buffers */
-    PITOT_DUE_LOSSES = 4, /* batch.losses */
-    PITOT_DUE_UPDATE = 128 /* parameters before and after the update */
+enum {                        /* what the probes due at this step will read; two-step probes are in the mask of both steps */
+       PITOT_DUE_LOSS = 1,    /* batch.loss */
+       PITOT_DUE_GRADS = 2,   /* gradient buffers */
+       PITOT_DUE_LOSSES = 4,  /* batch.losses */
+       PITOT_DUE_UPDATE = 128 /* parameters before and after the update */
 };
 
 /* Opens a step; again with the same number: no effect; a number not above the last: new segment, half-done two-step values dropped.
@@ -114,22 +114,22 @@ PITOT_API int32_t pitot_restore(pitot_run *run, const char *file);
 
 typedef struct pitot_health {
     size_t struct_size;
-    int64_t errors;      /* all, since open */
-    int64_t dropped;     /* log records that could not be written */
-    int64_t tracked;     /* steps on which something was due */
-    int64_t unfinished;  /* two-step values whose second step never came */
-    int64_t bytes;       /* held for probes */
-    double overhead;     /* time inside hooks over the run's time, since the first begin */
-    double seconds;      /* time inside hooks */
+    int64_t errors;     /* all, since open */
+    int64_t dropped;    /* log records that could not be written */
+    int64_t tracked;    /* steps on which something was due */
+    int64_t unfinished; /* two-step values whose second step never came */
+    int64_t bytes;      /* held for probes */
+    double overhead;    /* time inside hooks over the run's time, since the first begin */
+    double seconds;     /* time inside hooks */
     int32_t probes_on, probes_off;
 } pitot_health;
 
-enum { /* pitot_reading.kind */
-    PITOT_READ_SCALAR,  /* value */
-    PITOT_READ_TENSOR,  /* value, of one parameter */
-    PITOT_READ_LIST,    /* numbers (n) */
-    PITOT_READ_VALUES,  /* reals (n), with the shape of the parameter */
-    PITOT_READ_SAMPLES  /* reals (n), one per sample */
+enum {                    /* pitot_reading.kind */
+       PITOT_READ_SCALAR, /* value */
+       PITOT_READ_TENSOR, /* value, of one parameter */
+       PITOT_READ_LIST,   /* numbers (n) */
+       PITOT_READ_VALUES, /* reals (n), with the shape of the parameter */
+       PITOT_READ_SAMPLES /* reals (n), one per sample */
 };
 
 typedef struct pitot_reading { /* one thing that a probe has emitted */
@@ -147,13 +147,13 @@ typedef struct pitot_reading { /* one thing that a probe has emitted */
    holds. */
 PITOT_API void pitot_readings(const pitot_run *run, void (*each)(void *user, const pitot_reading *reading), void *user);
 
-enum { /* pitot_probe_state */
-    PITOT_STATE_OK,        /* has given values */
-    PITOT_STATE_WAITING,   /* not due yet, or spans two steps and the second has not come */
-    PITOT_STATE_UNDEFINED, /* the quantity has no value here */
-    PITOT_STATE_LEVEL,     /* the host does not offer what it needs */
-    PITOT_STATE_BUDGET,    /* would exceed the byte budget */
-    PITOT_STATE_ERROR      /* failed and is off */
+enum {                        /* pitot_probe_state */
+       PITOT_STATE_OK,        /* has given values */
+       PITOT_STATE_WAITING,   /* not due yet, or spans two steps and the second has not come */
+       PITOT_STATE_UNDEFINED, /* the quantity has no value here */
+       PITOT_STATE_LEVEL,     /* the host does not offer what it needs */
+       PITOT_STATE_BUDGET,    /* would exceed the byte budget */
+       PITOT_STATE_ERROR      /* failed and is off */
 };
 /* How a probe of this run stands, and why ("" if there is nothing to say). PITOT_EINVAL: the run does not have it. */
 PITOT_API int32_t pitot_probe_state(const pitot_run *run, const char *probe, int32_t *state, const char **why);

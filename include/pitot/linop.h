@@ -13,10 +13,10 @@ extern "C" {
 /* y = Op x on k columns at once. A frozen object: same samples, same dropout mask, same normalisation for as long as it exists. */
 typedef struct pitot_linop {
     size_t struct_size;
-    const char *name;    /* "hessian" */
-    int64_t n;           /* rows and columns */
-    int32_t symmetric;   /* 1: x'Op y = y'Op x */
-    int32_t exact;       /* 1: no finite differences, no sampling */
+    const char *name;  /* "hessian" */
+    int64_t n;         /* rows and columns */
+    int32_t symmetric; /* 1: x'Op y = y'Op x */
+    int32_t exact;     /* 1: no finite differences, no sampling */
     /* x and y: k columns of n values, column j at x + j*n; they do not overlap. 0 or a status. One thread at a time. */
     int32_t (*apply)(void *self, const pitot_real *x, pitot_real *y, int64_t k);
     void *self;
@@ -25,9 +25,9 @@ typedef struct pitot_linop {
 /* One factor of a preconditioner: the update multiplies by (factor + damping I)^power along that axis of that tensor. */
 typedef struct pitot_preconditioner {
     size_t struct_size;
-    int32_t param;                 /* id of the parameter; 0: all parameters, flat (diagonal only) */
-    int32_t axis;                  /* 0: rows, 1: columns, ...; -1: diagonal, element by element */
-    int32_t bias_column;           /* 1: this axis has the bias folded in as its last index */
+    int32_t param;       /* id of the parameter; 0: all parameters, flat (diagonal only) */
+    int32_t axis;        /* 0: rows, 1: columns, ...; -1: diagonal, element by element */
+    int32_t bias_column; /* 1: this axis has the bias folded in as its last index */
     int32_t reserved;
     int64_t n;                     /* factor is n x n; diagonal: n values */
     const pitot_real *factor;      /* (n,n) symmetric, or (n): the running average as it is now */

@@ -28,11 +28,11 @@ typedef struct pitot_series { /* one scalar through the run, by ascending step; 
     const double *value; /* NaN and infinities as they were */
 } pitot_series;
 
-enum { /* pitot_log_state.ended */
-    PITOT_LOG_OPEN = 0, /* no end record: running, or it died */
-    PITOT_LOG_DONE,
-    PITOT_LOG_FAILED,
-    PITOT_LOG_INTERRUPTED
+enum {                     /* pitot_log_state.ended */
+       PITOT_LOG_OPEN = 0, /* no end record: running, or it died */
+       PITOT_LOG_DONE,
+       PITOT_LOG_FAILED,
+       PITOT_LOG_INTERRUPTED
 };
 
 typedef struct pitot_log_state {
@@ -43,11 +43,11 @@ typedef struct pitot_log_state {
     int64_t damaged_at; /* line number (from 1) of the first of them, 0: none */
     int64_t tail;       /* bytes of a last line that is not complete yet */
     int64_t segments;
-    int64_t last_step;  /* -1: none */
-    int64_t steps;      /* steps planned, from the header; 0: not said */
+    int64_t last_step; /* -1: none */
+    int64_t steps;     /* steps planned, from the header; 0: not said */
     double first_wall, last_wall;
-    int32_t ended;      /* PITOT_LOG_OPEN ... */
-    int32_t restarts;   /* times the file shrank or was replaced and was read again from its beginning */
+    int32_t ended;    /* PITOT_LOG_OPEN ... */
+    int32_t restarts; /* times the file shrank or was replaced and was read again from its beginning */
 } pitot_log_state;
 
 /* Opens RUN (a run directory or an events.jsonl) without reading events yet. NULL with a message if there is neither manifest nor

@@ -35,8 +35,8 @@ PITOT_API pitot_net *pitot_net_read(const char *file, pitot_error *error);
    targets. `model` begins the message of PITOT_EMISMATCH. */
 PITOT_API int32_t pitot_net_fits(const pitot_net *net, const pitot_data *data, const char *model, pitot_error *error);
 
-/* Room for batches of up to `batch` samples, on `threads` threads (0: OpenMP's setting). May be called again; parameters are zero afterwards: initialise or load them. PITOT_EMISMATCH if
-   the output does not suit the loss. */
+/* Room for batches of up to `batch` samples, on `threads` threads (0: OpenMP's setting). May be called again; parameters are zero
+   afterwards: initialise or load them. PITOT_EMISMATCH if the output does not suit the loss. */
 PITOT_API int32_t pitot_net_prepare(pitot_net *net, int64_t batch, int32_t threads, pitot_error *error);
 
 /* Parameters as PyTorch's modules initialise theirs (uniform within 1/sqrt(fan_in)), from the stream (seed, "init"). */
@@ -82,10 +82,10 @@ PITOT_API const pitot_net_param *pitot_net_params(const pitot_net *net);
 typedef struct pitot_net_facts {
     size_t struct_size;
     const char *name, *loss;
-    int64_t parameters;       /* D */
-    int64_t input, output;    /* values per sample; output is C */
-    const int64_t *shape;     /* of one sample; ends at the first 0 */
-    double step_flops;        /* floating-point operations of matrix products in one training step, per sample */
+    int64_t parameters;    /* D */
+    int64_t input, output; /* values per sample; output is C */
+    const int64_t *shape;  /* of one sample; ends at the first 0 */
+    double step_flops;     /* floating-point operations of matrix products in one training step, per sample */
     int64_t layers;
 } pitot_net_facts;
 PITOT_API void pitot_net_get_facts(const pitot_net *net, pitot_net_facts *facts);

@@ -22,13 +22,13 @@ typedef struct pitot_update { /* one tensor, one step, values begin..end of it *
 
 typedef struct pitot_optimizer {
     size_t struct_size;
-    int32_t abi;                     /* PITOT_ABI */
-    uint32_t needs;                  /* PITOT_NEED_... of probe.h beyond gradients; 0 for first-order methods */
+    int32_t abi;    /* PITOT_ABI */
+    uint32_t needs; /* PITOT_NEED_... of probe.h beyond gradients; 0 for first-order methods */
     const char *name, *summary, *paper;
     const char *formula;
     size_t options_size;
-    const pitot_option *options;     /* the first is "lr" */
-    const char *const *slots;        /* names of state per tensor, PyTorch's where it has the method; NULL-terminated; or NULL */
+    const pitot_option *options; /* the first is "lr" */
+    const char *const *slots;    /* names of state per tensor, PyTorch's where it has the method; NULL-terminated; or NULL */
     /* Options that do not go together: PITOT_EINVAL and a message. NULL: nothing to check. */
     int32_t (*check)(const void *options, pitot_error *error);
     /* Which slots these options use, bit i for slot i. NULL: all. */

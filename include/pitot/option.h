@@ -10,11 +10,11 @@
 extern "C" {
 #endif
 
-enum { /* pitot_option.kind, and what stands at its offset */
-    PITOT_INT,   /* int64_t[count] */
-    PITOT_REAL,  /* double[count] */
-    PITOT_BOOL,  /* int64_t[count]: 0 or 1; written true or false */
-    PITOT_CHOICE /* int64_t: index into `choices` */
+enum {              /* pitot_option.kind, and what stands at its offset */
+       PITOT_INT,   /* int64_t[count] */
+       PITOT_REAL,  /* double[count] */
+       PITOT_BOOL,  /* int64_t[count]: 0 or 1; written true or false */
+       PITOT_CHOICE /* int64_t: index into `choices` */
 };
 
 #define PITOT_BELOW_ONE 0.99999999999999989 /* the largest double below 1, for ranges like [0,1) */
@@ -37,8 +37,8 @@ PITOT_API void pitot_options_default(const pitot_option *table, void *options);
 
 /* Sets one option from text ("0.9,0.999"). `owner` ("optimizer adam") begins the message. PITOT_EINVAL: unknown name (the message
    proposes the nearest), not a number, or out of range; `options` unchanged. */
-PITOT_API int32_t pitot_options_set(const pitot_option *table, void *options, const char *owner, const char *name,
-                                    const char *text, pitot_error *error);
+PITOT_API int32_t pitot_options_set(const pitot_option *table, void *options, const char *owner, const char *name, const char *text,
+                                    pitot_error *error);
 
 /* The value as one would type it, shortest form that reads back the same. Returns the length as snprintf does. */
 PITOT_API int32_t pitot_options_text(const pitot_option *option, const void *options, char *text, size_t size);

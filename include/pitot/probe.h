@@ -21,23 +21,23 @@
 extern "C" {
 #endif
 
-enum { /* pitot_probe.needs; beside each the level of host that can give it */
-    PITOT_NEED_LOSS = 1,            /* 0: frame.loss */
-    PITOT_NEED_GRADS = 2,           /* 0: tensor.grad */
-    PITOT_NEED_BEFORE = 4,          /* 0: tensor.before in `update` (the core copies theta_t) */
-    PITOT_NEED_LOSSES = 8,          /* 0: frame.losses, one per sample */
-    PITOT_NEED_LR = 16,             /* 0: frame.lr */
-    PITOT_NEED_SAMPLES = 32,        /* 1: frame.samples, sums over per-sample gradients */
-    PITOT_NEED_HESSIAN = 64,        /* 2: frame.hessian */
-    PITOT_NEED_GGN = 128,           /* 3: frame.ggn */
-    PITOT_NEED_PRECONDITIONER = 256 /* P: frame.preconditioner */
+enum {                                 /* pitot_probe.needs; beside each the level of host that can give it */
+       PITOT_NEED_LOSS = 1,            /* 0: frame.loss */
+       PITOT_NEED_GRADS = 2,           /* 0: tensor.grad */
+       PITOT_NEED_BEFORE = 4,          /* 0: tensor.before in `update` (the core copies theta_t) */
+       PITOT_NEED_LOSSES = 8,          /* 0: frame.losses, one per sample */
+       PITOT_NEED_LR = 16,             /* 0: frame.lr */
+       PITOT_NEED_SAMPLES = 32,        /* 1: frame.samples, sums over per-sample gradients */
+       PITOT_NEED_HESSIAN = 64,        /* 2: frame.hessian */
+       PITOT_NEED_GGN = 128,           /* 3: frame.ggn */
+       PITOT_NEED_PRECONDITIONER = 256 /* P: frame.preconditioner */
 };
 
 enum { /* pitot_probe.presets: the configurations that hold it ("all" holds everything that is not on request) */
-    PITOT_ECONOMY = 1,
-    PITOT_BUSINESS = 2,
-    PITOT_FULL = 4,
-    PITOT_ON_REQUEST = 8 /* only when named: its values are too large for a log */
+       PITOT_ECONOMY = 1,
+       PITOT_BUSINESS = 2,
+       PITOT_FULL = 4,
+       PITOT_ON_REQUEST = 8 /* only when named: its values are too large for a log */
 };
 
 enum { PITOT_SCALAR, PITOT_PER_TENSOR, PITOT_LIST, PITOT_TENSORS }; /* pitot_output.shape */
@@ -72,23 +72,23 @@ typedef struct pitot_tensor { /* one parameter */
 typedef struct pitot_samples {
     size_t struct_size;
     int64_t n;
-    const double *square;         /* (n): |g_n|^2 over all covered parameters */
-    const double *dot;            /* (n,n): g_n'g_m, or NULL if nobody asked */
+    const double *square;            /* (n): |g_n|^2 over all covered parameters */
+    const double *dot;               /* (n,n): g_n'g_m, or NULL if nobody asked */
     const double *const *square_sum; /* per tensor (size): sum over n of g_n^2, or NULL */
-    double covered;               /* share of D with captures */
+    double covered;                  /* share of D with captures */
 } pitot_samples;
 
 typedef struct pitot_emitter pitot_emitter; /* the core's side of a frame */
 
 typedef struct pitot_frame {
     size_t struct_size;
-    int64_t step;                 /* the step that values are logged under */
-    int64_t first_step;           /* first step of this run that hooks saw; resuming keeps it */
-    double wall;                  /* seconds since 1970 */
-    double lr;                    /* of this step; NaN before `update` if the host has not said */
+    int64_t step;       /* the step that values are logged under */
+    int64_t first_step; /* first step of this run that hooks saw; resuming keeps it */
+    double wall;        /* seconds since 1970 */
+    double lr;          /* of this step; NaN before `update` if the host has not said */
     double loss;
-    int64_t n;                    /* samples in the step */
-    const pitot_real *losses;     /* (n) */
+    int64_t n;                /* samples in the step */
+    const pitot_real *losses; /* (n) */
     int64_t n_tensors;
     const pitot_tensor *tensor;
     const pitot_samples *samples; /* PITOT_NEED_SAMPLES */
@@ -96,25 +96,25 @@ typedef struct pitot_frame {
     const pitot_linop *ggn;       /* PITOT_NEED_GGN */
     const pitot_preconditioner *preconditioner; /* PITOT_NEED_PRECONDITIONER */
     int64_t n_preconditioners;
-    const void *options;          /* the probe's options struct, filled in */
-    void *state;                  /* pitot_probe.state_size bytes, cleared at the start */
+    const void *options; /* the probe's options struct, filled in */
+    void *state;         /* pitot_probe.state_size bytes, cleared at the start */
     pitot_emitter *out;
 } pitot_frame;
 
 typedef struct pitot_probe {
     size_t struct_size;
-    int32_t abi;               /* PITOT_ABI */
-    uint32_t needs;            /* PITOT_NEED_... */
-    uint32_t presets;          /* PITOT_ECONOMY ... */
-    int32_t spans;             /* 1, or 2: `next` belongs to it */
+    int32_t abi;                /* PITOT_ABI */
+    uint32_t needs;             /* PITOT_NEED_... */
+    uint32_t presets;           /* PITOT_ECONOMY ... */
+    int32_t spans;              /* 1, or 2: `next` belongs to it */
     const char *name, *summary; /* one line */
-    const char *paper;         /* where it comes from; "" if nowhere */
-    const char *formula;       /* in the letters of base.h */
+    const char *paper;          /* where it comes from; "" if nowhere */
+    const char *formula;        /* in the letters of base.h */
     size_t options_size;
     const pitot_option *options; /* NULL: none */
-    size_t state_size;         /* bytes per run */
-    int32_t tensor_state;      /* pitot_real values per parameter value */
-    int32_t start_always;      /* 1: `backward` also runs at the first step, whatever the schedule says (a reference point) */
+    size_t state_size;           /* bytes per run */
+    int32_t tensor_state;        /* pitot_real values per parameter value */
+    int32_t start_always;        /* 1: `backward` also runs at the first step, whatever the schedule says (a reference point) */
     const pitot_output *outputs;
     int32_t (*backward)(const pitot_frame *frame); /* each 0 or a status; NULL: nothing to do then */
     int32_t (*update)(const pitot_frame *frame);

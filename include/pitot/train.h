@@ -12,36 +12,36 @@ extern "C" {
 
 typedef struct pitot_train_progress {
     size_t struct_size;
-    int64_t step, steps;      /* steps done, planned */
-    int64_t epoch;            /* epochs begun */
-    double loss;              /* of the last mini-batch */
+    int64_t step, steps;           /* steps done, planned */
+    int64_t epoch;                 /* epochs begun */
+    double loss;                   /* of the last mini-batch */
     double val_loss, val_accuracy; /* of the last validation, NaN if none */
-    double seconds;           /* since this process began to train */
-    double rate;              /* steps per second, lately */
-    double overhead;          /* share of the time spent in hooks */
-    int64_t resumed;          /* step that this process went on from; 0: it began */
-    const char *trouble;      /* latest error of the log or of a probe, "" if none: training goes on */
+    double seconds;                /* since this process began to train */
+    double rate;                   /* steps per second, lately */
+    double overhead;               /* share of the time spent in hooks */
+    int64_t resumed;               /* step that this process went on from; 0: it began */
+    const char *trouble;           /* latest error of the log or of a probe, "" if none: training goes on */
 } pitot_train_progress;
 
 typedef struct pitot_train_config {
     size_t struct_size;
-    const char *model;             /* model file */
-    const char *data;              /* data spec */
-    const char *optimizer;         /* NULL: sgd */
-    const char *const *set;        /* "KEY=VALUE" as on the command line, n_set of them */
+    const char *model;      /* model file */
+    const char *data;       /* data spec */
+    const char *optimizer;  /* NULL: sgd */
+    const char *const *set; /* "KEY=VALUE" as on the command line, n_set of them */
     int64_t n_set;
-    const char *probes;            /* as pitot_config.probes; NULL: economy */
-    int64_t every;                 /* schedule of probes without their own; 0: 1 */
-    double budget;                 /* as pitot_config.overhead; 0: none */
-    int64_t epochs, steps;         /* either; both 0: one epoch. Steps count from the start of training, also when resuming */
-    int64_t batch;                 /* 0: 64 */
+    const char *probes;    /* as pitot_config.probes; NULL: economy */
+    int64_t every;         /* schedule of probes without their own; 0: 1 */
+    double budget;         /* as pitot_config.overhead; 0: none */
+    int64_t epochs, steps; /* either; both 0: one epoch. Steps count from the start of training, also when resuming */
+    int64_t batch;         /* 0: 64 */
     int32_t no_shuffle;
-    int32_t threads;               /* 0: OpenMP's setting */
+    int32_t threads; /* 0: OpenMP's setting */
     uint64_t seed;
-    const char *init, *save;       /* safetensors files, or NULL */
-    int64_t checkpoint_every;      /* steps; 0: at the end only. The newest is what `resume` goes on from */
-    const char *out;               /* run directory */
-    int32_t resume;                /* go on from the newest checkpoint in `out`, from the start if there is none; model as copied there */
+    const char *init, *save;  /* safetensors files, or NULL */
+    int64_t checkpoint_every; /* steps; 0: at the end only. The newest is what `resume` goes on from */
+    const char *out;          /* run directory */
+    int32_t resume; /* go on from the newest checkpoint in `out`, from the start if there is none; model as copied there */
     int32_t reserved;
     /* Called about ten times a second and at the end; returns 1 to stop (the run ends as "interrupted"). NULL: none. */
     int32_t (*progress)(void *user, const pitot_train_progress *progress);

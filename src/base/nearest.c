@@ -38,6 +38,5 @@ void nearest_list(const char *name, const char *const *names, int n, char *out, 
     if (best >= 0 && least <= 1 + (int)strlen(name) / 3) snprintf(out, size, "did you mean \"%s\"? ", names[best]);
     size_t used = strlen(out);
     used += (size_t)snprintf(out + used, size - used, "known: ");
-    for (int i = 0; i < n && used < size; i++)
-        used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", names[i]);
+    for (int i = 0; i < n && used < size; i++) used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", names[i]);
 }

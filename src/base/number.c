@@ -3,6 +3,8 @@
 
 #include "base/number.h"
 
+#include "pitot/base.h"
+
 #include <locale.h>
 #include <math.h>
 #include <pthread.h>
@@ -37,7 +39,7 @@ int number_write(double v, char out[NUMBER_ROOM]) {
     if (n > 0) return n;
     pthread_once(&once, make_plain);
     locale_t before = plain ? uselocale(plain) : (locale_t)0;
-    if (!is_decimal(v, out, 9) && !is_decimal(v, out, 15) && !is_decimal(v, out, 16)) is_decimal(v, out, 17);
+    if (!is_decimal(v, out, 15)) snprintf(out, NUMBER_ROOM, "%.17g", v);
     if (before) uselocale(before);
     return (int)strlen(out);
 }
@@ -87,4 +89,10 @@ int number_read(const char *text, size_t n, int special, double *out) {
     char *end;
     *out = plain ? strtod_l(copy, &end, plain) : strtod(copy, &end);
     return end == copy + n;
+}
+
+int32_t pitot_number_text(double v, char *out, size_t size) {
+    char text[NUMBER_ROOM];
+    number_write(v, text);
+    return snprintf(out, size, "%s", text);
 }

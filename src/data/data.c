@@ -48,8 +48,8 @@ static void *alloc_array(const pitot_data *data, int64_t per_sample, size_t widt
     int64_t count = 0;
     void *block = data_multiply(data->n, per_sample, &count) ? mem_alloc(count, width) : NULL;
     if (!block) {
-        pitot_fail(error, PITOT_ENOMEM, "%s: no memory for the %s (%lld x %lld values of %d bytes); use fewer samples",
-                   data->spec, what, (long long)data->n, (long long)per_sample, (int)width);
+        pitot_fail(error, PITOT_ENOMEM, "%s: no memory for the %s (%lld x %lld values of %d bytes); use fewer samples", data->spec,
+                   what, (long long)data->n, (long long)per_sample, (int)width);
     }
     return block;
 }

@@ -24,11 +24,11 @@ static const char META[] = "__metadata__";
 static const struct {
     const char *name;
     int width;
-} types[] = {[TENSOR_F32] = {"F32", 4},
-             [TENSOR_F64] = {"F64", 8},
-             [TENSOR_F16] = {"F16", 2},
-             [TENSOR_BF16] = {"BF16", 2},
-             [TENSOR_U8] = {"U8", 1}};
+} types[] = { [TENSOR_F32] = { "F32", 4 },
+              [TENSOR_F64] = { "F64", 8 },
+              [TENSOR_F16] = { "F16", 2 },
+              [TENSOR_BF16] = { "BF16", 2 },
+              [TENSOR_U8] = { "U8", 1 } };
 
 enum { N_TYPES = sizeof types / sizeof types[0] };
 
@@ -39,7 +39,7 @@ static int32_t fail_entry(const char *path, const char *name, int32_t status, co
 
 /* Length of the well-formed UTF-8 character at p[0..n), n > 0; 0: there is none. */
 static int64_t utf8_length(const unsigned char *p, int64_t n) {
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000}; /* smaller ones have a shorter form */
+    static const uint32_t least[5] = { 0, 0, 0x80, 0x800, 0x10000 }; /* smaller ones have a shorter form */
     int length = p[0] < 0x80 ? 1 : p[0] >> 5 == 6 ? 2 : p[0] >> 4 == 14 ? 3 : p[0] >> 3 == 30 ? 4 : 0;
     uint32_t code = length > 1 ? p[0] & (0x7fu >> length) : p[0];
     if (length == 0 || length > n) return 0;
@@ -106,7 +106,7 @@ static cJSON *read_header(const char *path, const unsigned char *bytes, int64_t 
     uint64_t length = data_load(bytes, LENGTH_SIZE);
     if (length > (uint64_t)HEADER_LIMIT) return fail_header(path, "longer than 100 MB", error), NULL;
     if (length > (uint64_t)(size - LENGTH_SIZE)) return fail_header(path, "longer than the file", error), NULL;
-    *values = (span){bytes + LENGTH_SIZE + length, size - LENGTH_SIZE - (int64_t)length};
+    *values = (span){ bytes + LENGTH_SIZE + length, size - LENGTH_SIZE - (int64_t)length };
     return parse_header(path, bytes + LENGTH_SIZE, (int64_t)length, error);
 }
 
@@ -135,8 +135,7 @@ static int find_field(const cJSON *object, const char *key, const cJSON **field)
 
 static int32_t read_type(const char *path, const cJSON *type, tensor_entry *entry, pitot_error *error) {
     char shown[NAME_SHOWN], dtype[24];
-    if (!cJSON_IsString(type))
-        return fail_entry(path, entry->name, PITOT_EFORMAT, "dtype is not a string; write it again", error);
+    if (!cJSON_IsString(type)) return fail_entry(path, entry->name, PITOT_EFORMAT, "dtype is not a string; write it again", error);
     for (int32_t i = TENSOR_F32; i < N_TYPES; i++) {
         if (strcmp(type->valuestring, types[i].name) != 0) continue;
         entry->dtype = i;
@@ -185,8 +184,8 @@ static int32_t read_entry(const char *path, const cJSON *item, span values, tens
     entry->name = item->string;
     if (!cJSON_IsObject(item) || !find_field(item, "dtype", &type) || !find_field(item, "shape", &shape) ||
         !find_field(item, "data_offsets", &offsets)) {
-        return fail_entry(path, entry->name, PITOT_EFORMAT,
-                          "not an object with one dtype, shape and data_offsets; write it again", error);
+        return fail_entry(path, entry->name, PITOT_EFORMAT, "not an object with one dtype, shape and data_offsets; write it again",
+                          error);
     }
     int32_t status = read_type(path, type, entry, error);
     if (status == PITOT_OK) status = read_shape(path, shape, entry, error);
@@ -256,8 +255,7 @@ static int32_t check_meta(const tensor_file *file, const cJSON *meta, pitot_erro
     qsort(keys, (size_t)file->n_meta, sizeof keys[0], compare_texts);
     for (int64_t i = 1; i < file->n_meta; i++) good = good && strcmp(keys[i - 1], keys[i]) != 0;
     mem_free(keys);
-    return good ? PITOT_OK
-                : fail_entry(file->path, META, PITOT_EFORMAT, "not strings under distinct keys; write it again", error);
+    return good ? PITOT_OK : fail_entry(file->path, META, PITOT_EFORMAT, "not strings under distinct keys; write it again", error);
 }
 
 static int32_t read_meta(tensor_file *file, const cJSON *header, pitot_error *error) {
@@ -324,7 +322,7 @@ void tensor_file_close(tensor_file *file) {
 }
 
 const tensor_entry *tensor_file_find(const tensor_file *file, const char *name) {
-    const tensor_entry key = {.name = name};
+    const tensor_entry key = { .name = name };
     return bsearch(&key, file->entry, (size_t)file->n, sizeof key, compare_names);
 }
 
@@ -351,8 +349,7 @@ int32_t tensor_entry_read(const tensor_entry *entry, pitot_real *out) {
     case TENSOR_BF16:
         for (int64_t i = 0; i < n; i++) out[i] = data_float((uint32_t)data_load(p + 2 * i, 2) << 16);
         return PITOT_OK;
-    default:
-        return PITOT_ENOTSUP;
+    default: return PITOT_ENOTSUP;
     }
 }
 
@@ -460,11 +457,10 @@ static int32_t check_tensor(const char *path, const tensor_out *tensor, placed *
         return pitot_fail(error, PITOT_EINVAL, "%s: the name of a tensor is missing, not UTF-8 or reserved; change it", path);
     }
     int known = tensor->dtype == TENSOR_F32 || tensor->dtype == TENSOR_F64 || tensor->dtype == TENSOR_U8;
-    if (!known)
-        return fail_entry(path, tensor->name, PITOT_ENOTSUP, "cannot be written as this dtype; use F32, F64 or U8", error);
+    if (!known) return fail_entry(path, tensor->name, PITOT_ENOTSUP, "cannot be written as this dtype; use F32, F64 or U8", error);
     int64_t bytes = 0;
     int good = tensor->n_dim >= 0 && tensor->n_dim <= N_AXES;
-    *p = (placed){.tensor = tensor, .size = 1};
+    *p = (placed){ .tensor = tensor, .size = 1 };
     for (int32_t i = 0; good && i < tensor->n_dim; i++) {
         good = tensor->shape[i] >= 0 && data_multiply(p->size, tensor->shape[i], &p->size);
     }
@@ -494,8 +490,7 @@ static int32_t place_tensors(const char *path, placed *all, int64_t n, int64_t *
     for (int64_t i = 0; i < n; i++) {
         all[i].begin = *total;
         int64_t bytes = all[i].size * types[all[i].tensor->dtype].width;
-        if (bytes > INT64_MAX / 2 - *total)
-            return pitot_fail(error, PITOT_EINVAL, "%s: larger than a file can be; split it", path);
+        if (bytes > INT64_MAX / 2 - *total) return pitot_fail(error, PITOT_EINVAL, "%s: larger than a file can be; split it", path);
         *total += bytes;
     }
     qsort(all, (size_t)n, sizeof all[0], compare_placed_names);
@@ -568,7 +563,7 @@ static int32_t make_header(const char *path, text *t, const placed *all, int64_t
 
 int32_t tensor_file_write(const char *path, const tensor_out *tensors, int64_t n, const char *const *meta_key,
                           const char *const *meta_value, int64_t n_meta, int sync, pitot_error *error) {
-    text header = {0};
+    text header = { 0 };
     int64_t total = 0;
     placed *all = mem_alloc(n, sizeof *all);
     if (!all) return pitot_fail(error, PITOT_ENOMEM, "%s: no memory; free some and try again", path);

@@ -13,20 +13,20 @@ enum { TENSOR_F32 = 1, TENSOR_F64, TENSOR_F16, TENSOR_BF16, TENSOR_U8 };
 
 typedef struct tensor_entry {
     const char *name;
-    int32_t dtype;               /* TENSOR_F32 ... as in the file */
+    int32_t dtype; /* TENSOR_F32 ... as in the file */
     int32_t n_dim;
     int64_t shape[PITOT_DIMS + 3]; /* at most 8 axes */
-    int64_t size;                /* values */
-    const unsigned char *bytes;  /* into the file's image; not aligned */
+    int64_t size;                  /* values */
+    const unsigned char *bytes;    /* into the file's image; not aligned */
 } tensor_entry;
 
 typedef struct tensor_file { /* an open file, read into memory whole */
     char *path;
     int64_t n;
-    tensor_entry *entry;   /* sorted by name */
+    tensor_entry *entry; /* sorted by name */
     int64_t n_meta;
     char **meta_key, **meta_value; /* __metadata__ */
-    void *image;           /* private */
+    void *image;                   /* private */
 } tensor_file;
 
 /* NULL with a message "PATH:ENTRY: ...". Close with tensor_file_close (NULL allowed). */

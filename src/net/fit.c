@@ -6,12 +6,13 @@ int32_t pitot_net_fits(const pitot_net *net, const pitot_data *data, const char 
     if (net->n_nodes == 0) return pitot_fail(error, PITOT_EINVAL, "%s:layers: there are none; add at least one", model);
     int64_t gives = net->node[net->n_nodes - 1].out.size, wants = data->classes ? data->n_classes : data->target_size;
     if (net->input.size != data->size)
-        return pitot_fail(error, PITOT_EMISMATCH, "%s:input: the model takes %lld values a sample, %s has %lld; change \"input\"", model,
-                          (long long)net->input.size, data->spec, (long long)data->size);
+        return pitot_fail(error, PITOT_EMISMATCH, "%s:input: the model takes %lld values a sample, %s has %lld; change \"input\"",
+                          model, (long long)net->input.size, data->spec, (long long)data->size);
     if (net->loss->classes && !data->classes)
-        return pitot_fail(error, PITOT_EMISMATCH, "%s:loss: %s needs classes, %s has targets; take mse", model, net->loss->name, data->spec);
+        return pitot_fail(error, PITOT_EMISMATCH, "%s:loss: %s needs classes, %s has targets; take mse", model, net->loss->name,
+                          data->spec);
     if (net->loss->classes ? gives < wants : gives != wants)
-        return pitot_fail(error, PITOT_EMISMATCH, "%s: the last layer gives %lld values, %s has %lld %s; change the last layer", model,
-                          (long long)gives, data->spec, (long long)wants, data->classes ? "classes" : "targets");
+        return pitot_fail(error, PITOT_EMISMATCH, "%s: the last layer gives %lld values, %s has %lld %s; change the last layer",
+                          model, (long long)gives, data->spec, (long long)wants, data->classes ? "classes" : "targets");
     return PITOT_OK;
 }

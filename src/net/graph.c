@@ -60,7 +60,8 @@ static int32_t unknown_op(const char *name, pitot_error *error) {
 pitot_net *pitot_net_new(const char *name, const int64_t *dims, const char *loss_name, pitot_error *error) {
     shape input = { 0 };
     while (input.n < PITOT_DIMS && dims[input.n]) input.dim[input.n] = dims[input.n], input.n++;
-    if (input.n == 0 || !shape_close(&input)) return pitot_fail(error, PITOT_EINVAL, "input: dimensions must be positive whole numbers"), NULL;
+    if (input.n == 0 || !shape_close(&input))
+        return pitot_fail(error, PITOT_EINVAL, "input: dimensions must be positive whole numbers"), NULL;
     const loss_kind *l = loss_name ? loss_find(loss_name) : NULL;
     if (!l) {
         char list[TEXT_ROOM];
@@ -107,7 +108,8 @@ static int32_t read_inputs(const pitot_net *net, node *n, const char *inputs, pi
         int is_input = length == 5 && memcmp(s, "input", 5) == 0;
         int32_t i = is_input ? -1 : find_node(net, s, length);
         if (i < -1)
-            return pitot_fail(error, PITOT_EINVAL, "inputs: there is no earlier layer called \"%.*s\"; name one above this one, or \"input\"",
+            return pitot_fail(error, PITOT_EINVAL,
+                              "inputs: there is no earlier layer called \"%.*s\"; name one above this one, or \"input\"",
                               (int)(length < 60 ? length : 60), s);
         if (n->n_inputs == OP_INPUTS) return pitot_fail(error, PITOT_EINVAL, "inputs: more than %d", OP_INPUTS);
         n->input[n->n_inputs++] = i;
@@ -143,7 +145,8 @@ static int32_t read_attributes(node *n, const char *attributes, pitot_error *err
     pitot_options_default(n->op->attributes, n->attributes);
     for (const char *s = attributes ? attributes + strspn(attributes, " ,") : ""; *s;) {
         size_t name = strcspn(s, "= ,");
-        if (s[name] != '=' || name >= sizeof key) return pitot_fail(error, PITOT_EINVAL, "attributes: \"%.60s\" is not key=value", s);
+        if (s[name] != '=' || name >= sizeof key)
+            return pitot_fail(error, PITOT_EINVAL, "attributes: \"%.60s\" is not key=value", s);
         const char *v = s + name + 1;
         size_t length = value_length(v);
         if (length >= sizeof value) return pitot_fail(error, PITOT_EINVAL, "%.60s: the value is too long", s);
@@ -190,13 +193,16 @@ static int32_t name_node(const pitot_net *net, node *n, const char *name, pitot_
     size_t length = strlen(name), control = 0;
     for (const char *c = name; *c; c++) control += (unsigned char)*c < ' ' || *c == 127;
     if (length == 0 || length > NAME_ROOM || control || strpbrk(name, "/ ,\"\\") || strcmp(name, "input") == 0)
-        return pitot_fail(error, PITOT_EINVAL, "name: \"%.60s\" cannot be used; take letters, digits, '.', '-' and '_', and not \"input\"", name);
-    if (find_node(net, name, length) >= 0) return pitot_fail(error, PITOT_EINVAL, "name: there is a layer called \"%.60s\" already", name);
+        return pitot_fail(error, PITOT_EINVAL,
+                          "name: \"%.60s\" cannot be used; take letters, digits, '.', '-' and '_', and not \"input\"", name);
+    if (find_node(net, name, length) >= 0)
+        return pitot_fail(error, PITOT_EINVAL, "name: there is a layer called \"%.60s\" already", name);
     n->name = mem_strdup(name);
     return n->name ? PITOT_OK : pitot_fail(error, PITOT_ENOMEM, "no memory for a layer");
 }
 
-static int32_t make_node(const pitot_net *net, node *n, const char *name, const char *inputs, const char *attributes, pitot_error *error) {
+static int32_t make_node(const pitot_net *net, node *n, const char *name, const char *inputs, const char *attributes,
+                         pitot_error *error) {
     n->attributes = mem_alloc(1, n->op->attributes_size);
     if (!n->attributes) return pitot_fail(error, PITOT_ENOMEM, "no memory for a layer");
     int32_t status = name_node(net, n, name, error);

@@ -15,8 +15,7 @@ static void cross_entropy(const pitot_net_batch *b, int64_t c, const pitot_real 
         int32_t y = b->classes[k];
         losses[k] = (pitot_real)(log(sum) + most - (double)f[y]);
         if (!df) continue;
-        for (int64_t i = 0; i < c; i++)
-            df[k * c + i] = (pitot_real)((exp((double)f[i] - most) / sum - (i == y)) / (double)b->n);
+        for (int64_t i = 0; i < c; i++) df[k * c + i] = (pitot_real)((exp((double)f[i] - most) / sum - (i == y)) / (double)b->n);
     }
 }
 
@@ -66,7 +65,8 @@ int32_t loss_check(const pitot_net *net, pitot_error *error) {
     const shape *out = &net->node[net->n_nodes - 1].out;
     char text[128];
     if (net->loss->classes && out->n != 1)
-        return pitot_fail(error, PITOT_EMISMATCH, "loss: %s needs one axis of class scores, the last layer gives %s; end with flatten and linear",
+        return pitot_fail(error, PITOT_EMISMATCH,
+                          "loss: %s needs one axis of class scores, the last layer gives %s; end with flatten and linear",
                           net->loss->name, shape_text(out, text));
     return PITOT_OK;
 }

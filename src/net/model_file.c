@@ -20,7 +20,8 @@ typedef struct reader {
 
 /* Puts "FILE:WHERE: " in front of what went wrong inside. */
 static int32_t at(const reader *r, const char *where, const pitot_error *inner) {
-    return pitot_fail(r->error, inner->status, "%s:%s: %s", r->file, where, inner->text);
+    int32_t status = inner->status == PITOT_EINVAL ? PITOT_EFORMAT : inner->status; /* the file is what makes no sense */
+    return pitot_fail(r->error, status, "%s:%s: %s", r->file, where, inner->text);
 }
 
 /* A JSON value as option text: numbers, true and false, strings, lists of those. 0: something else, or too long. */
@@ -51,10 +52,12 @@ static int32_t read_input_names(const reader *r, const char *where, const cJSON 
     out[0] = 0;
     for (; e; e = cJSON_IsArray(v) ? e->next : NULL) {
         if (!cJSON_IsString(e) || strpbrk(e->valuestring, " ,") || used + strlen(e->valuestring) + 2 > size)
-            return pitot_fail(r->error, PITOT_EFORMAT, "%s:%s.inputs: must be a list of names of earlier layers, or \"input\"", r->file, where);
+            return pitot_fail(r->error, PITOT_EFORMAT, "%s:%s.inputs: must be a list of names of earlier layers, or \"input\"",
+                              r->file, where);
         used += (size_t)snprintf(out + used, size - used, "%s%s", used ? " " : "", e->valuestring);
     }
-    if (!used) return pitot_fail(r->error, PITOT_EFORMAT, "%s:%s.inputs: is empty; leave it out for the layer before", r->file, where);
+    if (!used)
+        return pitot_fail(r->error, PITOT_EFORMAT, "%s:%s.inputs: is empty; leave it out for the layer before", r->file, where);
     return PITOT_OK;
 }
 
@@ -68,8 +71,8 @@ static int32_t read_attributes(const reader *r, const char *where, const cJSON *
         if (!*f->string || strpbrk(f->string, ",= "))
             return pitot_fail(r->error, PITOT_EFORMAT, "%s:%s: the key \"%.60s\" cannot be read", r->file, where, f->string);
         if (!value_text(f, value, sizeof value))
-            return pitot_fail(r->error, PITOT_EFORMAT, "%s:%s.%.60s: must be a number, true or false, a word, or a list of numbers", r->file, where,
-                              f->string);
+            return pitot_fail(r->error, PITOT_EFORMAT, "%s:%s.%.60s: must be a number, true or false, a word, or a list of numbers",
+                              r->file, where, f->string);
         used += (size_t)snprintf(out + used, used < size ? size - used : 0, "%s%s=%s", used ? ", " : "", f->string, value);
         if (used >= size) return pitot_fail(r->error, PITOT_EFORMAT, "%s:%s: has too many attributes", r->file, where);
     }
@@ -89,8 +92,10 @@ static int32_t read_layer(const reader *r, pitot_net *net, const cJSON *layer) {
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(layer, "name"), *op_name = cJSON_GetObjectItemCaseSensitive(layer, "op"),
                 *input = cJSON_GetObjectItemCaseSensitive(layer, "inputs");
     int named = cJSON_IsString(name);
-    snprintf(where, sizeof where, "layers[%d]%s%.60s%s", net->n_nodes, named ? " (" : "", named ? name->valuestring : "", named ? ")" : "");
-    if (!cJSON_IsObject(layer)) return pitot_fail(r->error, PITOT_EFORMAT, "%s:%s: must be an object with an \"op\"", r->file, where);
+    snprintf(where, sizeof where, "layers[%d]%s%.60s%s", net->n_nodes, named ? " (" : "", named ? name->valuestring : "",
+             named ? ")" : "");
+    if (!cJSON_IsObject(layer))
+        return pitot_fail(r->error, PITOT_EFORMAT, "%s:%s: must be an object with an \"op\"", r->file, where);
     if (!cJSON_IsString(op_name))
         return pitot_fail(r->error, PITOT_EFORMAT, "%s:%s.op: is missing; `pitot list ops` shows what there is", r->file, where);
     if (name && !named) return pitot_fail(r->error, PITOT_EFORMAT, "%s:%s.name: must be a string", r->file, where);
@@ -119,8 +124,10 @@ static int32_t check_keys(const reader *r, const cJSON *root) {
 static int32_t read_shape(const reader *r, const cJSON *v, int64_t dims[PITOT_DIMS + 1]) {
     int32_t n = 0;
     for (const cJSON *e = cJSON_IsArray(v) ? v->child : NULL; e; e = e->next) {
-        if (n == PITOT_DIMS - 1 || !cJSON_IsNumber(e) || e->valuedouble != floor(e->valuedouble) || !(e->valuedouble >= 1) || !(e->valuedouble <= INT32_MAX))
-            return pitot_fail(r->error, PITOT_EFORMAT, "%s:input[%d]: must be a whole number from 1 on (at most %d of them)", r->file, n, PITOT_DIMS - 1);
+        if (n == PITOT_DIMS - 1 || !cJSON_IsNumber(e) || e->valuedouble != floor(e->valuedouble) || !(e->valuedouble >= 1) ||
+            !(e->valuedouble <= INT32_MAX))
+            return pitot_fail(r->error, PITOT_EFORMAT, "%s:input[%d]: must be a whole number from 1 on (at most %d of them)",
+                              r->file, n, PITOT_DIMS - 1);
         dims[n++] = (int64_t)e->valuedouble;
     }
     if (n == 0)
@@ -133,15 +140,19 @@ static pitot_net *read_net(const reader *r, const cJSON *root) {
     const cJSON *name = cJSON_GetObjectItemCaseSensitive(root, "name"), *loss_name = cJSON_GetObjectItemCaseSensitive(root, "loss"),
                 *layers = cJSON_GetObjectItemCaseSensitive(root, "layers");
     pitot_error inner = { 0 };
-    if (!cJSON_IsObject(root)) return pitot_fail(r->error, PITOT_EFORMAT, "%s: must be a JSON object with input, loss and layers", r->file), NULL;
+    if (!cJSON_IsObject(root))
+        return pitot_fail(r->error, PITOT_EFORMAT, "%s: must be a JSON object with input, loss and layers", r->file), NULL;
     if (check_keys(r, root) || read_shape(r, cJSON_GetObjectItemCaseSensitive(root, "input"), dims)) return NULL;
     if (name && !cJSON_IsString(name)) return pitot_fail(r->error, PITOT_EFORMAT, "%s:name: must be a string", r->file), NULL;
     if (!cJSON_IsString(loss_name))
-        return pitot_fail(r->error, PITOT_EFORMAT, "%s:loss: is missing; take cross_entropy, mse or bce_with_logits", r->file), NULL;
+        return pitot_fail(r->error, PITOT_EFORMAT, "%s:loss: is missing; take cross_entropy, mse or bce_with_logits", r->file),
+               NULL;
     if (!cJSON_IsArray(layers) || !layers->child)
         return pitot_fail(r->error, PITOT_EFORMAT, "%s:layers: must be a list of at least one layer", r->file), NULL;
     pitot_net *net = pitot_net_new(name ? name->valuestring : "net", dims, loss_name->valuestring, &inner);
-    if (!net) return pitot_fail(r->error, inner.status, "%s:%s", r->file, inner.text), NULL;
+    if (!net)
+        return pitot_fail(r->error, inner.status == PITOT_EINVAL ? PITOT_EFORMAT : inner.status, "%s:%s", r->file, inner.text),
+               NULL;
     for (const cJSON *layer = layers->child; layer; layer = layer->next)
         if (read_layer(r, net, layer)) return pitot_net_free(net), NULL;
     if (!loss_check(net, &inner)) return net;
@@ -171,7 +182,8 @@ pitot_net *pitot_net_read(const char *file, pitot_error *error) {
     else {
         int line, column;
         place_of(text, end < text + size ? end : text + size, &line, &column);
-        pitot_fail(r.error, PITOT_EFORMAT, "%s:%d:%d: this is not JSON from here on; look for a missing comma, quote or bracket", file, line, column);
+        pitot_fail(r.error, PITOT_EFORMAT, "%s:%d:%d: this is not JSON from here on; look for a missing comma, quote or bracket",
+                   file, line, column);
     }
     cJSON_Delete(root);
     mem_free(text);

@@ -17,7 +17,7 @@ typedef struct segment { /* nodes that run together: one whole-batch op, or a ch
     int whole_batch;
 } segment;
 
-typedef struct buffers { /* where a node's values lie */
+typedef struct buffers {  /* where a node's values lie */
     pitot_real *y, *dy;   /* (batch, *out); dy NULL if nobody wants it */
     unsigned char *kept;  /* (batch, node.kept) */
     int32_t weight, bias; /* indices into net.param, -1: none */
@@ -32,13 +32,13 @@ struct pitot_net {
     const loss_kind *loss;
     int32_t n_nodes, room_nodes;
     node *node;
-    buffers *buffer;      /* (n_nodes), made by plan */
+    buffers *buffer; /* (n_nodes), made by plan */
     int32_t n_params;
     pitot_net_param *param;
-    op_param *declared;   /* (n_params): fan_in of each */
+    op_param *declared;           /* (n_params): fan_in of each */
     pitot_real *theta, *gradient; /* all parameters one after another, each aligned to 64 bytes; (room) */
-    int64_t size, room;   /* D; values with alignment */
-    int64_t batch;        /* 0: not prepared */
+    int64_t size, room;           /* D; values with alignment */
+    int64_t batch;                /* 0: not prepared */
     int32_t threads;
     int32_t n_segments;
     segment *segment;

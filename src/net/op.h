@@ -20,12 +20,12 @@ typedef struct shape {
     int64_t size; /* product */
 } shape;
 
-enum { /* op.flags */
-    OP_WHOLE_BATCH = 1,  /* forward and backward get all samples in one span */
-    OP_IN_PLACE = 2,     /* y may lie on x, and dx on dy: backward reads y, never x */
-    OP_NEEDS_OUTPUT = 4, /* backward reads y: nobody may overwrite it */
-    OP_VIEW = 8,         /* y is x under another shape: nothing is computed */
-    OP_DRAWS = 16        /* draws random numbers in training (dropout) */
+enum {                      /* op.flags */
+       OP_WHOLE_BATCH = 1,  /* forward and backward get all samples in one span */
+       OP_IN_PLACE = 2,     /* y may lie on x, and dx on dy: backward reads y, never x */
+       OP_NEEDS_OUTPUT = 4, /* backward reads y: nobody may overwrite it */
+       OP_VIEW = 8,         /* y is x under another shape: nothing is computed */
+       OP_DRAWS = 16        /* draws random numbers in training (dropout) */
 };
 
 typedef struct op_param { /* a parameter that an op declares; .size 0: it has none */
@@ -42,13 +42,13 @@ typedef struct span { /* n samples of one node, as one thread sees them */
     const pitot_real *dy;           /* (n, *out), backward */
     pitot_real *dx[OP_INPUTS];      /* (n, *in) to be overwritten, or NULL: not wanted */
     const pitot_real *weight, *bias;
-    pitot_real *dweight, *dbias;    /* this thread's sums; to be overwritten if `first`, else added to */
-    void *kept;                     /* n * node.kept bytes, written by forward for backward */
-    pitot_real *scratch;            /* node.scratch values of this thread's own */
+    pitot_real *dweight, *dbias; /* this thread's sums; to be overwritten if `first`, else added to */
+    void *kept;                  /* n * node.kept bytes, written by forward for backward */
+    pitot_real *scratch;         /* node.scratch values of this thread's own */
     int first;
-    int training;                   /* dropout is on */
-    uint64_t seed;                  /* of this node's draws */
-    int64_t step, sample;           /* training step; index of the first sample in the batch */
+    int training;         /* dropout is on */
+    uint64_t seed;        /* of this node's draws */
+    int64_t step, sample; /* training step; index of the first sample in the batch */
 } span;
 
 typedef struct op {

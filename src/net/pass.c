@@ -138,7 +138,8 @@ int32_t pitot_net_forward(pitot_net *net, const pitot_net_batch *batch, double *
     if (net->batch == 0) return PITOT_EORDER;
     net->last.n = 0;
     if (batch->n < 1 || batch->n > net->batch || !batch->x) return PITOT_EINVAL;
-    if (net->loss->classes ? !batch->classes || !loss_classes_good(batch->classes, batch->n, c) : !batch->targets) return PITOT_EINVAL;
+    if (net->loss->classes ? !batch->classes || !loss_classes_good(batch->classes, batch->n, c) : !batch->targets)
+        return PITOT_EINVAL;
     net->last = *batch;
     for (int32_t i = 0; i < net->n_segments; i++) {
         segment_job j = { net, &net->segment[i] };
@@ -198,7 +199,9 @@ const pitot_net_param *pitot_net_params(const pitot_net *net) {
 }
 
 void pitot_net_get_facts(const pitot_net *net, pitot_net_facts *facts) {
-    pitot_net_facts f = { .name = net->name, .loss = net->loss->name, .input = net->input.size, .shape = net->input.dim, .layers = net->n_nodes };
+    pitot_net_facts f = {
+        .name = net->name, .loss = net->loss->name, .input = net->input.size, .shape = net->input.dim, .layers = net->n_nodes
+    };
     for (int32_t k = 0; k < net->n_nodes; k++) {
         const node *n = &net->node[k];
         f.parameters += n->weight.shape.size + n->bias.shape.size;

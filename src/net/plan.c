@@ -24,7 +24,8 @@ void plan_free(pitot_net *net) {
         mem_free(net->buffer[i].kept);
     }
     for (int32_t i = 0; i < net->n_params; i++) mem_free((char *)net->param[i].name);
-    void *const blocks[] = { net->buffer, net->param, net->declared, net->theta, net->gradient, net->segment, net->work, net->sums, net->losses };
+    void *const blocks[] = { net->buffer,  net->param, net->declared, net->theta, net->gradient,
+                             net->segment, net->work,  net->sums,     net->losses };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
     net->buffer = NULL;
     net->param = NULL;
@@ -205,7 +206,8 @@ static double bytes_needed(const pitot_net *net, int64_t batch, int32_t threads)
         parameters += (double)n->weight.shape.size + (double)n->bias.shape.size;
         if ((double)n->scratch > scratch) scratch = (double)n->scratch;
     }
-    return (double)sizeof(pitot_real) * ((double)batch * values + (2.0 + threads) * parameters + threads * scratch) + (double)batch * kept;
+    return (double)sizeof(pitot_real) * ((double)batch * values + (2.0 + threads) * parameters + threads * scratch) +
+           (double)batch * kept;
 }
 
 static int32_t check_size(const pitot_net *net, int64_t batch, int32_t threads, pitot_error *error) {
@@ -218,7 +220,8 @@ static int32_t check_size(const pitot_net *net, int64_t batch, int32_t threads, 
 int32_t pitot_net_prepare(pitot_net *net, int64_t batch, int32_t threads, pitot_error *error) {
     if (threads <= 0) threads = threads_default();
     if (threads > MOST_THREADS) threads = MOST_THREADS;
-    if (batch < 1 || batch > INT32_MAX) return pitot_fail(error, PITOT_EINVAL, "batch: %lld is not a usable number of samples", (long long)batch);
+    if (batch < 1 || batch > INT32_MAX)
+        return pitot_fail(error, PITOT_EINVAL, "batch: %lld is not a usable number of samples", (long long)batch);
     if (net->n_nodes == 0) return pitot_fail(error, PITOT_EINVAL, "layers: there are none; add at least one");
     int32_t status = loss_check(net, error);
     if (!status) status = check_size(net, batch, threads, error);

@@ -36,23 +36,27 @@ static int32_t check_entry(const tensor_file *file, const pitot_net_param *p, co
     char want[128], have[128];
     shape a = shape_of(p->n_dim, p->shape), b = shape_of(e->n_dim, e->shape);
     if (e->n_dim == p->n_dim && shape_equal(&a, &b)) return PITOT_OK;
-    return pitot_fail(error, PITOT_EMISMATCH, "%s:%s: has the shape %s, the model needs %s; are these weights of another model?", file->path,
-                      p->name, shape_text(&b, have), shape_text(&a, want));
+    return pitot_fail(error, PITOT_EMISMATCH, "%s:%s: has the shape %s, the model needs %s; are these weights of another model?",
+                      file->path, p->name, shape_text(&b, have), shape_text(&a, want));
 }
 
 static int32_t check_file(const pitot_net *net, const tensor_file *file, pitot_error *error) {
     for (int32_t i = 0; i < net->n_params; i++) {
         const tensor_entry *e = tensor_file_find(file, net->param[i].name);
-        if (!e) return pitot_fail(error, PITOT_EMISMATCH, "%s:%s: is missing; are these weights of another model?", file->path, net->param[i].name);
+        if (!e)
+            return pitot_fail(error, PITOT_EMISMATCH, "%s:%s: is missing; are these weights of another model?", file->path,
+                              net->param[i].name);
         int32_t status = check_entry(file, &net->param[i], e, error);
         if (status) return status;
         if (e->dtype == TENSOR_U8)
-            return pitot_fail(error, PITOT_ENOTSUP, "%s:%s: holds bytes (U8), not numbers; save it as F32", file->path, net->param[i].name);
+            return pitot_fail(error, PITOT_ENOTSUP, "%s:%s: holds bytes (U8), not numbers; save it as F32", file->path,
+                              net->param[i].name);
     }
     for (int64_t i = 0; i < file->n; i++)
         if (!find_param(net, file->entry[i].name))
-            return pitot_fail(error, PITOT_EMISMATCH, "%s:%.100s: the model has no such parameter; are these weights of another model?",
-                              file->path, file->entry[i].name);
+            return pitot_fail(error, PITOT_EMISMATCH,
+                              "%s:%.100s: the model has no such parameter; are these weights of another model?", file->path,
+                              file->entry[i].name);
     return PITOT_OK;
 }
 

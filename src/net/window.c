@@ -18,13 +18,15 @@ static int64_t out_size(const window *w, int axis, int ceil_mode) {
 int32_t window_fit(window *w, const shape *in, int ceil_mode, pitot_error *error) {
     char text[128];
     if (in->n != 3)
-        return pitot_fail(error, PITOT_EMISMATCH, "its input has the shape %s; it needs (channels, height, width)", shape_text(in, text));
+        return pitot_fail(error, PITOT_EMISMATCH, "its input has the shape %s; it needs (channels, height, width)",
+                          shape_text(in, text));
     w->channels = in->dim[0];
     for (int axis = 0; axis < 2; axis++) {
         w->in[axis] = in->dim[axis + 1];
         w->out[axis] = out_size(w, axis, ceil_mode);
         if (w->out[axis] < 1)
-            return pitot_fail(error, PITOT_EMISMATCH, "its window does not fit into an input of shape %s; use a smaller kernel or more padding",
+            return pitot_fail(error, PITOT_EMISMATCH,
+                              "its window does not fit into an input of shape %s; use a smaller kernel or more padding",
                               shape_text(in, text));
     }
     return PITOT_OK;

@@ -12,9 +12,12 @@ typedef struct sgd_options {
 static const pitot_option table[] = {
     { "lr", PITOT_REAL, 1, offsetof(sgd_options, lr), "0.001", 0, 1e6, NULL, "", "learning rate" },
     { "momentum", PITOT_REAL, 1, offsetof(sgd_options, momentum), "0", 0, 1e6, NULL, "", "share of the buffer that stays" },
-    { "dampening", PITOT_REAL, 1, offsetof(sgd_options, dampening), "0", -1e6, 1e6, NULL, "", "share of the gradient kept out of the buffer" },
-    { "weight_decay", PITOT_REAL, 1, offsetof(sgd_options, weight_decay), "0", 0, 1e6, NULL, "", "L2: times x is added to the gradient" },
-    { "nesterov", PITOT_BOOL, 1, offsetof(sgd_options, nesterov), "false", 0, 0, NULL, "", "step from where momentum leads; needs momentum > 0, dampening 0" },
+    { "dampening", PITOT_REAL, 1, offsetof(sgd_options, dampening), "0", -1e6, 1e6, NULL, "",
+      "share of the gradient kept out of the buffer" },
+    { "weight_decay", PITOT_REAL, 1, offsetof(sgd_options, weight_decay), "0", 0, 1e6, NULL, "",
+      "L2: times x is added to the gradient" },
+    { "nesterov", PITOT_BOOL, 1, offsetof(sgd_options, nesterov), "false", 0, 0, NULL, "",
+      "step from where momentum leads; needs momentum > 0, dampening 0" },
     { 0 },
 };
 
@@ -33,7 +36,8 @@ static uint32_t uses(const void *options) {
 
 PITOT_HOT static void update(const pitot_update *u) {
     const sgd_options *o = u->options;
-    pitot_real lr = (pitot_real)o->lr, wd = (pitot_real)o->weight_decay, mu = (pitot_real)o->momentum, add = (pitot_real)(1 - o->dampening);
+    pitot_real lr = (pitot_real)o->lr, wd = (pitot_real)o->weight_decay, mu = (pitot_real)o->momentum,
+               add = (pitot_real)(1 - o->dampening);
     pitot_real *restrict x = u->x, *restrict buffer = u->state[0];
     const pitot_real *restrict g = u->g;
     if (!buffer) {

@@ -53,7 +53,8 @@ void pitot_emit_list(const pitot_frame *f, const char *field, const double *valu
 }
 
 void pitot_emit_values(const pitot_frame *f, const char *field, int64_t tensor, const pitot_real *values) {
-    keep_of(f, (emission){ .kind = PITOT_READ_VALUES, .field = field, .tensor = tensor, .n = f->tensor[tensor].size, .reals = values });
+    keep_of(f, (emission){
+                   .kind = PITOT_READ_VALUES, .field = field, .tensor = tensor, .n = f->tensor[tensor].size, .reals = values });
 }
 
 void pitot_emit_samples(const pitot_frame *f, const char *field, const pitot_real *values, int64_t n) {
@@ -86,7 +87,9 @@ int32_t emit_host(pitot_run *run, const char *name, double value) {
         return run_fail(run, PITOT_EINVAL, "pitot_scalar: \"%.60s\" cannot be a name in the log", name);
     if (!reserve((void **)&run->host_names, run->host_used, (int64_t)n, &run->host_room, 1)) return PITOT_ENOMEM;
     memcpy(run->host_names + run->host_used, name, n);
-    keep(run, (emission){ .slot = -1, .kind = PITOT_READ_SCALAR, .tensor = -1, .step = run->step, .value = value, .numbers = run->host_used });
+    keep(run,
+         (emission){
+             .slot = -1, .kind = PITOT_READ_SCALAR, .tensor = -1, .step = run->step, .value = value, .numbers = run->host_used });
     run->host_used += (int64_t)n;
     return PITOT_OK;
 }
@@ -147,8 +150,8 @@ static const char *field_of(const pitot_run *run, const emission *e) {
 static int key_of(const pitot_run *run, const emission *e, char out[KEY_ROOM]) {
     const char *field = field_of(run, e);
     if (e->slot < 0) return snprintf(out, KEY_ROOM, "%s", field) < KEY_ROOM - 4;
-    int n = snprintf(out, KEY_ROOM, "%s%s%s%s%s", run->slot[e->slot].probe->name, *field ? "." : "", field, e->tensor >= 0 ? "/" : "",
-                     e->tensor >= 0 ? run->param[e->tensor].name : "");
+    int n = snprintf(out, KEY_ROOM, "%s%s%s%s%s", run->slot[e->slot].probe->name, *field ? "." : "", field,
+                     e->tensor >= 0 ? "/" : "", e->tensor >= 0 ? run->param[e->tensor].name : "");
     return n < KEY_ROOM - 4;
 }
 
@@ -171,7 +174,9 @@ static int64_t flush_step(pitot_run *run) {
     log_wall(&run->log, run_wall());
     for (; i < run->n_emissions && run->emission[i].step == step; i++) write_emission(run, &run->emission[i]);
     int32_t status = log_end(&run->log, 0);
-    if (status) run_fail(run, status, "%s/events.jsonl: the record of step %lld could not be written; is the disk full?", run->dir, (long long)step);
+    if (status)
+        run_fail(run, status, "%s/events.jsonl: the record of step %lld could not be written; is the disk full?", run->dir,
+                 (long long)step);
     return i;
 }
 
@@ -191,8 +196,17 @@ void pitot_readings(const pitot_run *run, void (*each)(void *user, const pitot_r
     for (int64_t i = 0; run && i < run->n_emissions; i++) {
         const emission *e = &run->emission[i];
         const param *p = e->tensor >= 0 ? &run->param[e->tensor] : NULL;
-        pitot_reading r = { e->slot >= 0 ? run->slot[e->slot].probe->name : NULL, field_of(run, e), p ? p->name : NULL, e->kind, p ? p->n_dim : 0,
-                            e->step, e->n, e->value, run->number + (e->slot >= 0 ? e->numbers : 0), e->reals, p ? p->shape : NULL };
+        pitot_reading r = { e->slot >= 0 ? run->slot[e->slot].probe->name : NULL,
+                            field_of(run, e),
+                            p ? p->name : NULL,
+                            e->kind,
+                            p ? p->n_dim : 0,
+                            e->step,
+                            e->n,
+                            e->value,
+                            run->number + (e->slot >= 0 ? e->numbers : 0),
+                            e->reals,
+                            p ? p->shape : NULL };
         each(user, &r);
     }
 }

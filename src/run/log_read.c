@@ -118,10 +118,8 @@ static int64_t lower_bound(const int64_t *step, int64_t n, int64_t limit) {
     int64_t low = 0;
     while (low < n) {
         int64_t middle = low + (n - low) / 2;
-        if (step[middle] < limit)
-            low = middle + 1;
-        else
-            n = middle;
+        if (step[middle] < limit) low = middle + 1;
+        else n = middle;
     }
     return low;
 }
@@ -176,10 +174,8 @@ static int column_hear(pitot_log *log, column *c) {
     if (c->heard == log->headers) return 1;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        if (log->voiding[middle].header <= c->heard)
-            low = middle + 1;
-        else
-            high = middle;
+        if (log->voiding[middle].header <= c->heard) low = middle + 1;
+        else high = middle;
     }
     if (low < log->voidings && !column_void(log, c, log->voiding[low].step)) return 0;
     c->heard = log->headers;
@@ -197,10 +193,8 @@ static int column_put(pitot_log *log, column *c, int64_t step, double wall, doub
     }
     in_order = in_order && (!c->n || c->step[c->n - 1] < step);
     if (!column_append(log, c, step, wall, value)) return 0;
-    if (in_order)
-        c->n++;
-    else
-        log->unsettled = 1;
+    if (in_order) c->n++;
+    else log->unsettled = 1;
     return 1;
 }
 
@@ -210,8 +204,7 @@ static int64_t pending_points(const column *c, point *p, int64_t *limit) {
     for (int64_t i = c->used - 1; i >= c->n; i--) {
         if (c->step[i] < 0) {
             if (-1 - c->step[i] < *limit) *limit = -1 - c->step[i];
-        } else if (c->step[i] < *limit)
-            p[kept++] = (point){ c->step[i], c->wall[i], c->value[i] };
+        } else if (c->step[i] < *limit) p[kept++] = (point){ c->step[i], c->wall[i], c->value[i] };
     }
     for (int64_t i = 0; i < kept / 2; i++) {
         point swap = p[i];
@@ -609,8 +602,7 @@ static int take_lines(pitot_log *log) {
         if (log->skipped) {
             count_damage(log);
             log->doubtful = 1;
-        } else
-            answer = take_line(log, log->buffer + start, newline - log->buffer - start);
+        } else answer = take_line(log, log->buffer + start, newline - log->buffer - start);
         if (answer == NO_MEMORY) {
             log->looked = start;
             break;
@@ -819,8 +811,7 @@ pitot_log *pitot_log_open(const char *run, pitot_error *error) {
         return NULL;
     }
     start_over(log);
-    if (!file_exists(run))
-        pitot_fail(error, PITOT_EIO, "%s: there is no such run; give a run directory, or its events.jsonl", run);
+    if (!file_exists(run)) pitot_fail(error, PITOT_EIO, "%s: there is no such run; give a run directory, or its events.jsonl", run);
     else if (!file_exists(log->events_path) && !file_exists(log->manifest_path))
         pitot_fail(error, PITOT_EIO, "%s: has neither run.json nor events.jsonl; give a directory that pitot wrote", run);
     else {

@@ -16,10 +16,34 @@ __extension__ typedef unsigned __int128 wide;
 enum { DIGITS = 19, POWERS = 27 }; /* 10^19 - 1 and 5^27 fit into 64 bits */
 
 static const uint64_t five[POWERS + 1] = {
-    1u, 5u, 25u, 125u, 625u, 3125u, 15625u, 78125u, 390625u, 1953125u, 9765625u, 48828125u, 244140625u, 1220703125u,
-    6103515625u, 30517578125u, 152587890625u, 762939453125u, 3814697265625u, 19073486328125u, 95367431640625u,
-    476837158203125u, 2384185791015625u, 11920928955078125u, 59604644775390625u, 298023223876953125u,
-    1490116119384765625u, 7450580596923828125u,
+    1u,
+    5u,
+    25u,
+    125u,
+    625u,
+    3125u,
+    15625u,
+    78125u,
+    390625u,
+    1953125u,
+    9765625u,
+    48828125u,
+    244140625u,
+    1220703125u,
+    6103515625u,
+    30517578125u,
+    152587890625u,
+    762939453125u,
+    3814697265625u,
+    19073486328125u,
+    95367431640625u,
+    476837158203125u,
+    2384185791015625u,
+    11920928955078125u,
+    59604644775390625u,
+    298023223876953125u,
+    1490116119384765625u,
+    7450580596923828125u,
 };
 
 typedef struct decimal { /* +-mantissa * 10^exponent */
@@ -151,8 +175,7 @@ static int scan_number(scan *s, scan_item *item) {
     decimal d = { 0 };
     const char *p = take_number(s->at, s->end, &d);
     if (!ends_number(p, s->end)) return -1;
-    if (d.more || (d.mantissa && (d.exponent > POWERS || d.exponent < -POWERS)))
-        item->number = convert_slowly(s->at);
+    if (d.more || (d.mantissa && (d.exponent > POWERS || d.exponent < -POWERS))) item->number = convert_slowly(s->at);
     else {
         double magnitude = d.mantissa ? convert(d.mantissa, (int)d.exponent) : 0.0;
         item->number = d.negative ? -magnitude : magnitude;
@@ -238,10 +261,8 @@ int64_t scan_unescape(const char *text, int64_t length, char *out) {
     int64_t n = 0;
     while (text < end) {
         int used = 1;
-        if (*text != '\\')
-            out[n++] = *text;
-        else if (text[1] == 'u')
-            n += put_utf8(out + n, unicode_escape(text, end, &used));
+        if (*text != '\\') out[n++] = *text;
+        else if (text[1] == 'u') n += put_utf8(out + n, unicode_escape(text, end, &used));
         else {
             const char *known = strchr(names, text[1]);
             out[n++] = known ? codes[known - names] : text[1];
@@ -338,8 +359,7 @@ int scan_expect(scan *s, const char *key, int64_t key_length, scan_item *item) {
         item->key_length = key_length;
         item->escaped = 0;
         s->at += key_length + 2;
-    } else if (scan_string(s, &item->key, &item->key_length, &item->escaped) < 0)
-        return -1;
+    } else if (scan_string(s, &item->key, &item->key_length, &item->escaped) < 0) return -1;
     if (!take(s, ':')) return -1;
     return scan_value(s, item);
 }
@@ -355,8 +375,7 @@ int scan_sum(const char *line, int64_t length) {
     enum { BEFORE = sizeof before - 1, SUM = 8, AFTER = sizeof after - 1 };
     int64_t body = length - BEFORE - SUM - AFTER;
     uint32_t sum = 0;
-    if (body < 1 || body > INT_MAX || memcmp(line + body, before, BEFORE) != 0 ||
-        memcmp(line + length - AFTER, after, AFTER) != 0)
+    if (body < 1 || body > INT_MAX || memcmp(line + body, before, BEFORE) != 0 || memcmp(line + length - AFTER, after, AFTER) != 0)
         return 0;
     for (const char *p = line + body + BEFORE; p < line + length - AFTER; p++) {
         if (*p >= 'A' && *p <= 'F') return 0; /* one spelling only, so that no flipped bit goes unseen */

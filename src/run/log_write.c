@@ -160,8 +160,8 @@ int32_t log_end(log_writer *w, int sync) {
         append(w, crc, (size_t)snprintf(crc, sizeof crc, ",\"crc\":\"%08lx\"}\n", sum));
     }
     ssize_t n = -1;
-    if (!w->failed)
-        do n = quiet_write(w->fd, w->line, (size_t)w->used);
+    if (!w->failed) do
+            n = quiet_write(w->fd, w->line, (size_t)w->used);
         while (n < 0 && errno == EINTR);
     if (n == (ssize_t)w->used) {
         w->torn = 0;

@@ -16,8 +16,10 @@ static unsigned long fingerprint(void) {
     unsigned long sum = crc32(0, NULL, 0);
     for (const pitot_probe *const *p = pitot_probes(); *p; p++) {
         sum = crc32(sum, (const unsigned char *)(*p)->name, (unsigned)strlen((*p)->name));
-        for (const pitot_output *o = (*p)->outputs; o->label; o++) sum = crc32(sum, (const unsigned char *)o->field, (unsigned)strlen(o->field) + 1);
-        for (const pitot_option *o = (*p)->options; o && o->name; o++) sum = crc32(sum, (const unsigned char *)o->name, (unsigned)strlen(o->name) + 1);
+        for (const pitot_output *o = (*p)->outputs; o->label; o++)
+            sum = crc32(sum, (const unsigned char *)o->field, (unsigned)strlen(o->field) + 1);
+        for (const pitot_option *o = (*p)->options; o && o->name; o++)
+            sum = crc32(sum, (const unsigned char *)o->name, (unsigned)strlen(o->name) + 1);
     }
     return sum;
 }
@@ -66,7 +68,8 @@ static void add_params(cJSON *root, const pitot_run *run) {
         cJSON_AddItemToArray(list, p);
         cJSON_AddStringToObject(p, "name", run->param[i].name);
         dims = cJSON_AddArrayToObject(p, "shape");
-        for (int32_t d = 0; d < run->param[i].n_dim; d++) cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)run->param[i].shape[d]));
+        for (int32_t d = 0; d < run->param[i].n_dim; d++)
+            cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)run->param[i].shape[d]));
     }
 }
 
@@ -83,7 +86,8 @@ static void add_facts(cJSON *root, const pitot_run *run) {
 
 int32_t manifest_write(pitot_run *run, pitot_error *error) {
     char path[PATH_ROOM], registry[16];
-    if (!file_join(path, sizeof path, run->dir, "run.json")) return pitot_fail(error, PITOT_EINVAL, "%.200s: the path is too long", run->dir);
+    if (!file_join(path, sizeof path, run->dir, "run.json"))
+        return pitot_fail(error, PITOT_EINVAL, "%.200s: the path is too long", run->dir);
     cJSON *root = cJSON_CreateObject();
     snprintf(registry, sizeof registry, "%08lx", fingerprint());
     cJSON_AddNumberToObject(root, "schema", 1);

@@ -36,7 +36,8 @@ const pitot_probe *pitot_probe_find(const char *name) {
 
 int32_t pitot_probe_register(const pitot_probe *p) {
     int32_t n = registered();
-    if (!p || p->struct_size < sizeof *p || p->abi != PITOT_ABI || !p->name || !p->summary || !p->outputs || pitot_probe_find(p->name))
+    if (!p || p->struct_size < sizeof *p || p->abi != PITOT_ABI || !p->name || !p->summary || !p->outputs ||
+        pitot_probe_find(p->name))
         return PITOT_EINVAL;
     if (n == MOST_PROBES) return PITOT_ENOMEM;
     all[n] = p;
@@ -128,7 +129,8 @@ static int32_t plan_item(pitot_run *run, char *item) {
     if (at) {
         *at++ = 0;
         if (!read_schedule(at, &when))
-            return run_fail(run, PITOT_EINVAL, "probes: \"%.40s@%.40s\": behind the @ stands a number of steps from 1 on, or \"log\"", item, at);
+            return run_fail(run, PITOT_EINVAL,
+                            "probes: \"%.40s@%.40s\": behind the @ stands a number of steps from 1 on, or \"log\"", item, at);
     }
     if (strcmp(item, "none") == 0) return PITOT_OK;
     uint32_t preset = preset_of(item);

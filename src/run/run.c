@@ -85,7 +85,8 @@ static int32_t open_log(pitot_run *run, int resume) {
     if (!status && !file_join(path, sizeof path, run->dir, "events.jsonl"))
         status = pitot_fail(&error, PITOT_EINVAL, "%.200s: the path is too long", run->dir);
     if (!status && !resume && file_exists(path))
-        status = pitot_fail(&error, PITOT_EINVAL, "%s: there is a run in it already; resume it, or choose another folder", run->dir);
+        status =
+            pitot_fail(&error, PITOT_EINVAL, "%s: there is a run in it already; resume it, or choose another folder", run->dir);
     if (!status) run->segment = resume && file_exists(path) ? count_segments(run->dir) : 0;
     if (!status) status = log_open(&run->log, path, resume, &error);
     return status ? run_fail(run, status, "%s", error.text) : PITOT_OK;
@@ -203,7 +204,8 @@ static int32_t check_param(pitot_run *run, const pitot_param *p, param *out) {
             return run_fail(run, PITOT_EINVAL, "pitot_add_param: %.60s: the shape makes no sense", p->name);
         out->shape[out->n_dim++] = d;
     }
-    if (out->n_dim == 0) return run_fail(run, PITOT_EINVAL, "pitot_add_param: %.60s: the shape is empty; a scalar has shape 1", p->name);
+    if (out->n_dim == 0)
+        return run_fail(run, PITOT_EINVAL, "pitot_add_param: %.60s: the shape is empty; a scalar has shape 1", p->name);
     out->size = size;
     return PITOT_OK;
 }
@@ -253,8 +255,13 @@ int32_t pitot_get_health(const pitot_run *run, pitot_health *health) {
     if (!run || !health) return PITOT_EOFF;
     double elapsed = run->first_begin > 0 ? run_now() - run->first_begin : 0;
     size_t theirs = health->struct_size && health->struct_size < sizeof(pitot_health) ? health->struct_size : sizeof(pitot_health);
-    pitot_health h = { .struct_size = theirs, .errors = run->errors, .dropped = run->log.dropped, .tracked = run->tracked,
-                       .unfinished = run->unfinished, .bytes = run->bytes, .seconds = run->inside,
+    pitot_health h = { .struct_size = theirs,
+                       .errors = run->errors,
+                       .dropped = run->log.dropped,
+                       .tracked = run->tracked,
+                       .unfinished = run->unfinished,
+                       .bytes = run->bytes,
+                       .seconds = run->inside,
                        .overhead = elapsed > 0 ? run->inside / elapsed : 0 };
     for (int32_t i = 0; i < run->n_slots; i++) run->slot[i].off ? h.probes_off++ : h.probes_on++;
     memcpy(health, &h, theirs);
@@ -281,8 +288,11 @@ int64_t pitot_report(const pitot_run *run, char *text, size_t size) {
         char when[32];
         schedule_text(&s->when, when);
         size_t left = (size_t)used < size ? size - (size_t)used : 0;
-        used += snprintf(left ? text + used : NULL, left, "%-16s %s%s%s\n", s->probe->name, s->off ? "off: " : "on, every ", s->off ? s->why : when,
-                         s->off || s->when.kind == LOGARITHMIC ? "" : s->when.every == 1 ? " step" : " steps");
+        used += snprintf(left ? text + used : NULL, left, "%-16s %s%s%s\n", s->probe->name, s->off ? "off: " : "on, every ",
+                         s->off ? s->why : when,
+                         s->off || s->when.kind == LOGARITHMIC ? ""
+                         : s->when.every == 1                  ? " step"
+                                                               : " steps");
     }
     return used;
 }

@@ -51,9 +51,9 @@ typedef struct slot {
     int32_t condition;         /* PITOT_STATE_... */
     int off;                   /* 1: does not run any more */
     char why[WHY_ROOM];
-    int started;               /* has seen its first step */
+    int started; /* has seen its first step */
     int due, requested;
-    int64_t pending;           /* step whose `next` has not come yet; -1: none */
+    int64_t pending; /* step whose `next` has not come yet; -1: none */
 } slot;
 
 /* ---- what was emitted ---- */
@@ -83,11 +83,11 @@ typedef struct latest { /* open addressing by name */
 /* ---- the log ---- */
 
 typedef struct log_writer {
-    int fd;             /* -1: no log */
-    int torn;           /* 1: the file does not end with a newline */
-    char *line;         /* record under construction */
+    int fd;     /* -1: no log */
+    int torn;   /* 1: the file does not end with a newline */
+    char *line; /* record under construction */
     int64_t used, room;
-    int failed;         /* 1: out of memory within this record */
+    int failed; /* 1: out of memory within this record */
     int64_t dropped;
 } log_writer;
 
@@ -108,10 +108,10 @@ struct pitot_run {
     char *dir;
     int off;
     int64_t pid;
-    pitot_error error;      /* the latest that was not yet followed by another */
+    pitot_error error; /* the latest that was not yet followed by another */
     int64_t errors;
     double overhead, grad_scale;
-    int64_t memory, bytes;  /* budget; held for probes */
+    int64_t memory, bytes; /* budget; held for probes */
     uint64_t seed;
     int32_t threads;
     int64_t steps;
@@ -119,16 +119,16 @@ struct pitot_run {
 
     int32_t n_params, room_params, n_live; /* n_live: those of the step under way; later ones join at the next */
     param *param;
-    pitot_tensor *tensor;   /* (room_params): what probes see */
+    pitot_tensor *tensor; /* (room_params): what probes see */
     int32_t n_slots;
     slot *slot;
-    fenv_t host_mode;       /* floating-point mode and flags of the host, while a hook works */
+    fenv_t host_mode; /* floating-point mode and flags of the host, while a hook works */
     int32_t segment;
 
-    int open_step;          /* between begin and after_update */
+    int open_step; /* between begin and after_update */
     int64_t step, first_step;
-    uint32_t mask;          /* PITOT_DUE_... */
-    uint32_t needs;         /* PITOT_NEED_... of the probes due */
+    uint32_t mask;  /* PITOT_DUE_... */
+    uint32_t needs; /* PITOT_NEED_... of the probes due */
     int seen_forward, seen_backward;
     pitot_batch batch;
     double lr;
@@ -143,7 +143,7 @@ struct pitot_run {
     int64_t n_numbers, room_numbers;
     latest *latest;
     int64_t n_latest, room_latest;
-    char *host_names;       /* names of host scalars, one after another */
+    char *host_names; /* names of host scalars, one after another */
     int64_t host_used, host_room;
     log_writer log;
     pitot_frame frame;
@@ -167,8 +167,8 @@ uint32_t plan_due(pitot_run *run, int64_t step, int affordable);
 void slot_off(slot *s, int32_t condition, const char *format, ...) PITOT_PRINTF(3, 4);
 
 /* emit.c */
-void emit_begin(pitot_run *run);            /* a new step: forgets what was emitted */
-void emit_flush(pitot_run *run);            /* writes records of what was emitted since the last flush */
+void emit_begin(pitot_run *run); /* a new step: forgets what was emitted */
+void emit_flush(pitot_run *run); /* writes records of what was emitted since the last flush */
 void emit_free(pitot_run *run);
 int32_t emit_host(pitot_run *run, const char *name, double value);
 

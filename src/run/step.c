@@ -53,8 +53,13 @@ static void look(pitot_run *run, int gradients) {
     for (int32_t i = 0; i < run->n_live; i++) {
         param *p = &run->param[i];
         pitot_tensor *t = &run->tensor[i];
-        const pitot_real *data = p->data_at ? pointer_at(p->data_at) : p->data, *grad = p->grad_at ? pointer_at(p->grad_at) : p->grad;
-        *t = (pitot_tensor){ .name = p->name, .size = p->size, .n_dim = p->n_dim, .group = p->group, .data = data,
+        const pitot_real *data = p->data_at ? pointer_at(p->data_at) : p->data,
+                         *grad = p->grad_at ? pointer_at(p->grad_at) : p->grad;
+        *t = (pitot_tensor){ .name = p->name,
+                             .size = p->size,
+                             .n_dim = p->n_dim,
+                             .group = p->group,
+                             .data = data,
                              .grad = gradients ? scaled_gradient(run, p, grad) : t->grad };
         memcpy(t->shape, p->shape, sizeof t->shape);
     }
@@ -95,7 +100,8 @@ static int make_state(pitot_run *run, slot *s) {
         if (s->tensor_state[i]) continue;
         s->tensor_state[i] = run_hold(run, per * run->param[i].size);
         if (s->tensor_state[i]) continue;
-        slot_off(s, PITOT_STATE_BUDGET, "its state would exceed the byte budget of %lld; raise config.memory", (long long)run->memory);
+        slot_off(s, PITOT_STATE_BUDGET, "its state would exceed the byte budget of %lld; raise config.memory",
+                 (long long)run->memory);
         return 0;
     }
     return s->tensor_state != NULL;
@@ -110,9 +116,19 @@ static void call(pitot_run *run, slot *s, phase f, int64_t step, int before) {
         run->tensor[i].before = before ? run->param[i].before : NULL;
     }
     run->emitter = (pitot_emitter){ run, (int32_t)(s - run->slot) };
-    run->frame = (pitot_frame){ .struct_size = sizeof run->frame, .step = step, .first_step = run->first_step, .wall = run_wall(), .lr = run->lr,
-                                .loss = run->batch.loss, .n = run->batch.n, .losses = run->batch.losses, .n_tensors = run->n_live,
-                                .tensor = run->tensor, .options = s->options, .state = s->state, .out = &run->emitter };
+    run->frame = (pitot_frame){ .struct_size = sizeof run->frame,
+                                .step = step,
+                                .first_step = run->first_step,
+                                .wall = run_wall(),
+                                .lr = run->lr,
+                                .loss = run->batch.loss,
+                                .n = run->batch.n,
+                                .losses = run->batch.losses,
+                                .n_tensors = run->n_live,
+                                .tensor = run->tensor,
+                                .options = s->options,
+                                .state = s->state,
+                                .out = &run->emitter };
     int32_t status = f(&run->frame);
     if (status) {
         slot_off(s, PITOT_STATE_ERROR, "%s at step %lld", pitot_strerror(status), (long long)step);
@@ -147,7 +163,8 @@ static void write_header(pitot_run *run) {
     log_integer(&run->log, "step", run->step);
     log_wall(&run->log, run_wall());
     log_integer(&run->log, "steps", run->steps);
-    if (log_end(&run->log, 0)) run_fail(run, PITOT_EIO, "%s/events.jsonl: the header could not be written; is the disk full?", run->dir);
+    if (log_end(&run->log, 0))
+        run_fail(run, PITOT_EIO, "%s/events.jsonl: the header could not be written; is the disk full?", run->dir);
 }
 
 static void first_of_segment(pitot_run *run, int64_t step) {
@@ -194,7 +211,8 @@ uint32_t pitot_due(const pitot_run *run) {
 static int32_t allowed(pitot_run *run, const char *function, int *go) {
     *go = 0;
     if (!run || run->off) return PITOT_EOFF;
-    if (!run->open_step) return run_idle(run) ? PITOT_EOFF : run_fail(run, PITOT_EORDER, "%s: no step is open; call pitot_begin first", function);
+    if (!run->open_step)
+        return run_idle(run) ? PITOT_EOFF : run_fail(run, PITOT_EORDER, "%s: no step is open; call pitot_begin first", function);
     if (run->mask == 0) return PITOT_OK;
     if (run_idle(run)) return PITOT_EOFF;
     *go = 1;
@@ -243,7 +261,8 @@ int32_t pitot_after_backward(pitot_run *run) {
     int go;
     int32_t status = allowed(run, "pitot_after_backward", &go);
     if (!go) return status;
-    if (run->seen_backward) return run_fail(run, PITOT_EORDER, "pitot_after_backward: called twice in step %lld", (long long)run->step);
+    if (run->seen_backward)
+        return run_fail(run, PITOT_EORDER, "pitot_after_backward: called twice in step %lld", (long long)run->step);
     enter(run);
     run->seen_backward = 1;
     run->tracked++;

@@ -39,7 +39,8 @@ static int64_t list_tensors(const trainer *t, tensor_out *out, char (*name)[NAME
 static char *steps_text(const trainer *t) {
     char *text = mem_alloc(t->optim->n + 1, 24);
     int64_t used = 0;
-    for (int64_t i = 0; text && i < t->optim->n; i++) used += snprintf(text + used, 24, "%s%lld", i ? "," : "", (long long)t->optim->tensor[i].t);
+    for (int64_t i = 0; text && i < t->optim->n; i++)
+        used += snprintf(text + used, 24, "%s%lld", i ? "," : "", (long long)t->optim->tensor[i].t);
     return text;
 }
 
@@ -49,7 +50,8 @@ static int32_t write_checkpoint(trainer *t, const char *path, pitot_error *error
     char(*name)[NAME_SIZE] = mem_alloc(room, NAME_SIZE);
     char step[24], *steps = steps_text(t);
     snprintf(step, sizeof step, "%lld", (long long)t->step);
-    const char *const keys[] = { "step", "optimizer", "optimizer_steps" }, *const values[] = { step, t->optim->method->name, steps };
+    const char *const keys[] = { "step", "optimizer", "optimizer_steps" }, *const values[] = { step, t->optim->method->name,
+                                                                                               steps };
     int32_t status = out && name && steps ? tensor_file_write(path, out, list_tensors(t, out, name), keys, values, 3, 1, error)
                                           : pitot_fail(error, PITOT_ENOMEM, "%s: no memory", path);
     mem_free(out);
@@ -71,16 +73,17 @@ int32_t checkpoint_save(trainer *t, pitot_error *error) {
 static int32_t read_tensor(const tensor_file *file, const char *name, int64_t size, pitot_real *to, pitot_error *error) {
     const tensor_entry *e = tensor_file_find(file, name);
     if (e && e->size == size && e->dtype != TENSOR_U8) return tensor_entry_read(e, to);
-    return pitot_fail(error, PITOT_EMISMATCH, "%s:%.200s: is missing or has another size; is this checkpoint of another model or optimizer?",
-                      file->path, name);
+    return pitot_fail(error, PITOT_EMISMATCH,
+                      "%s:%.200s: is missing or has another size; is this checkpoint of another model or optimizer?", file->path,
+                      name);
 }
 
 static int32_t read_state(trainer *t, const tensor_file *file, pitot_error *error) {
     const pitot_net_param *p = pitot_net_params(t->net);
     const char *steps = tensor_file_meta(file, "optimizer_steps"), *method = tensor_file_meta(file, "optimizer");
     if (!steps || !method || strcmp(method, t->optim->method->name))
-        return pitot_fail(error, PITOT_EMISMATCH, "%s: is of optimizer %.60s, not %s; resume with the same one", file->path, method ? method : "(none)",
-                          t->optim->method->name);
+        return pitot_fail(error, PITOT_EMISMATCH, "%s: is of optimizer %.60s, not %s; resume with the same one", file->path,
+                          method ? method : "(none)", t->optim->method->name);
     for (int64_t i = 0; i < t->optim->n; i++) {
         optim_tensor *o = &t->optim->tensor[i];
         int32_t status = read_tensor(file, p[i].name, p[i].size, p[i].data, error);
@@ -123,7 +126,8 @@ static int64_t newest(const trainer *t, int64_t below) {
     for (struct dirent *e; folder && (e = readdir(folder));) {
         long long step;
         int n = 0;
-        if (sscanf(e->d_name, "step-%lld.safetensors%n", &step, &n) == 1 && n && !e->d_name[n] && step < below && step > best) best = step;
+        if (sscanf(e->d_name, "step-%lld.safetensors%n", &step, &n) == 1 && n && !e->d_name[n] && step < below && step > best)
+            best = step;
     }
     if (folder) closedir(folder);
     return best;

@@ -17,7 +17,8 @@ enum { TEXT_SIZE = 4096 };
 static int32_t copy_model(const trainer *t, pitot_error *error) {
     char path[PATH_SIZE];
     int64_t size;
-    if (!file_join(path, sizeof path, t->config.out, "model.json")) return pitot_fail(error, PITOT_EINVAL, "%.200s: the path is too long", t->config.out);
+    if (!file_join(path, sizeof path, t->config.out, "model.json"))
+        return pitot_fail(error, PITOT_EINVAL, "%.200s: the path is too long", t->config.out);
     if (strcmp(path, t->config.model) == 0) return PITOT_OK;
     unsigned char *text = file_read(t->config.model, 0, &size, error);
     if (!text) return error->status;
@@ -162,8 +163,15 @@ static int32_t make_run(trainer *t, const char *probe_options, pitot_error *erro
     char spec[TEXT_SIZE], folder[PATH_SIZE];
     char *facts = facts_text(t);
     schedule_all(t->config.probes, t->config.every, spec, sizeof spec);
-    pitot_config c = { .struct_size = sizeof c, .probes = spec, .options = probe_options, .optimizer = t->config.optimizer, .overhead = t->config.budget,
-                       .seed = t->config.seed, .flags = t->config.resume ? PITOT_RESUME : 0, .threads = t->config.threads, .steps = t->steps,
+    pitot_config c = { .struct_size = sizeof c,
+                       .probes = spec,
+                       .options = probe_options,
+                       .optimizer = t->config.optimizer,
+                       .overhead = t->config.budget,
+                       .seed = t->config.seed,
+                       .flags = t->config.resume ? PITOT_RESUME : 0,
+                       .threads = t->config.threads,
+                       .steps = t->steps,
                        .facts = facts };
     int32_t status = facts ? open_run(t, &c, error) : pitot_fail(error, PITOT_ENOMEM, "no memory for a run");
     cJSON_free(facts);
@@ -205,7 +213,8 @@ static void fill_in(trainer *t, const pitot_train_config *config) {
 int32_t train_setup(trainer *t, const pitot_train_config *config, pitot_error *error) {
     char probe_options[TEXT_SIZE] = "";
     fill_in(t, config);
-    if (!t->config.model || !t->config.data || !t->config.out) return pitot_fail(error, PITOT_EINVAL, "train: model, data and out must be given");
+    if (!t->config.model || !t->config.data || !t->config.out)
+        return pitot_fail(error, PITOT_EINVAL, "train: model, data and out must be given");
     t->data = pitot_data_open(t->config.data, error);
     if (!t->data) return error->status;
     if (t->config.batch > t->data->n_train) t->config.batch = t->data->n_train;

@@ -18,8 +18,14 @@ static double now(void) {
 
 static pitot_net_batch load(trainer *t, const int64_t *ids, int64_t n, int training) {
     pitot_data_batch(t->data, ids, n, t->x, t->classes, t->targets);
-    return (pitot_net_batch){ .struct_size = sizeof(pitot_net_batch), .n = n, .x = t->x, .classes = t->data->classes ? t->classes : NULL,
-                              .targets = t->targets, .training = training, .seed = t->config.seed, .step = t->step };
+    return (pitot_net_batch){ .struct_size = sizeof(pitot_net_batch),
+                              .n = n,
+                              .x = t->x,
+                              .classes = t->data->classes ? t->classes : NULL,
+                              .targets = t->targets,
+                              .training = training,
+                              .seed = t->config.seed,
+                              .step = t->step };
 }
 
 static pitot_net_batch next_batch(trainer *t) {
@@ -64,7 +70,9 @@ static int32_t step(trainer *t, pitot_error *error) {
     uint32_t due = pitot_begin(t->run, t->step);
     pitot_net_batch b = next_batch(t);
     int32_t status = pitot_net_forward(t->net, &b, &t->loss);
-    if (status) return pitot_fail(error, status, "%s: step %lld: %s; do classes fit the last layer?", t->config.data, (long long)t->step, pitot_strerror(status));
+    if (status)
+        return pitot_fail(error, status, "%s: step %lld: %s; do classes fit the last layer?", t->config.data, (long long)t->step,
+                          pitot_strerror(status));
     if (due) pitot_after_forward(t->run, &(pitot_batch){ sizeof(pitot_batch), b.n, t->loss, pitot_net_losses(t->net) });
     pitot_net_backward(t->net);
     pitot_after_backward(t->run);
@@ -87,9 +95,18 @@ static int report(trainer *t, int last) {
     t->last_step = t->step;
     pitot_health h = { .struct_size = sizeof h };
     pitot_get_health(t->run, &h);
-    pitot_train_progress p = { .struct_size = sizeof p, .step = t->step, .steps = t->steps, .epoch = (t->step + t->per_epoch - 1) / t->per_epoch,
-                               .loss = t->loss, .val_loss = t->val_loss, .val_accuracy = t->val_accuracy, .seconds = at - t->start, .rate = t->rate,
-                               .overhead = h.overhead, .resumed = t->resumed, .trouble = t->trouble.status ? t->trouble.text : pitot_last_error(t->run) };
+    pitot_train_progress p = { .struct_size = sizeof p,
+                               .step = t->step,
+                               .steps = t->steps,
+                               .epoch = (t->step + t->per_epoch - 1) / t->per_epoch,
+                               .loss = t->loss,
+                               .val_loss = t->val_loss,
+                               .val_accuracy = t->val_accuracy,
+                               .seconds = at - t->start,
+                               .rate = t->rate,
+                               .overhead = h.overhead,
+                               .resumed = t->resumed,
+                               .trouble = t->trouble.status ? t->trouble.text : pitot_last_error(t->run) };
     return t->config.progress(t->config.user, &p);
 }
 

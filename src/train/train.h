@@ -23,14 +23,14 @@ typedef struct trainer {
     pitot_run *run;
     int64_t per_epoch, steps, step; /* steps an epoch, in all, done */
     int64_t resumed;
-    int64_t shuffled;               /* epoch that `order` belongs to; -1: none */
-    int64_t *order;                 /* (n_train) */
-    pitot_real *x, *targets;        /* (batch, ...) */
+    int64_t shuffled;        /* epoch that `order` belongs to; -1: none */
+    int64_t *order;          /* (n_train) */
+    pitot_real *x, *targets; /* (batch, ...) */
     int32_t *classes;
     double loss, val_loss, val_accuracy;
     double start, last_report, rate; /* seconds; steps per second, smoothed */
     int64_t last_step;
-    pitot_error trouble;             /* a checkpoint that could not be written: training goes on */
+    pitot_error trouble; /* a checkpoint that could not be written: training goes on */
 } trainer;
 
 /* setup.c */

@@ -43,7 +43,8 @@ static pitot_optim *make_optim(pitot_net *net, int threads) {
     int64_t n = pitot_net_param_count(net);
     pitot_optim *o = pitot_optim_new("sgd", NULL);
     pitot_optim_tensor *list = calloc((size_t)n, sizeof *list);
-    for (int64_t i = 0; i < n; i++) list[i] = (pitot_optim_tensor){ p[i].name, p[i].size, p[i].data, (const pitot_real *const *)&p[i].grad };
+    for (int64_t i = 0; i < n; i++)
+        list[i] = (pitot_optim_tensor){ p[i].name, p[i].size, p[i].data, (const pitot_real *const *)&p[i].grad };
     if (!o || pitot_optim_prepare(o, list, n, threads, NULL)) exit(1);
     free(list);
     return o;
@@ -53,7 +54,8 @@ static pitot_optim *make_optim(pitot_net *net, int threads) {
 static pitot_run *open_run(const pitot_net *net, const char *probes, int threads) {
     static char folder[] = "/tmp/pitot-bench-XXXXXX";
     if (!probes || !mkdtemp(folder)) return NULL;
-    pitot_run *run = pitot_open(folder, &(pitot_config){ .struct_size = sizeof(pitot_config), .probes = probes, .threads = threads });
+    pitot_run *run =
+        pitot_open(folder, &(pitot_config){ .struct_size = sizeof(pitot_config), .probes = probes, .threads = threads });
     for (int64_t i = 0; i < pitot_net_param_count(net); i++) {
         const pitot_net_param *p = &pitot_net_params(net)[i];
         pitot_param q = { .struct_size = sizeof q, .name = p->name, .data = p->data, .grad = p->grad };

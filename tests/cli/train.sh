@@ -91,8 +91,10 @@ for path in sys.argv[1:]:
 sys.exit(bad)
 END
     check $? "every line is strict JSON with the right checksum" "see the log"
-    if python3 -c 'import pandas' 2>/dev/null; then
-        python3 -c 'import pandas, sys; d = pandas.read_json(sys.argv[1], lines=True); assert abs(d.loss.dropna()).sum() > 0' "$here/a/events.jsonl"
+    pandas=
+    for p in /usr/bin/python3 python3; do "$p" -c 'import pandas' 2>/dev/null && pandas=$p && break; done
+    if [ -n "$pandas" ]; then
+        "$pandas" -c 'import pandas, sys; d = pandas.read_json(sys.argv[1], lines=True); assert abs(d.loss.dropna()).sum() > 0' "$here/a/events.jsonl"
         check $? "pandas reads the log" "it does not"
     fi
 

@@ -125,7 +125,7 @@ static void add_member(blob *zip, blob *directory, const char *name, const blob 
 }
 
 static void make_zip(blob *zip, int deflated) {
-    static const float x[8] = {1, 2, 3, 4, 5, 6, 7, 8};
+    static const float x[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
     static blob npy, directory;
     npy.n = directory.n = 0;
     make_npy(&npy, "<f4", "(2, 2, 2)", x, sizeof x);
@@ -172,14 +172,14 @@ static void make_tensors(blob *file, blob *none) {
 }
 
 static const target targets[] = {
-    {"idx images", "t10k-images-idx3-ubyte", "mnist", "t10k-labels-idx1-ubyte", make_idx, NULL},
-    {"idx labels", "t10k-labels-idx1-ubyte", "mnist", "t10k-images-idx3-ubyte", make_labels, NULL},
-    {"idx gzipped", "t10k-images-idx3-ubyte.gz", "mnist", "t10k-labels-idx1-ubyte", make_idx_gz, NULL},
-    {"cifar10", "test_batch.bin", "cifar10", NULL, make_cifar, NULL},
-    {"npz stored", "a.npz", "npz", NULL, make_npz, NULL},
-    {"npz arrays", "a.npz", "npz", NULL, make_npz, mend_npz},
-    {"npz deflated", "a.npz", "npz", NULL, make_npz_deflated, NULL},
-    {"safetensors", "a.safetensors", NULL, NULL, make_tensors, NULL},
+    { "idx images", "t10k-images-idx3-ubyte", "mnist", "t10k-labels-idx1-ubyte", make_idx, NULL },
+    { "idx labels", "t10k-labels-idx1-ubyte", "mnist", "t10k-images-idx3-ubyte", make_labels, NULL },
+    { "idx gzipped", "t10k-images-idx3-ubyte.gz", "mnist", "t10k-labels-idx1-ubyte", make_idx_gz, NULL },
+    { "cifar10", "test_batch.bin", "cifar10", NULL, make_cifar, NULL },
+    { "npz stored", "a.npz", "npz", NULL, make_npz, NULL },
+    { "npz arrays", "a.npz", "npz", NULL, make_npz, mend_npz },
+    { "npz deflated", "a.npz", "npz", NULL, make_npz_deflated, NULL },
+    { "safetensors", "a.safetensors", NULL, NULL, make_tensors, NULL },
 };
 
 enum { N_TARGETS = sizeof targets / sizeof targets[0] };
@@ -227,7 +227,7 @@ static int use_tensors(const char *path, pitot_error *error) {
 /* 1: opened; 0: refused as it should be; -1: neither, with a line on standard error. */
 static int try_file(const target *t, const blob *b, const char *what, uint64_t round) {
     char where[200];
-    pitot_error error = {0};
+    pitot_error error = { 0 };
     int64_t blocks = mem_count().blocks;
     write_blob(t->file, b);
     int is_folder = t->companion || (t->spec && strcmp(t->spec, "npz") != 0);
@@ -255,24 +255,17 @@ static void count_result(tally *sum, int result) {
 
 /* One to four places: a bit turned, a byte replaced by a telling one or any, or a piece copied elsewhere. */
 static void damage(blob *b, uint64_t seed, uint64_t round) {
-    static const unsigned char telling[8] = {0, 1, 0x7f, 0x80, 0xff, '"', '9', '['};
+    static const unsigned char telling[8] = { 0, 1, 0x7f, 0x80, 0xff, '"', '9', '[' };
     uint64_t draw = random_bits(seed, RANDOM_DATA, round, 0);
     int places = 1 + (int)(draw & 3);
     for (int i = 0; i < places; i++) {
         uint64_t r = random_bits(seed, RANDOM_DATA, round, 1 + (uint64_t)i);
         size_t at = (size_t)((r >> 32) % b->n), from = (size_t)((r >> 16 & 0xffff) % b->n), n = 1 + (r >> 8 & 7);
         switch (r & 3) {
-        case 0:
-            b->bytes[at] ^= (unsigned char)(1u << (r >> 8 & 7));
-            break;
-        case 1:
-            b->bytes[at] = telling[r >> 8 & 7];
-            break;
-        case 2:
-            b->bytes[at] = (unsigned char)(r >> 8);
-            break;
-        default:
-            memmove(b->bytes + at, b->bytes + from, n < b->n - (at > from ? at : from) ? n : 1);
+        case 0: b->bytes[at] ^= (unsigned char)(1u << (r >> 8 & 7)); break;
+        case 1: b->bytes[at] = telling[r >> 8 & 7]; break;
+        case 2: b->bytes[at] = (unsigned char)(r >> 8); break;
+        default: memmove(b->bytes + at, b->bytes + from, n < b->n - (at > from ? at : from) ? n : 1);
         }
     }
 }
@@ -289,7 +282,7 @@ static void try_cuts(const target *t, const blob *good, int rounds, tally *sum) 
 
 static int run_target(const target *t, uint64_t seed, int rounds) {
     static blob good, companion, b;
-    tally sum = {0};
+    tally sum = { 0 };
     good.n = companion.n = 0;
     t->make(&good, &companion);
     if (t->companion) write_blob(t->companion, &companion);
@@ -303,7 +296,7 @@ static int run_target(const target *t, uint64_t seed, int rounds) {
     }
     printf("fuzz_files: %s: %d damaged files, %d opened, %d refused, %d failures\n", t->name, sum.tries, sum.opened,
            sum.tries - sum.opened - sum.failures, sum.failures);
-    const char *const files[2] = {t->file, t->companion};
+    const char *const files[2] = { t->file, t->companion };
     for (int i = 0; i < 2 && files[i]; i++) {
         char path[160];
         snprintf(path, sizeof path, "%s/%s", folder, files[i]);

@@ -161,8 +161,8 @@ static void everyday_ranges(void **state) {
 
 static void odd_values(void **state) {
     (void)state;
-    static const double odd[] = { 0, -0.0, 1, -1, 4.9e-324, -4.9e-324, 1e-310, DBL_MIN, DBL_MAX, -DBL_MAX, 1e-300, 1e300, NAN,
-                                  INFINITY, -INFINITY, 123456789, 0.1 };
+    static const double odd[] = { 0,        -0.0,   1,     -1,  4.9e-324, -4.9e-324, 1e-310,    DBL_MIN, DBL_MAX,
+                                  -DBL_MAX, 1e-300, 1e300, NAN, INFINITY, -INFINITY, 123456789, 0.1 };
     enum { N = sizeof odd / sizeof *odd };
     check_scales(NULL, 0);
     for (int i = 0; i < N; i++) {
@@ -286,10 +286,10 @@ static void seconds(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(linear_known),    cmocka_unit_test(log_known),       cmocka_unit_test(log_minor),
-        cmocka_unit_test(symlog_known),    cmocka_unit_test(random_ranges),   cmocka_unit_test(narrow_ranges),
-        cmocka_unit_test(everyday_ranges), cmocka_unit_test(odd_values),      cmocka_unit_test(nothing_to_show),
-        cmocka_unit_test(positions),       cmocka_unit_test(no_ticks),        cmocka_unit_test(values),
+        cmocka_unit_test(linear_known),     cmocka_unit_test(log_known),     cmocka_unit_test(log_minor),
+        cmocka_unit_test(symlog_known),     cmocka_unit_test(random_ranges), cmocka_unit_test(narrow_ranges),
+        cmocka_unit_test(everyday_ranges),  cmocka_unit_test(odd_values),    cmocka_unit_test(nothing_to_show),
+        cmocka_unit_test(positions),        cmocka_unit_test(no_ticks),      cmocka_unit_test(values),
         cmocka_unit_test(values_read_back), cmocka_unit_test(seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

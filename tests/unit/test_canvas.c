@@ -55,7 +55,8 @@ static void strange_text_is_tamed(void **state) {
     (void)state;
     canvas c = make(1, 20, 1);
     canvas_text(&c, 0, 0, 20, "a\n\x1b[31m\xff\xc3!\xe2\x82", PEN_TEXT);
-    assert_string_equal(row_of(&c, 0), "a??[31m??" "!??");
+    assert_string_equal(row_of(&c, 0), "a??[31m??"
+                                       "!??");
     canvas_free(&c);
     if (!setlocale(LC_CTYPE, "C.UTF-8")) skip();
     c = make(1, 8, 0);
@@ -258,8 +259,8 @@ static pitot_log *make_log(char *path) {
     put_line(f, "{\"pitot\":\"0.1.0\",\"segment\":0,\"step\":0,\"steps\":9000,\"wall\":1000");
     for (int i = 0; i < 300; i++) {
         const char *loss = i % 50 == 7 ? "null,\"loss#nf\":\"nan\"" : "0.5";
-        int n = snprintf(body, sizeof body, "{\"step\":%d,\"wall\":%d,\"loss\":%s,\"constant\":1,\"huge\":%de300", 3 * i,
-                         1000 + i, loss, i % 100 - 50);
+        int n = snprintf(body, sizeof body, "{\"step\":%d,\"wall\":%d,\"loss\":%s,\"constant\":1,\"huge\":%de300", 3 * i, 1000 + i,
+                         loss, i % 100 - 50);
         for (int k = 0; k < 30 && n < 900; k++)
             n += snprintf(body + n, sizeof body - (size_t)n, ",\"loss/%d\":%d", k, (i * k) % 97 - 3);
         put_line(f, body);

@@ -68,7 +68,7 @@ static void write_file(const char *name, const void *bytes, size_t n) {
 }
 
 static pitot_data *must_open(const char *spec) {
-    pitot_error error = {0};
+    pitot_error error = { 0 };
     pitot_data *data = pitot_data_open(spec, &error);
     if (!data) print_error("%s: %s\n", spec, error.text);
     assert_non_null(data);
@@ -79,7 +79,7 @@ static pitot_data *must_open(const char *spec) {
 
 /* The message must name the place, say what to do, and nothing may stay allocated. */
 static void must_fail(const char *spec, int32_t status, const char *fragment) {
-    pitot_error error = {0};
+    pitot_error error = { 0 };
     int64_t blocks = mem_count().blocks;
     pitot_data *data = pitot_data_open(spec, &error);
     assert_null(data);
@@ -94,7 +94,7 @@ static void must_fail(const char *spec, int32_t status, const char *fragment) {
 }
 
 static void check_shape(const pitot_data *data, int64_t a, int64_t b, int64_t c) {
-    const int64_t expected[PITOT_DIMS] = {a, b, c};
+    const int64_t expected[PITOT_DIMS] = { a, b, c };
     assert_memory_equal(data->shape, expected, sizeof expected);
     assert_int_equal(data->size, a * (b ? b : 1) * (c ? c : 1));
 }
@@ -158,7 +158,7 @@ static void test_helpers(void **state) {
     assert_true(data_multiply((int64_t)1 << 31, ((int64_t)1 << 32) - 1, &product));
     assert_false(data_multiply((int64_t)1 << 31, (int64_t)1 << 32, &product));
     assert_int_equal(product, INT64_MAX - ((int64_t)1 << 31) + 1);
-    const int64_t n[] = {1, 2, 5, 9, 10, 10000}, share[] = {1, 1, 4, 7, 8, 8000};
+    const int64_t n[] = { 1, 2, 5, 9, 10, 10000 }, share[] = { 1, 1, 4, 7, 8, 8000 };
     for (int i = 0; i < 6; i++) assert_int_equal(data_train_share(n[i]), share[i]);
     assert_string_equal(data_printable(text, sizeof text,
                                        "a\nb\x80"
@@ -176,25 +176,25 @@ static void test_describe(void **state) {
         int32_t n_dim, status;
         const char *text;
     } cases[] = {
-        {6, 4, {2, 3, 4, 5}, 4, PITOT_OK, ""},
-        {6, 6, {7}, 1, PITOT_OK, ""},
-        {6, 4, {0}, 0, PITOT_ENOTSUP, "FILE:x: a sample has 0 axes; reshape it to between 1 and 4"},
-        {6, 4, {1, 1, 1, 1, 1}, 5, PITOT_ENOTSUP, "FILE:x: a sample has 5 axes; reshape it to between 1 and 4"},
-        {0, 0, {1}, 1, PITOT_EFORMAT, "FILE:x: no samples to train on; at least one is needed"},
-        {6, 0, {1}, 1, PITOT_EFORMAT, "FILE:x: no samples to train on; at least one is needed"},
-        {6, 7, {1}, 1, PITOT_EFORMAT, "FILE:x: no samples to train on; at least one is needed"},
-        {6, 4, {3, 0}, 2, PITOT_EFORMAT, "FILE:x: axis 1 of a sample has extent 0; it must be positive and fit memory"},
-        {6, 4, {-1}, 1, PITOT_EFORMAT, "FILE:x: axis 0 of a sample has extent -1; it must be positive and fit memory"},
-        {8,
-         4,
-         {(int64_t)1 << 60},
-         1,
-         PITOT_EFORMAT,
-         "FILE:x: 8 samples of 1152921504606846976 values are more than can be addressed"},
+        { 6, 4, { 2, 3, 4, 5 }, 4, PITOT_OK, "" },
+        { 6, 6, { 7 }, 1, PITOT_OK, "" },
+        { 6, 4, { 0 }, 0, PITOT_ENOTSUP, "FILE:x: a sample has 0 axes; reshape it to between 1 and 4" },
+        { 6, 4, { 1, 1, 1, 1, 1 }, 5, PITOT_ENOTSUP, "FILE:x: a sample has 5 axes; reshape it to between 1 and 4" },
+        { 0, 0, { 1 }, 1, PITOT_EFORMAT, "FILE:x: no samples to train on; at least one is needed" },
+        { 6, 0, { 1 }, 1, PITOT_EFORMAT, "FILE:x: no samples to train on; at least one is needed" },
+        { 6, 7, { 1 }, 1, PITOT_EFORMAT, "FILE:x: no samples to train on; at least one is needed" },
+        { 6, 4, { 3, 0 }, 2, PITOT_EFORMAT, "FILE:x: axis 1 of a sample has extent 0; it must be positive and fit memory" },
+        { 6, 4, { -1 }, 1, PITOT_EFORMAT, "FILE:x: axis 0 of a sample has extent -1; it must be positive and fit memory" },
+        { 8,
+          4,
+          { (int64_t)1 << 60 },
+          1,
+          PITOT_EFORMAT,
+          "FILE:x: 8 samples of 1152921504606846976 values are more than can be addressed" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        pitot_data data = {0};
-        pitot_error error = {0};
+        pitot_data data = { 0 };
+        pitot_error error = { 0 };
         int32_t status = data_describe(&data, cases[i].n, cases[i].n_train, cases[i].shape, cases[i].n_dim, "FILE:x", &error);
         assert_int_equal(status, cases[i].status);
         assert_string_equal(error.text, cases[i].text);
@@ -206,7 +206,7 @@ static void test_describe(void **state) {
 
 /* Pixel k of picture i is (7 i + k) mod 256, its label (3 i) mod 10. */
 static void write_idx(const char *name, int axes, uint32_t n, uint32_t rows, uint32_t columns) {
-    unsigned char bytes[4096] = {0, 0, 8, (unsigned char)axes};
+    unsigned char bytes[4096] = { 0, 0, 8, (unsigned char)axes };
     size_t at = 4 + 4 * (size_t)axes;
     put_u32(bytes + 4, n, 1);
     if (axes == 3) {
@@ -315,7 +315,7 @@ static void test_cifar10(void **state) {
     write_cifar("data_batch_5.bin", 2, 8, 0);
     write_cifar("test_batch.bin", 1, 1, 0);
     data = must_open(spec);
-    const int32_t classes[6] = {4, 5, 6, 8, 9, 1};
+    const int32_t classes[6] = { 4, 5, 6, 8, 9, 1 };
     assert_int_equal(data->n, 6);
     assert_int_equal(data->n_train, 5);
     assert_int_equal(data->n_classes, 10);
@@ -346,8 +346,8 @@ typedef struct archive {
 } archive;
 
 /* A .npy file of version `version`; returns its size. */
-static size_t make_npy(unsigned char *to, int version, const char *descr, const char *order, const char *shape,
-                       const void *values, size_t n) {
+static size_t make_npy(unsigned char *to, int version, const char *descr, const char *order, const char *shape, const void *values,
+                       size_t n) {
     char header[256];
     int length = snprintf(header, sizeof header, "{'descr': %s, 'fortran_order': %s, 'shape': %s, }\n", descr, order, shape);
     size_t prefix = version == 1 ? 10 : 12;
@@ -427,8 +427,8 @@ static void finish(archive *z, size_t comment) {
     write_file("a.npz", z->bytes, z->n);
 }
 
-static const float four[4] = {1.5f, -2, 0.25f, 8};
-static const int32_t labels[2] = {1, 0};
+static const float four[4] = { 1.5f, -2, 0.25f, 8 };
+static const int32_t labels[2] = { 1, 0 };
 
 /* x (2,2) float and y (2) classes. */
 static void small_archive(archive *z) {
@@ -439,16 +439,16 @@ static void small_archive(archive *z) {
 /* Opens x and y of these dtypes and shapes. */
 static pitot_data *open_arrays(const char *x_type, const char *x_shape, const void *x, size_t n_x, const char *y_type,
                                const char *y_shape, const void *y, size_t n_y) {
-    archive z = {0};
+    archive z = { 0 };
     add_array(&z, "x.npy", x_type, x_shape, x, n_x);
     add_array(&z, "y.npy", y_type, y_shape, y, n_y);
     finish(&z, 0);
     return must_open(spec_of("npz", "a.npz"));
 }
 
-static void fail_arrays(const char *x_type, const char *x_shape, size_t n_x, const char *y_type, const char *y_shape,
-                        const void *y, size_t n_y, int32_t status, const char *fragment) {
-    archive z = {0};
+static void fail_arrays(const char *x_type, const char *x_shape, size_t n_x, const char *y_type, const char *y_shape, const void *y,
+                        size_t n_y, int32_t status, const char *fragment) {
+    archive z = { 0 };
     static const unsigned char x[256];
     add_array(&z, "x.npy", x_type, x_shape, x, n_x);
     add_array(&z, "y.npy", y_type, y_shape, y, n_y);
@@ -459,7 +459,7 @@ static void fail_arrays(const char *x_type, const char *x_shape, size_t n_x, con
 static void test_npz_numpy(void **state) {
     (void)state;
     pitot_data *data = must_open("npz:tests/golden/data_plain.npz");
-    const int32_t classes[4] = {2, 0, 1, 2};
+    const int32_t classes[4] = { 2, 0, 1, 2 };
     assert_int_equal(data->n, 4);
     assert_int_equal(data->n_train, 4);
     assert_int_equal(data->n_classes, 3);
@@ -495,27 +495,27 @@ static void test_npz_types(void **state) {
         size_t width;
         double value;
     } cases[] = {
-        {"'|u1'", {200}, 1, 200},
-        {"'u1'", {200}, 1, 200},
-        {"'|i1'", {0xfe}, 1, -2},
-        {"'|b1'", {1}, 1, 1},
-        {"'<u2'", {0x01, 0x80}, 2, 32769},
-        {"'>u2'", {0x80, 0x01}, 2, 32769},
-        {"'<i2'", {0x00, 0x80}, 2, -32768},
-        {"'>i2'", {0x80, 0x00}, 2, -32768},
-        {"'<u4'", {0, 0, 0, 0x80}, 4, 2147483648.0},
-        {"'<i4'", {0, 0, 0, 0x80}, 4, -2147483648.0},
-        {"'>i4'", {0xff, 0xff, 0xff, 0xfd}, 4, -3},
-        {"'<u8'", {0, 0, 0, 0, 0, 0, 0, 0x80}, 8, 9223372036854775808.0},
-        {"'<i8'", {0, 0, 0, 0, 0, 0, 0, 0x80}, 8, -9223372036854775808.0},
-        {"'>i8'", {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe}, 8, -2},
-        {"'<f2'", {0x00, 0xc1}, 2, -2.5},
-        {"'>f2'", {0x00, 0x01}, 2, 0x1p-24},
-        {"'<f2'", {0xff, 0x7b}, 2, 65504},
-        {"'<f4'", {0x00, 0x00, 0x20, 0xc0}, 4, -2.5},
-        {"'>f4'", {0xc0, 0x20, 0x00, 0x00}, 4, -2.5},
-        {"'<f8'", {0, 0, 0, 0, 0, 0, 0x04, 0xc0}, 8, -2.5},
-        {"\">f8\"", {0xc0, 0x04, 0, 0, 0, 0, 0, 0}, 8, -2.5},
+        { "'|u1'", { 200 }, 1, 200 },
+        { "'u1'", { 200 }, 1, 200 },
+        { "'|i1'", { 0xfe }, 1, -2 },
+        { "'|b1'", { 1 }, 1, 1 },
+        { "'<u2'", { 0x01, 0x80 }, 2, 32769 },
+        { "'>u2'", { 0x80, 0x01 }, 2, 32769 },
+        { "'<i2'", { 0x00, 0x80 }, 2, -32768 },
+        { "'>i2'", { 0x80, 0x00 }, 2, -32768 },
+        { "'<u4'", { 0, 0, 0, 0x80 }, 4, 2147483648.0 },
+        { "'<i4'", { 0, 0, 0, 0x80 }, 4, -2147483648.0 },
+        { "'>i4'", { 0xff, 0xff, 0xff, 0xfd }, 4, -3 },
+        { "'<u8'", { 0, 0, 0, 0, 0, 0, 0, 0x80 }, 8, 9223372036854775808.0 },
+        { "'<i8'", { 0, 0, 0, 0, 0, 0, 0, 0x80 }, 8, -9223372036854775808.0 },
+        { "'>i8'", { 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xfe }, 8, -2 },
+        { "'<f2'", { 0x00, 0xc1 }, 2, -2.5 },
+        { "'>f2'", { 0x00, 0x01 }, 2, 0x1p-24 },
+        { "'<f2'", { 0xff, 0x7b }, 2, 65504 },
+        { "'<f4'", { 0x00, 0x00, 0x20, 0xc0 }, 4, -2.5 },
+        { "'>f4'", { 0xc0, 0x20, 0x00, 0x00 }, 4, -2.5 },
+        { "'<f8'", { 0, 0, 0, 0, 0, 0, 0x04, 0xc0 }, 8, -2.5 },
+        { "\">f8\"", { 0xc0, 0x04, 0, 0, 0, 0, 0, 0 }, 8, -2.5 },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         pitot_data *data = open_arrays(cases[i].type, "(1,)", cases[i].bytes, cases[i].width, "'<f4'", "(1L,)", four, 4);
@@ -528,7 +528,7 @@ static void test_npz_types(void **state) {
 
 static void test_npz_labels(void **state) {
     (void)state;
-    const unsigned char bools[2] = {1, 0};
+    const unsigned char bools[2] = { 1, 0 };
     pitot_data *data = open_arrays("'<f4'", "(2, 2)", four, 16, "'|b1'", "(2,)", bools, 2);
     assert_int_equal(data->classes[0], 1);
     assert_int_equal(data->n_classes, 2);
@@ -563,28 +563,28 @@ static void test_npz_arrays(void **state) {
         int32_t status;
         const char *fragment;
     } cases[] = {
-        {"'|O'", "(1,)", 8, PITOT_ENOTSUP, "x.npy:descr: an object array is a Python pickle"},
-        {"'<c8'", "(1,)", 8, PITOT_ENOTSUP, "dtype '<c8' is not supported"},
-        {"'<U3'", "(1,)", 12, PITOT_ENOTSUP, "dtype '<U3'"},
-        {"'<f16'", "(1,)", 16, PITOT_ENOTSUP, "dtype '<f16'"},
-        {"[('a', '<f4')]", "(1,)", 4, PITOT_ENOTSUP, "record dtype"},
-        {"7", "(1,)", 4, PITOT_EFORMAT, "header: damaged"},
-        {"'<f4", "(1,)", 4, PITOT_ENOTSUP, "dtype '<f4, ' is not supported"},
-        {"'<f4'", "(1,", 4, PITOT_EFORMAT, "header: damaged"},
-        {"'<f4'", "(1 1)", 4, PITOT_EFORMAT, "header: damaged"},
-        {"'<f4'", "(-1,)", 4, PITOT_EFORMAT, "header: damaged"},
-        {"'<f4'", "(99999999999999999999,)", 4, PITOT_EFORMAT, "header: damaged"},
-        {"'<f4'", "(1,), 'shape': (1,)", 4, PITOT_EFORMAT, "header: damaged"},
-        {"'<f4'", "(1,), 'more': 1", 4, PITOT_EFORMAT, "header: damaged"},
-        {"'<f4'", "(1,)} junk", 4, PITOT_EFORMAT, "header: damaged"},
-        {"'<f4'", "(1,1,1,1,1,1,1,1,1)", 4, PITOT_ENOTSUP, "more than 8 axes"},
-        {"'<f4'", "(1,1,1,1,1,1)", 4, PITOT_ENOTSUP, "5 axes; reshape it to between 1 and 4"},
-        {"'<f4'", "(2,)", 4, PITOT_EFORMAT, "does not match the 4 bytes"},
-        {"'<f4'", "(1,)", 5, PITOT_EFORMAT, "does not match the 5 bytes"},
-        {"'<f4'", "(4611686018427387904,4)", 0, PITOT_EFORMAT, "does not match the 0 bytes"},
-        {"'<f4'", "(4611686018427387904,0)", 0, PITOT_EFORMAT, "x.npy:shape: without values"},
-        {"'<f4'", "(0, 3)", 0, PITOT_EFORMAT, "x.npy:shape: without values"},
-        {"'<f4'", "()", 4, PITOT_EFORMAT, "a single number"},
+        { "'|O'", "(1,)", 8, PITOT_ENOTSUP, "x.npy:descr: an object array is a Python pickle" },
+        { "'<c8'", "(1,)", 8, PITOT_ENOTSUP, "dtype '<c8' is not supported" },
+        { "'<U3'", "(1,)", 12, PITOT_ENOTSUP, "dtype '<U3'" },
+        { "'<f16'", "(1,)", 16, PITOT_ENOTSUP, "dtype '<f16'" },
+        { "[('a', '<f4')]", "(1,)", 4, PITOT_ENOTSUP, "record dtype" },
+        { "7", "(1,)", 4, PITOT_EFORMAT, "header: damaged" },
+        { "'<f4", "(1,)", 4, PITOT_ENOTSUP, "dtype '<f4, ' is not supported" },
+        { "'<f4'", "(1,", 4, PITOT_EFORMAT, "header: damaged" },
+        { "'<f4'", "(1 1)", 4, PITOT_EFORMAT, "header: damaged" },
+        { "'<f4'", "(-1,)", 4, PITOT_EFORMAT, "header: damaged" },
+        { "'<f4'", "(99999999999999999999,)", 4, PITOT_EFORMAT, "header: damaged" },
+        { "'<f4'", "(1,), 'shape': (1,)", 4, PITOT_EFORMAT, "header: damaged" },
+        { "'<f4'", "(1,), 'more': 1", 4, PITOT_EFORMAT, "header: damaged" },
+        { "'<f4'", "(1,)} junk", 4, PITOT_EFORMAT, "header: damaged" },
+        { "'<f4'", "(1,1,1,1,1,1,1,1,1)", 4, PITOT_ENOTSUP, "more than 8 axes" },
+        { "'<f4'", "(1,1,1,1,1,1)", 4, PITOT_ENOTSUP, "5 axes; reshape it to between 1 and 4" },
+        { "'<f4'", "(2,)", 4, PITOT_EFORMAT, "does not match the 4 bytes" },
+        { "'<f4'", "(1,)", 5, PITOT_EFORMAT, "does not match the 5 bytes" },
+        { "'<f4'", "(4611686018427387904,4)", 0, PITOT_EFORMAT, "does not match the 0 bytes" },
+        { "'<f4'", "(4611686018427387904,0)", 0, PITOT_EFORMAT, "x.npy:shape: without values" },
+        { "'<f4'", "(0, 3)", 0, PITOT_EFORMAT, "x.npy:shape: without values" },
+        { "'<f4'", "()", 4, PITOT_EFORMAT, "a single number" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         fail_arrays(cases[i].type, cases[i].shape, cases[i].n, "'<i4'", "(1,)", labels, 4, cases[i].status, cases[i].fragment);
@@ -595,10 +595,9 @@ static void test_npz_arrays(void **state) {
 static void test_npz_headers(void **state) {
     (void)state;
     for (int version = 0; version <= 4; version++) {
-        archive z = {0};
+        archive z = { 0 };
         unsigned char npy[512];
-        add_member(&z, "x.npy", npy,
-                   make_npy(npy, version, "'<f4'", version == 3 ? "True" : "False", "(2, 2)", four, sizeof four));
+        add_member(&z, "x.npy", npy, make_npy(npy, version, "'<f4'", version == 3 ? "True" : "False", "(2, 2)", four, sizeof four));
         add_array(&z, "y.npy", "'<i4'", "(2,)", labels, sizeof labels);
         finish(&z, 0);
         if (version == 0 || version == 4) {
@@ -610,10 +609,10 @@ static void test_npz_headers(void **state) {
         assert_true(data->reals[2] == (pitot_real)(version == 3 ? -2 : 0.25));
         pitot_data_free(data);
     }
-    static const char *const bad[] = {"\x93NUMPZ\1\0\0\0", "\x93NUMPY\1\0\377\0{}", "\x93NUMPY\2\0\0\0", "\x93NUMPY\1\0\2\0{}"};
-    static const size_t size[] = {10, 12, 10, 12};
+    static const char *const bad[] = { "\x93NUMPZ\1\0\0\0", "\x93NUMPY\1\0\377\0{}", "\x93NUMPY\2\0\0\0", "\x93NUMPY\1\0\2\0{}" };
+    static const size_t size[] = { 10, 12, 10, 12 };
     for (int i = 0; i < 4; i++) {
-        archive z = {0};
+        archive z = { 0 };
         add_member(&z, "x.npy", (const unsigned char *)bad[i], size[i]);
         add_array(&z, "y.npy", "'<i4'", "(2,)", labels, sizeof labels);
         finish(&z, 0);
@@ -624,7 +623,7 @@ static void test_npz_headers(void **state) {
 static void test_npz_parts(void **state) {
     (void)state;
     const char *spec = spec_of("npz", "a.npz");
-    archive z = {0};
+    archive z = { 0 };
     small_archive(&z);
     add_array(&z, "x_test.npy", "'<f4'", "(1, 2)", four, 8);
     add_array(&z, "y_test.npy", "'<i4'", "(1,)", labels, 4);
@@ -648,15 +647,15 @@ static void test_npz_parts(void **state) {
     add_array(&z, "x_train.npy", "'<f4'", "(1, 2)", four, 8);
     finish(&z, 0);
     must_fail(spec, PITOT_EFORMAT, "x.npy: there is x_train as well");
-    z = (archive){0};
+    z = (archive){ 0 };
     add_array(&z, "x.npy", "'<f4'", "(2, 2)", four, sizeof four);
     finish(&z, 0);
     must_fail(spec, PITOT_EFORMAT, "y.npy: missing, but there is x");
-    z = (archive){0};
+    z = (archive){ 0 };
     add_array(&z, "y.npy", "'<f4'", "(2, 2)", four, sizeof four);
     finish(&z, 0);
     must_fail(spec, PITOT_EFORMAT, "holds no x and y");
-    z = (archive){0};
+    z = (archive){ 0 };
     finish(&z, 0);
     must_fail(spec, PITOT_EFORMAT, "holds no x and y");
 }
@@ -668,12 +667,12 @@ static void test_npz_unlike(void **state) {
         size_t n;
         const char *fragment;
     } cases[] = {
-        {"(1, 3)", "'<i4'", 12, "samples of another shape"},
-        {"(1, 2, 1)", "'<i4'", 8, "samples of another shape"},
-        {"(1, 2)", "'<f4'", 8, "labels of another kind"},
+        { "(1, 3)", "'<i4'", 12, "samples of another shape" },
+        { "(1, 2, 1)", "'<i4'", 8, "samples of another shape" },
+        { "(1, 2)", "'<f4'", 8, "labels of another kind" },
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-        archive z = {0};
+        archive z = { 0 };
         small_archive(&z);
         add_array(&z, "x_val.npy", "'<f4'", cases[i].x_shape, four, cases[i].n);
         add_array(&z, "y_val.npy", cases[i].y_type, "(1,)", labels, 4);
@@ -685,7 +684,7 @@ static void test_npz_unlike(void **state) {
 static void test_zip_wide(void **state) {
     (void)state;
     const char *spec = spec_of("npz", "a.npz");
-    archive z = {.wide = 1};
+    archive z = { .wide = 1 };
     small_archive(&z);
     archive kept = z;
     finish(&z, 100);
@@ -699,7 +698,7 @@ static void test_zip_wide(void **state) {
 
 /* One field of y's directory entry changed. */
 static void fail_entry(size_t offset, uint32_t value, int32_t status, const char *fragment) {
-    archive z = {0};
+    archive z = { 0 };
     small_archive(&z);
     put_u32(z.directory + z.last + offset, value, 0);
     finish(&z, 3);
@@ -718,22 +717,22 @@ static void test_zip_errors(void **state) {
     fail_entry(28, 4000, PITOT_EFORMAT, "directory: damaged");
     fail_entry(42, 1, PITOT_EFORMAT, "y.npy: its directory entry makes no sense");
     fail_entry(42, 0, PITOT_EFORMAT, "y.npy: its directory entry makes no sense"); /* x's local header */
-    archive z = {0};
+    archive z = { 0 };
     small_archive(&z);
     put_u16(z.directory + z.last + 10, 8); /* stored bytes as if deflated */
     finish(&z, 0);
     must_fail(spec, PITOT_EFORMAT, "y.npy: its compressed bytes are damaged");
-    z = (archive){0};
+    z = (archive){ 0 };
     small_archive(&z);
     add_array(&z, "y.npy", "'<i4'", "(2,)", labels, sizeof labels);
     finish(&z, 0);
     must_fail(spec, PITOT_EFORMAT, "y.npy: present twice");
-    z = (archive){0};
+    z = (archive){ 0 };
     small_archive(&z);
     z.count++;
     finish(&z, 0);
     must_fail(spec, PITOT_EFORMAT, "directory: damaged");
-    z = (archive){0};
+    z = (archive){ 0 };
     small_archive(&z);
     finish(&z, 0);
     put_u32(z.bytes + z.n - 6, 0x7fffffff, 0); /* the directory's place */
@@ -752,7 +751,7 @@ static void test_zip_errors(void **state) {
 /* A gigabyte announced by a few bytes must be refused before memory is asked for. */
 static void test_zip_bomb(void **state) {
     (void)state;
-    archive z = {0};
+    archive z = { 0 };
     small_archive(&z);
     put_u16(z.directory + z.last + 10, 8);
     put_u32(z.directory + z.last + 24, 1u << 30, 0);
@@ -767,7 +766,7 @@ static void test_zip_bomb(void **state) {
 static void test_glyphs(void **state) {
     (void)state;
     pitot_data *data = must_open("glyphs");
-    int counts[2][10] = {{0}};
+    int counts[2][10] = { { 0 } };
     assert_int_equal(data->n, 6000);
     assert_int_equal(data->n_train, 5000);
     assert_int_equal(data->n_classes, 10);
@@ -808,7 +807,7 @@ static void test_glyphs_counts(void **state) {
 
 static void test_batch_bytes(void **state) {
     (void)state;
-    const int64_t ids[3] = {7, 0, 7}, bad[2] = {0, 10}, negative[1] = {-1};
+    const int64_t ids[3] = { 7, 0, 7 }, bad[2] = { 0, 10 }, negative[1] = { -1 };
     pitot_real x[18];
     int32_t y[10];
     write_idx("t10k-images-idx3-ubyte", 3, 10, 2, 3);
@@ -839,7 +838,7 @@ static void test_batch_bytes(void **state) {
 
 static void test_batch_reals(void **state) {
     (void)state;
-    const int64_t ids[2] = {2, 1};
+    const int64_t ids[2] = { 2, 1 };
     pitot_real x[8], y[4];
     pitot_data *data = must_open("npz:tests/golden/data_orders.npz");
     assert_int_equal(pitot_data_batch(data, ids, 2, x, NULL, y), PITOT_OK);
@@ -855,7 +854,7 @@ static void fail_requests(const char *spec) {
     for (int forever = 0; forever < 2; forever++) {
         pitot_data *data = NULL;
         for (int64_t k = 1; !data; k++) {
-            pitot_error error = {0};
+            pitot_error error = { 0 };
             int64_t blocks = mem_count().blocks;
             mem_fail_at(k, forever);
             data = pitot_data_open(spec, &error);

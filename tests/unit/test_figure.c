@@ -41,10 +41,8 @@ enum { NOTHING, PLAIN, ONLY_NAN, MIXED }; /* what the values of a run are */
 static void put_value(char *body, size_t size, const char *key, int kind, int step, double v) {
     size_t n = strlen(body);
     int lost = kind == ONLY_NAN || (kind == MIXED && step % 7 == 3);
-    if (lost)
-        snprintf(body + n, size - n, ",\"%s\":null,\"%s#nf\":\"%s\"", key, key, step % 2 ? "nan" : "inf");
-    else
-        snprintf(body + n, size - n, ",\"%s\":%.6f", key, v);
+    if (lost) snprintf(body + n, size - n, ",\"%s\":null,\"%s#nf\":\"%s\"", key, key, step % 2 ? "nan" : "inf");
+    else snprintf(body + n, size - n, ",\"%s\":%.6f", key, v);
 }
 
 static pitot_log *run_of(int kind, int steps) {
@@ -202,8 +200,8 @@ static void same_bytes(void **state) {
 
 static void any_size(void **state) {
     (void)state;
-    static const double sizes[][3] = { { 0.02, 0.02, 72 }, { 0.2, 0.2, 72 }, { 1, 0.5, 72 }, { 0.5, 4, 72 }, { 8, 0.6, 72 },
-                                       { 2, 2, 72 },       { 30, 20, 40 },   { 3, 2, 600 } };
+    static const double sizes[][3] = { { 0.02, 0.02, 72 }, { 0.2, 0.2, 72 }, { 1, 0.5, 72 }, { 0.5, 4, 72 },
+                                       { 8, 0.6, 72 },     { 2, 2, 72 },     { 30, 20, 40 }, { 3, 2, 600 } };
     pitot_log *log = run_of(MIXED, 100);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         draw(log, path[0], sized(sizes[i][0], sizes[i][1], sizes[i][2]));
@@ -446,14 +444,21 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(png_as_promised), cmocka_unit_test(default_size),
-        cmocka_unit_test(same_bytes),      cmocka_unit_test(any_size),
-        cmocka_unit_test(odd_runs),        cmocka_unit_test(refused),
-        cmocka_unit_test(several_runs),    cmocka_unit_test(facts),
+        cmocka_unit_test(png_as_promised),
+        cmocka_unit_test(default_size),
+        cmocka_unit_test(same_bytes),
+        cmocka_unit_test(any_size),
+        cmocka_unit_test(odd_runs),
+        cmocka_unit_test(refused),
+        cmocka_unit_test(several_runs),
+        cmocka_unit_test(facts),
         cmocka_unit_test(nothing_left_behind),
-        cmocka_unit_test(cells_fill_the_page), cmocka_unit_test(few_columns),
-        cmocka_unit_test(spikes_survive),  cmocka_unit_test(smoothing),
-        cmocka_unit_test(smooth_only_noise), cmocka_unit_test(crowded_axis),
+        cmocka_unit_test(cells_fill_the_page),
+        cmocka_unit_test(few_columns),
+        cmocka_unit_test(spikes_survive),
+        cmocka_unit_test(smoothing),
+        cmocka_unit_test(smooth_only_noise),
+        cmocka_unit_test(crowded_axis),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -253,10 +253,33 @@ static void numbers_are_exact(void **state) {
 static void hard_numbers(void **state) {
     (void)state;
     static const char *const texts[] = {
-        "0", "-0", "-0.0", "1e22", "1e23", "9007199254740993", "9007199254740992.99999999999999999999", "2.2250738585072011e-308",
-        "4.9e-324", "2e-324", "1.7976931348623157e308", "123456789012345678", "1234567890123456789", "12345678901234567890",
-        "0.000000000000000000000000000000000001", "1e-27", "1e27", "99999999999999999999e-27", "6.631236846766476e-316", "1E+2",
-        "18446744073709551615", "1e0000000000000000000001", "0e99999999999999999999", "00000000", "8.5e-27", "1e28", "1e-28",
+        "0",
+        "-0",
+        "-0.0",
+        "1e22",
+        "1e23",
+        "9007199254740993",
+        "9007199254740992.99999999999999999999",
+        "2.2250738585072011e-308",
+        "4.9e-324",
+        "2e-324",
+        "1.7976931348623157e308",
+        "123456789012345678",
+        "1234567890123456789",
+        "12345678901234567890",
+        "0.000000000000000000000000000000000001",
+        "1e-27",
+        "1e27",
+        "99999999999999999999e-27",
+        "6.631236846766476e-316",
+        "1E+2",
+        "18446744073709551615",
+        "1e0000000000000000000001",
+        "0e99999999999999999999",
+        "00000000",
+        "8.5e-27",
+        "1e28",
+        "1e-28",
     };
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         empty_file();
@@ -276,14 +299,36 @@ static void hard_numbers(void **state) {
 static void refuses_what_is_not_json(void **state) {
     (void)state;
     static const char *const bodies[] = {
-        "{\"step\":0,\"v\":01",       "{\"step\":0,\"v\":+1",      "{\"step\":0,\"v\":.5",     "{\"step\":0,\"v\":5.",
-        "{\"step\":0,\"v\":1e",       "{\"step\":0,\"v\":nan",     "{\"step\":0,\"v\":0x10",   "{\"step\":0,\"v\":1 2",
-        "{\"step\":0,\"v\":tru",      "{\"step\":0,\"v\":\"a\nb\"", "{\"step\":0,\"v\":\"\\x\"", "{\"step\":0,\"v\":\"\\u12g4\"",
-        "{\"step\":0,\"v\":[1,2",     "{\"step\":0,\"v\":[}",      "{\"step\":0 \"v\":1",      "{\"step\":0,,\"v\":1",
-        "{,\"step\":0",               "[\"step\",0",               "\"step\":0",               "{\"step\":-1,\"v\":1",
-        "{\"step\":0.5,\"v\":1",      "{\"step\":9007199254740993,\"v\":1", "{\"step\":1e300,\"v\":1", "{\"step\":null,\"v\":1",
-        "{\"step\":\"0\",\"v\":1",    "{\"step\":0,v:1",           "{\"step\":0,\"v\":1}",     "{\"step\":0,\"v\":-",
-        "{\"step\":0,\"v\":1,\"n\":{\"a\":[1}]", "{\"step\":0,\"v\":'a'",
+        "{\"step\":0,\"v\":01",
+        "{\"step\":0,\"v\":+1",
+        "{\"step\":0,\"v\":.5",
+        "{\"step\":0,\"v\":5.",
+        "{\"step\":0,\"v\":1e",
+        "{\"step\":0,\"v\":nan",
+        "{\"step\":0,\"v\":0x10",
+        "{\"step\":0,\"v\":1 2",
+        "{\"step\":0,\"v\":tru",
+        "{\"step\":0,\"v\":\"a\nb\"",
+        "{\"step\":0,\"v\":\"\\x\"",
+        "{\"step\":0,\"v\":\"\\u12g4\"",
+        "{\"step\":0,\"v\":[1,2",
+        "{\"step\":0,\"v\":[}",
+        "{\"step\":0 \"v\":1",
+        "{\"step\":0,,\"v\":1",
+        "{,\"step\":0",
+        "[\"step\",0",
+        "\"step\":0",
+        "{\"step\":-1,\"v\":1",
+        "{\"step\":0.5,\"v\":1",
+        "{\"step\":9007199254740993,\"v\":1",
+        "{\"step\":1e300,\"v\":1",
+        "{\"step\":null,\"v\":1",
+        "{\"step\":\"0\",\"v\":1",
+        "{\"step\":0,v:1",
+        "{\"step\":0,\"v\":1}",
+        "{\"step\":0,\"v\":-",
+        "{\"step\":0,\"v\":1,\"n\":{\"a\":[1}]",
+        "{\"step\":0,\"v\":'a'",
     };
     for (size_t i = 0; i < sizeof bodies / sizeof *bodies; i++) {
         char line[256];
@@ -428,10 +473,8 @@ static void notices_every_flipped_bit(void **state) {
         pitot_log *log = read_log();
         pitot_log_state s = state_of(log);
         assert_true(check_points(log) >= RECORDS - 2);
-        if (bit / 8 == size - 1)
-            assert_true(s.tail > 0); /* the last newline: the line is not complete */
-        else
-            assert_true(s.damaged > 0 && s.damaged_at > 0);
+        if (bit / 8 == size - 1) assert_true(s.tail > 0); /* the last newline: the line is not complete */
+        else assert_true(s.damaged > 0 && s.damaged_at > 0);
         pitot_log_close(log);
     }
     close(fd);
@@ -568,10 +611,22 @@ static void reads_facts(void **state) {
     static const struct {
         const char *path, *text;
     } facts[] = {
-        { "optimizer.name", "adam" },  { "optimizer.lr", "0.001" },     { "seed", "12345678901" },   { "layers.1", "b" },
-        { "params.fc.0.weight", "5" }, { "optimizer.no", "" },          { "nothing", "" },           { "null", "" },
-        { "flag", "true" },            { "betas", "[0.9,0.999]" },      { "layers.7", "" },          { "layers.x", "" },
-        { "seed.x", "" },              { "", "" },                      { "a.b", "whole" },          { "a.b.c", "parts" },
+        { "optimizer.name", "adam" },
+        { "optimizer.lr", "0.001" },
+        { "seed", "12345678901" },
+        { "layers.1", "b" },
+        { "params.fc.0.weight", "5" },
+        { "optimizer.no", "" },
+        { "nothing", "" },
+        { "null", "" },
+        { "flag", "true" },
+        { "betas", "[0.9,0.999]" },
+        { "layers.7", "" },
+        { "layers.x", "" },
+        { "seed.x", "" },
+        { "", "" },
+        { "a.b", "whole" },
+        { "a.b.c", "parts" },
     };
     static const char text[] = "{\"optimizer\":{\"name\":\"adam\",\"lr\":0.001},\"seed\":12345678901,\"layers\":[\"a\",\"b\"],"
                                "\"params\":{\"fc.0.weight\":5},\"null\":null,\"flag\":true,\"betas\":[0.9,0.999],"

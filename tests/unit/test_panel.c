@@ -50,21 +50,21 @@ static const char *titles(const panel_list *list) {
     return text;
 }
 
-#define CHECK_TITLES(wanted, ...)                                      \
-    do {                                                               \
-        const char *const keys[] = { __VA_ARGS__ };                    \
-        pitot_log *log = run_of(keys, sizeof keys / sizeof *keys);     \
-        panel_list list;                                               \
-        assert_int_equal(panel_list_make(log, &list), PITOT_OK);       \
-        assert_string_equal(titles(&list), wanted);                    \
-        panel_list_free(&list);                                        \
-        pitot_log_close(log);                                          \
+#define CHECK_TITLES(wanted, ...)                                  \
+    do {                                                           \
+        const char *const keys[] = { __VA_ARGS__ };                \
+        pitot_log *log = run_of(keys, sizeof keys / sizeof *keys); \
+        panel_list list;                                           \
+        assert_int_equal(panel_list_make(log, &list), PITOT_OK);   \
+        assert_string_equal(titles(&list), wanted);                \
+        panel_list_free(&list);                                    \
+        pitot_log_close(log);                                      \
     } while (0)
 
 static void order(void **state) {
     (void)state;
-    CHECK_TITLES("loss val/loss val/accuracy grad_norm update_size update_ratio distance lr",
-                 "lr", "val/accuracy", "distance", "update_ratio", "update_size", "grad_norm", "val/loss", "loss");
+    CHECK_TITLES("loss val/loss val/accuracy grad_norm update_size update_ratio distance lr", "lr", "val/accuracy", "distance",
+                 "update_ratio", "update_size", "grad_norm", "val/loss", "loss");
     CHECK_TITLES("loss grad_norm test_a test_z gpu/0 zoo overhead time", "time", "zoo", "overhead", "test_z", "gpu/0", "test_a",
                  "grad_norm", "loss");
     CHECK_TITLES("val/loss val/accuracy val/bleu val/ece lr", "lr", "val/ece", "val/bleu", "val/accuracy", "val/loss");
@@ -76,9 +76,9 @@ static void grouping(void **state) {
     CHECK_TITLES("grad_norm", "grad_norm/0.weight", "grad_norm", "grad_norm/0.bias");
     CHECK_TITLES("grad_norm", "grad_norm/0.weight");
     CHECK_TITLES("test_a test_a.rate", "test_a.rate/0.weight", "test_a/0.weight", "test_a.rate");
-    CHECK_TITLES("train/acc train/aux", "train/aux", "train/acc");                   /* no probe of that name */
-    CHECK_TITLES("mine", "mine/0.weight", "mine");                                   /* one that only the host knew */
-    CHECK_TITLES("val/loss val/x val", "val", "val/x", "val/loss");                  /* validation is never a tensor */
+    CHECK_TITLES("train/acc train/aux", "train/aux", "train/acc");  /* no probe of that name */
+    CHECK_TITLES("mine", "mine/0.weight", "mine");                  /* one that only the host knew */
+    CHECK_TITLES("val/loss val/x val", "val", "val/x", "val/loss"); /* validation is never a tensor */
     CHECK_TITLES("/x a.b/c", "a.b/c", "/x");
 }
 
@@ -227,9 +227,11 @@ static const pitot_output outputs[] = {
     { "rate", PITOT_PER_TENSOR, PITOT_LOG_AXIS, "1/s", "its rate", NULL },
     { 0 },
 };
-#define TEST_PROBE(the_name)                                                                                         \
-    { .struct_size = sizeof(pitot_probe), .abi = PITOT_ABI, .needs = PITOT_NEED_LOSS, .presets = PITOT_FULL, .spans = 1, \
-      .name = the_name, .summary = "a probe of the test", .paper = "", .formula = "0", .outputs = outputs, .backward = nothing }
+#define TEST_PROBE(the_name)                                                                                                     \
+    {                                                                                                                            \
+        .struct_size = sizeof(pitot_probe), .abi = PITOT_ABI, .needs = PITOT_NEED_LOSS, .presets = PITOT_FULL, .spans = 1,       \
+        .name = the_name, .summary = "a probe of the test", .paper = "", .formula = "0", .outputs = outputs, .backward = nothing \
+    }
 static const pitot_probe probe_a = TEST_PROBE("test_a"), probe_z = TEST_PROBE("test_z");
 
 static int set_up(void **state) {

@@ -40,15 +40,20 @@ static void look_at_blas(findings *f) {
     pitot_blas blas = { .struct_size = sizeof blas };
     char text[128];
     pitot_blas_describe(&blas);
-    note(f, "blas", blas.version)->mend = strcmp(blas.version, "unknown") ? NULL : "apt-get install libopenblas-openmp-dev, then make clean all";
-    note(f, "blas core", blas.core)->mend = pitot_blas_better_core() ? "export OPENBLAS_CORETYPE=SkylakeX: this processor has AVX-512" : NULL;
+    note(f, "blas", blas.version)->mend =
+        strcmp(blas.version, "unknown") ? NULL : "apt-get install libopenblas-openmp-dev, then make clean all";
+    note(f, "blas core", blas.core)->mend =
+        pitot_blas_better_core() ? "export OPENBLAS_CORETYPE=SkylakeX: this processor has AVX-512" : NULL;
     note(f, "blas threading", blas.threading)->mend =
-        strcmp(blas.threading, "pthread") ? NULL : "apt-get install libopenblas-openmp-dev: samples side by side run at half speed with this build";
+        strcmp(blas.threading, "pthread")
+            ? NULL
+            : "apt-get install libopenblas-openmp-dev: samples side by side run at half speed with this build";
     snprintf(text, sizeof text, "%lld", (long long)blas.threads);
     note(f, "threads", text);
     snprintf(text, sizeof text, "%ld", sysconf(_SC_NPROCESSORS_ONLN));
     note(f, "processors", text);
-    snprintf(text, sizeof text, "%.0f GFLOP/s (%s, 1536 x 1536)", pitot_blas_speed(1536, 5), pitot_real_size() == 8 ? "double" : "float");
+    snprintf(text, sizeof text, "%.0f GFLOP/s (%s, 1536 x 1536)", pitot_blas_speed(1536, 5),
+             pitot_real_size() == 8 ? "double" : "float");
     note(f, "matrix product", text);
     snprintf(text, sizeof text, "%.1f GB", (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE) / 1e9);
     note(f, "memory", text);
@@ -65,9 +70,11 @@ static void look_at_terminal(findings *f) {
         ioctl(STDOUT_FILENO, TIOCGWINSZ, &w);
         snprintf(text, sizeof text, "%s, %d colours, %d x %d", name, tigetnum("colors"), w.ws_col, w.ws_row);
     }
-    note(f, "terminal", text)->mend = isatty(STDOUT_FILENO) && !good ? "export TERM=xterm-256color, or apt-get install ncurses-term" : NULL;
+    note(f, "terminal", text)->mend =
+        isatty(STDOUT_FILENO) && !good ? "export TERM=xterm-256color, or apt-get install ncurses-term" : NULL;
     int utf8 = strcmp(nl_langinfo(CODESET), "UTF-8") == 0;
-    note(f, "characters", nl_langinfo(CODESET))->mend = utf8 ? NULL : "export LC_ALL=C.UTF-8 for braille plots; ASCII is drawn until then";
+    note(f, "characters", nl_langinfo(CODESET))->mend =
+        utf8 ? NULL : "export LC_ALL=C.UTF-8 for braille plots; ASCII is drawn until then";
 }
 
 static void look_at_figures(findings *f) {
@@ -80,8 +87,8 @@ static void look_at_figures(findings *f) {
     note(f, "fonts", e.width > 0 ? "there are some" : "none")->mend = e.width > 0 ? NULL : "apt-get install fonts-dejavu-core";
     cairo_destroy(c);
     cairo_surface_destroy(s);
-    snprintf(text, sizeof text, "cairo %s, libpng %s, zlib %s, cJSON %s, ncurses %s", cairo_version_string(), png_get_libpng_ver(NULL), zlibVersion(),
-             cJSON_Version(), curses_version());
+    snprintf(text, sizeof text, "cairo %s, libpng %s, zlib %s, cJSON %s, ncurses %s", cairo_version_string(),
+             png_get_libpng_ver(NULL), zlibVersion(), cJSON_Version(), curses_version());
     note(f, "libraries", text);
 }
 
@@ -92,7 +99,8 @@ static void look_at_self(findings *f) {
     char other[4200];
     snprintf(other, sizeof other, "%s_d", self_path());
     if (pitot_real_size() == 4)
-        note(f, "double build", access(other, X_OK) == 0 ? "beside it" : "missing")->mend = access(other, X_OK) == 0 ? NULL : "make all: --precision double needs it";
+        note(f, "double build", access(other, X_OK) == 0 ? "beside it" : "missing")->mend =
+            access(other, X_OK) == 0 ? NULL : "make all: --precision double needs it";
 }
 
 static int print_json(const findings *f) {

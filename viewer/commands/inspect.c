@@ -1,7 +1,6 @@
 /* inspect.c: `pitot inspect`: every probe once, on given weights and the first samples of a data set, as JSON. */
 
 #include "command.h"
-#include "number_text.h"
 
 #include <omp.h>
 #include <math.h>
@@ -9,12 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-
 /* ---- JSON, written as it goes: tensors are too large for a tree ---- */
 
 typedef struct writer {
     FILE *out;
-    char *odd;       /* "nonfinite" entries of the object under way */
+    char *odd; /* "nonfinite" entries of the object under way */
     size_t odd_used, odd_room;
 } writer;
 
@@ -35,7 +33,9 @@ static void write_odd(writer *w, const char *path, int64_t index, double v) {
     else snprintf(place, sizeof place, "%s", path);
     int bare = index >= 0 && !*path;
     int n = snprintf(entry, sizeof entry, "%s[%s%s%s, \"%s\"]", w->odd_used ? ", " : "", bare ? "" : "\"", place, bare ? "" : "\"",
-                     isnan(v) ? "nan" : v < 0 ? "-inf" : "inf");
+                     isnan(v) ? "nan"
+                     : v < 0  ? "-inf"
+                              : "inf");
     if (w->odd_used + (size_t)n + 1 > w->odd_room) {
         size_t room = 2 * w->odd_room + 4096;
         char *larger = realloc(w->odd, room);
@@ -50,7 +50,7 @@ static void write_odd(writer *w, const char *path, int64_t index, double v) {
 static void write_value(writer *w, const char *path, int64_t index, double v) {
     char text[40];
     if (!isfinite(v)) write_odd(w, path, index, v);
-    number_text(v, text);
+    pitot_number_text(v, text, sizeof text);
     fputs(isfinite(v) ? text : "null", w->out);
 }
 
@@ -66,8 +66,6 @@ static void write_nested(writer *w, const char *path, const pitot_real *v, const
 }
 
 /* ---- readings of one probe, put together ---- */
-
-
 
 typedef struct store {
     pitot_reading *list;
@@ -156,7 +154,8 @@ static void write_probe(writer *w, const pitot_run *run, const store *s, const p
     fprintf(w->out, ": {\"status\": \"%s\"", status_name(state, is_two_step(p)));
     w->odd_used = 0;
     if (state == PITOT_STATE_OK)
-        for (const pitot_output *o = p->outputs; o->label; o++) write_field(w, s, p->name, o->field, *o->field ? o->field : "value");
+        for (const pitot_output *o = p->outputs; o->label; o++)
+            write_field(w, s, p->name, o->field, *o->field ? o->field : "value");
     else fputs(", \"why\": ", w->out), write_string(w->out, *why ? why : "gave no value");
     if (w->odd_used) fprintf(w->out, ", \"nonfinite\": [%s]", w->odd);
     fputc('}', w->out);
@@ -196,7 +195,8 @@ static int32_t open_bench(bench *b, const args *a, pitot_error *error) {
     b->data = pitot_data_open(args_get(a, "--data"), error);
     if (!b->data) return error->status;
     if (b->n > b->data->n)
-        return pitot_fail(error, PITOT_EINVAL, "--batch %lld: %s has only %lld samples", (long long)b->n, b->data->spec, (long long)b->data->n);
+        return pitot_fail(error, PITOT_EINVAL, "--batch %lld: %s has only %lld samples", (long long)b->n, b->data->spec,
+                          (long long)b->data->n);
     b->net = pitot_net_read(args_get(a, "--model"), error);
     if (!b->net) return error->status;
     int32_t status = pitot_net_fits(b->net, b->data, args_get(a, "--model"), error);
@@ -213,7 +213,8 @@ static int read_set(const args *a, char *options, size_t size, double *lr) {
         char *end;
         if (!equals) return fail_usage("inspect", "inspect: --set %s: is not KEY=VALUE", item);
         if (dot && dot < equals) used += (size_t)snprintf(options + used, used < size ? size - used : 0, "%s\n", item);
-        else if (strncmp(item, "lr=", 3)) return fail_usage("inspect", "inspect: --set %s: only lr and PROBE.OPTION mean something here", item);
+        else if (strncmp(item, "lr=", 3))
+            return fail_usage("inspect", "inspect: --set %s: only lr and PROBE.OPTION mean something here", item);
         else {
             *lr = strtod(item + 3, &end);
             if (end == item + 3 || *end) return fail_usage("inspect", "inspect: --set %s: is not a number", item);
@@ -223,7 +224,9 @@ static int read_set(const args *a, char *options, size_t size, double *lr) {
 }
 
 static int32_t measure(bench *b, const char *probes, const char *options, double lr, pitot_error *error) {
-    pitot_config c = { .struct_size = sizeof c, .probes = probes, .options = options, .threads = omp_get_max_threads(), .memory = INT64_C(1) << 40 };
+    pitot_config c = {
+        .struct_size = sizeof c, .probes = probes, .options = options, .threads = omp_get_max_threads(), .memory = INT64_C(1) << 40
+    };
     double loss;
     b->run = pitot_open(NULL, &c);
     if (!b->run || pitot_last_error(b->run)[0]) return pitot_fail(error, PITOT_EINVAL, "%s", pitot_last_error(b->run));
@@ -233,7 +236,9 @@ static int32_t measure(bench *b, const char *probes, const char *options, double
         memcpy(q.shape, p->shape, sizeof q.shape);
         pitot_add_param(b->run, &q);
     }
-    pitot_net_batch batch = { .struct_size = sizeof batch, .n = b->n, .x = b->x, .classes = b->data->classes ? b->classes : NULL, .targets = b->targets };
+    pitot_net_batch batch = {
+        .struct_size = sizeof batch, .n = b->n, .x = b->x, .classes = b->data->classes ? b->classes : NULL, .targets = b->targets
+    };
     pitot_begin(b->run, 0);
     int32_t status = pitot_net_forward(b->net, &batch, &loss);
     if (status) return pitot_fail(error, status, "%s: %s; do classes fit the last layer?", b->data->spec, pitot_strerror(status));
@@ -260,7 +265,8 @@ static void write_answer(writer *w, const bench *b, const args *a) {
     write_string(w->out, args_get(a, "--model"));
     fputs(", \"data\": ", w->out);
     write_string(w->out, b->data->spec);
-    fprintf(w->out, ", \"samples\": %lld, \"precision\": \"%s\", \"probes\": {", (long long)b->n, pitot_real_size() == 8 ? "double" : "float");
+    fprintf(w->out, ", \"samples\": %lld, \"precision\": \"%s\", \"probes\": {", (long long)b->n,
+            pitot_real_size() == 8 ? "double" : "float");
     for (const pitot_probe *const *p = pitot_probes(); *p; p++) {
         if (!in_run(b->run, (*p)->name)) continue;
         if (!first) fputs(", ", w->out);
@@ -278,7 +284,8 @@ static int answer(const bench *b, const args *a) {
     if (!w.out) return fail("%s: cannot be written", path);
     write_answer(&w, b, a);
     free(w.odd);
-    if ((to_file ? fclose(w.out) : fflush(w.out)) != 0) return fail("%s: cannot be written; is the disk full?", to_file ? path : "standard output");
+    if ((to_file ? fclose(w.out) : fflush(w.out)) != 0)
+        return fail("%s: cannot be written; is the disk full?", to_file ? path : "standard output");
     return EXIT_DONE;
 }
 
@@ -290,7 +297,8 @@ static int run(const args *a) {
     for (int i = 0; i < 3; i++)
         if (!args_get(a, needed[i])) return fail_usage("inspect", "inspect: %s is missing", needed[i]);
     const char *precision = args_get(a, "--precision");
-    if (precision && strcmp(precision, "float") && strcmp(precision, "double")) return fail_usage("inspect", "inspect: --precision %s: float or double", precision);
+    if (precision && strcmp(precision, "float") && strcmp(precision, "double"))
+        return fail_usage("inspect", "inspect: --precision %s: float or double", precision);
     bench b = { .n = args_int(a, "--batch", 64, 1, INT32_MAX, &bad) };
     if (bad || read_set(a, options, sizeof options, &lr)) return EXIT_USAGE;
     pitot_error error = { 0 };
@@ -318,7 +326,8 @@ const command command_inspect = {
     .name = "inspect",
     .synopsis = "",
     .summary = "every probe once, on given weights and samples, as JSON",
-    .details = "example\n  pitot inspect --model m.json --weights m.safetensors --data mnist:data --batch 128 --precision double | jq .probes.loss\n",
+    .details = "example\n  pitot inspect --model m.json --weights m.safetensors --data mnist:data --batch 128 --precision double | "
+               "jq .probes.loss\n",
     .flags = flags,
     .run = run,
 };

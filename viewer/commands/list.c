@@ -60,7 +60,8 @@ static const struct registry {
     const char *name;
     entry_at at;
 } registries[] = {
-    { "probes", probe_at }, { "optimizers", optimizer_at }, { "wrappers", none_at }, { "ops", op_at }, { "data", data_at }, { "operators", none_at },
+    { "probes", probe_at }, { "optimizers", optimizer_at }, { "wrappers", none_at }, { "ops", op_at },
+    { "data", data_at },    { "operators", none_at },
 };
 enum { REGISTRIES = sizeof registries / sizeof *registries };
 
@@ -77,7 +78,8 @@ static void range_text(const pitot_option *o, char *out, size_t size) {
     if (o->kind == PITOT_CHOICE) snprintf(out, size, "%s", o->choices);
     else if (o->kind == PITOT_BOOL) snprintf(out, size, "true|false");
     else if (o->min != o->max)
-        snprintf(out, size, "%c%g, %g%c", o->min == PITOT_ABOVE_ZERO ? '(' : '[', o->min, o->max, o->max == PITOT_BELOW_ONE ? ')' : ']');
+        snprintf(out, size, "%c%g, %g%c", o->min == PITOT_ABOVE_ZERO ? '(' : '[', o->min, o->max,
+                 o->max == PITOT_BELOW_ONE ? ')' : ']');
 }
 
 static void print_options(const pitot_option *table) {
@@ -98,7 +100,8 @@ static void print_entry(const entry *e) {
     print_options(e->options);
     if (e->outputs) puts("  outputs");
     for (const pitot_output *o = e->outputs; o && o->label; o++)
-        printf("    %-18s %s%s%s%s\n", *o->field ? o->field : e->name, o->label, *o->unit ? " [" : "", o->unit, *o->unit ? "]" : "");
+        printf("    %-18s %s%s%s%s\n", *o->field ? o->field : e->name, o->label, *o->unit ? " [" : "", o->unit,
+               *o->unit ? "]" : "");
 }
 
 static void print_registry(const struct registry *r) {
@@ -114,7 +117,8 @@ static void print_markdown(const struct registry *r) {
     for (int64_t i = 0; r->at(i, &e); i++) {
         printf("| `%s` | %s | ", *e.spec ? e.spec : e.name, e.summary);
         for (const pitot_option *o = e.options; o && o->name; o++)
-            printf("%s`%s%s%s`", o == e.options ? "" : " ", o->name, o->initial ? "=" : "", o->initial ? o->initial + (*o->initial == '=') : "");
+            printf("%s`%s%s%s`", o == e.options ? "" : " ", o->name, o->initial ? "=" : "",
+                   o->initial ? o->initial + (*o->initial == '=') : "");
         puts(" |");
     }
 }
@@ -196,7 +200,8 @@ static int run(const args *a) {
             printf("%s\n", registries[i].name);
             print_registry(&registries[i]);
         }
-        return json ? fail_usage("list", "list --json: say of what: probes, optimizers, wrappers, ops, data or operators") : EXIT_DONE;
+        return json ? fail_usage("list", "list --json: say of what: probes, optimizers, wrappers, ops, data or operators")
+                    : EXIT_DONE;
     }
     const struct registry *r = find_registry(what);
     if (!r) return fail_usage("list", "list: \"%s\" is none of probes, optimizers, wrappers, ops, data, operators", what);

@@ -89,7 +89,7 @@ static int read_budget(const args *a, settings *s) {
     char *end;
     if (!text) return 0;
     double v = strtod(text, &end);
-    if (end == text || (strcmp(end, "%") && *end) || !(v > 0 && v <= 10000)) 
+    if (end == text || (strcmp(end, "%") && *end) || !(v > 0 && v <= 10000))
         return fail_usage("train", "train: --budget %s: give a percentage such as 5%%", text);
     s->c.budget = v / 100;
     return 0;
@@ -113,7 +113,8 @@ static void take_text(const args *a, const char *flag_name, const char **to) {
 
 static int read_flags(const args *a, settings *s) {
     int bad = 0;
-    if (args_get(a, "--resume") && args_get(a, "--out")) return fail_usage("train", "train: --resume RUNDIR goes on in that folder; leave --out away");
+    if (args_get(a, "--resume") && args_get(a, "--out"))
+        return fail_usage("train", "train: --resume RUNDIR goes on in that folder; leave --out away");
     s->c.out = args_get(a, "--resume");
     s->c.resume = s->c.out != NULL;
     if (s->c.resume) recall(s);
@@ -126,8 +127,10 @@ static int read_flags(const args *a, settings *s) {
     take_text(a, "--save", &s->c.save);
     for (int k = 0; args_at(a, "--set", k) && s->c.n_set < MOST_SET; k++) s->set[s->c.n_set++] = args_at(a, "--set", k);
     s->c.set = s->set;
-    if (args_get(a, "--every") && args_get(a, "--budget")) return fail_usage("train", "train: --every and --budget exclude each other");
-    if (args_get(a, "--epochs") && args_get(a, "--steps")) return fail_usage("train", "train: --epochs and --steps exclude each other");
+    if (args_get(a, "--every") && args_get(a, "--budget"))
+        return fail_usage("train", "train: --every and --budget exclude each other");
+    if (args_get(a, "--epochs") && args_get(a, "--steps"))
+        return fail_usage("train", "train: --epochs and --steps exclude each other");
     s->c.every = args_int(a, "--every", s->c.every, 1, INT32_MAX, &bad);
     s->c.steps = args_int(a, "--steps", args_get(a, "--epochs") ? 0 : s->c.steps, 1, INT64_C(1) << 50, &bad);
     s->c.epochs = args_int(a, "--epochs", 0, 1, INT32_MAX, &bad);
@@ -137,7 +140,8 @@ static int read_flags(const args *a, settings *s) {
     s->c.checkpoint_every = args_int(a, "--checkpoint-every", s->c.checkpoint_every, 1, INT64_C(1) << 50, &bad);
     if (args_get(a, "--no-shuffle")) s->c.no_shuffle = 1;
     if (bad || read_budget(a, s)) return EXIT_USAGE;
-    if (!s->c.model && s->c.resume) return fail_usage("train", "train: %s: there is no run to resume; start one with --model, --data and --out", s->c.out);
+    if (!s->c.model && s->c.resume)
+        return fail_usage("train", "train: %s: there is no run to resume; start one with --model, --data and --out", s->c.out);
     if (!s->c.model) return fail_usage("train", "train: --model FILE is missing; examples/glyphs_cnn.json is one to start with");
     if (!s->c.data) s->c.data = "glyphs";
     if (!s->c.out) choose_folder(s);
@@ -147,7 +151,7 @@ static int read_flags(const args *a, settings *s) {
 /* ---- the viewer beside it ---- */
 
 typedef struct show {
-    pid_t viewer;      /* 0: none */
+    pid_t viewer; /* 0: none */
     progress_line line;
     int quiet;
     pitot_train_progress last;
@@ -173,7 +177,8 @@ static void tell(show *s, const pitot_train_progress *p) {
     double left = p->rate > 0 ? (double)(p->steps - p->step) / p->rate : NAN;
     int n = snprintf(text, sizeof text, "step %lld/%lld  loss %.4g", (long long)p->step, (long long)p->steps, p->loss);
     if (p->val_loss == p->val_loss) n += snprintf(text + n, sizeof text - (size_t)n, "  val loss %.4g", p->val_loss);
-    if (p->val_accuracy == p->val_accuracy) n += snprintf(text + n, sizeof text - (size_t)n, "  val accuracy %.1f%%", 100 * p->val_accuracy);
+    if (p->val_accuracy == p->val_accuracy)
+        n += snprintf(text + n, sizeof text - (size_t)n, "  val accuracy %.1f%%", 100 * p->val_accuracy);
     snprintf(text + n, sizeof text - (size_t)n, "  probes %.1f%%", 100 * p->overhead);
     progress_show(&s->line, text, (double)(p->step - p->resumed), (double)(p->steps - p->resumed), p->rate, left);
 }
@@ -190,7 +195,8 @@ static void report_end(const show *s, const settings *set) {
     const pitot_train_progress *p = &s->last;
     if (s->trouble[0]) fprintf(stderr, "pitot: while training: %s\n", s->trouble);
     if (s->quiet) return;
-    printf("%s after %lld steps, %.1f s%s; loss %.6g", stop ? "interrupted" : "done", (long long)p->step, p->seconds, p->resumed ? " since resumed" : "", p->loss);
+    printf("%s after %lld steps, %.1f s%s; loss %.6g", stop ? "interrupted" : "done", (long long)p->step, p->seconds,
+           p->resumed ? " since resumed" : "", p->loss);
     if (p->val_accuracy == p->val_accuracy) printf(", validation accuracy %.2f%%", 100 * p->val_accuracy);
     printf("\nrun   %s\n", set->c.out);
     if (set->c.save && !stop) printf("saved %s\n", set->c.save);

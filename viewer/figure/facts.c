@@ -136,12 +136,9 @@ static void add_steps(const pitot_log_state *state, fact_list *facts) {
     format_value((double)(state->steps > 0 ? state->last_step + 1 : state->last_step), 12, last, sizeof last);
     format_value((double)state->steps, 12, planned, sizeof planned);
     int32_t ended = state->ended < 0 || state->ended > PITOT_LOG_INTERRUPTED ? PITOT_LOG_OPEN : state->ended;
-    if (ended == PITOT_LOG_DONE && state->steps > 0)
-        snprintf(value, sizeof value, "%s", planned);
-    else if (state->steps > 0)
-        snprintf(value, sizeof value, "%s of %s%s", last, planned, how[ended]);
-    else
-        snprintf(value, sizeof value, "%s%s", last, how[ended]);
+    if (ended == PITOT_LOG_DONE && state->steps > 0) snprintf(value, sizeof value, "%s", planned);
+    else if (state->steps > 0) snprintf(value, sizeof value, "%s of %s%s", last, planned, how[ended]);
+    else snprintf(value, sizeof value, "%s%s", last, how[ended]);
     add(facts, "steps", value);
 }
 

@@ -451,8 +451,8 @@ static int32_t make_png(page *p, bytes *out, pitot_error *error) {
 }
 
 static int32_t make_vector(page *p, int pdf, bytes *out, pitot_error *error) {
-    cairo_surface_t *surface = (pdf ? cairo_pdf_surface_create_for_stream : cairo_svg_surface_create_for_stream)(
-        append, out, p->width, p->height);
+    cairo_surface_t *surface =
+        (pdf ? cairo_pdf_surface_create_for_stream : cairo_svg_surface_create_for_stream)(append, out, p->width, p->height);
     p->column = 0.24; /* 300 dots per inch */
     p->snap = 0;
     if (pdf) {

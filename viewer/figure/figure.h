@@ -48,8 +48,8 @@ enum { FACTS = 12 };
 typedef struct fact_list {
     int n;
     struct {
-        char key[16];     /* "model" */
-        char value[240];  /* "mlp, 101,770 parameters"; never empty */
+        char key[16];    /* "model" */
+        char value[240]; /* "mlp, 101,770 parameters"; never empty */
     } fact[FACTS];
 } fact_list;
 
@@ -120,13 +120,13 @@ void line_stroke(cairo_t *cr, const frame *f, const line *l, const double *at, d
 
 typedef struct plot {
     const char *title, *label, *unit;
-    int scale;          /* AXIS_... proposed */
-    axis x;             /* steps */
-    const line *main;   /* one per run */
+    int scale;        /* AXIS_... proposed */
+    axis x;           /* steps */
+    const line *main; /* one per run */
     int64_t n_main;
     const line *tensor; /* drawn thin, in order of depth */
     int64_t n_tensor;
-    double smooth;      /* as in figure_options */
+    double smooth; /* as in figure_options */
     double font;
     int labelled;       /* 1: a line below the title for label and unit */
     double left, right; /* room beside the area, the same on all plots of a page: see plot_margins */
@@ -151,8 +151,7 @@ typedef struct bytes { /* a file in memory; free with free(data) */
 int bytes_add(bytes *b, const void *data, size_t n); /* 1, or 0: out of memory */
 
 /* An RGB24 or ARGB32 surface as PNG: 8-bit RGB, pHYs, one text chunk per fact, the title. */
-int32_t png_encode(cairo_surface_t *surface, double dpi, const char *title, const fact_list *facts, bytes *out,
-                   pitot_error *error);
+int32_t png_encode(cairo_surface_t *surface, double dpi, const char *title, const fact_list *facts, bytes *out, pitot_error *error);
 /* Puts the bytes into a temporary file beside `path` and renames it. */
 int32_t bytes_write(const bytes *b, const char *path, pitot_error *error);
 

@@ -18,8 +18,8 @@ static const rgb run_colour[8] = {
 };
 
 static const unsigned char viridis[11][3] = {
-    { 68, 1, 84 },     { 72, 36, 117 },  { 65, 68, 135 },  { 53, 95, 141 },   { 42, 120, 142 },  { 33, 145, 140 },
-    { 34, 168, 132 },  { 68, 191, 112 }, { 122, 209, 81 }, { 189, 223, 38 },  { 253, 231, 37 },
+    { 68, 1, 84 },    { 72, 36, 117 },  { 65, 68, 135 },  { 53, 95, 141 },  { 42, 120, 142 }, { 33, 145, 140 },
+    { 34, 168, 132 }, { 68, 191, 112 }, { 122, 209, 81 }, { 189, 223, 38 }, { 253, 231, 37 },
 };
 
 void ink_set(cairo_t *cr, rgb c) {
@@ -149,7 +149,10 @@ static number parse(const char *text) {
     if (!e || strcmp(mantissa, "1") != 0) add_signed(p.base, 48, strcmp(mantissa, "-1") == 0 && e ? "-" : mantissa);
     if (!e) return p;
     int whole = strcmp(mantissa, "1") == 0 || strcmp(mantissa, "-1") == 0;
-    add_signed(p.base, sizeof p.base, whole ? "10" : "\xc3\x97" "10");
+    add_signed(p.base, sizeof p.base,
+               whole ? "10"
+                     : "\xc3\x97"
+                       "10");
     char sign[2] = { e[1] == '-' ? '-' : '+', 0 };
     const char *digits = e + 2;
     while (digits[0] == '0' && digits[1]) digits++;

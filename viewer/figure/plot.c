@@ -167,8 +167,7 @@ void plot_margins(cairo_t *cr, const plot *p, double height, double *left, doubl
     axis a = plot_axis(p);
     scale_ticks t;
     value_ticks(&a, area_height(p, height), p->font, &t);
-    for (int i = 0; i < t.n; i++)
-        *left = fmax(*left, ink_number_width(cr, &small, t.tick[i].label) + tick_length + 0.45 * p->font);
+    for (int i = 0; i < t.n; i++) *left = fmax(*left, ink_number_width(cr, &small, t.tick[i].label) + tick_length + 0.45 * p->font);
     for (int64_t i = 0; i < p->n_main; i++) {
         char text[32];
         if (p->main[i].n == 0) continue;

@@ -201,10 +201,8 @@ static int64_t first_from(const pitot_series *s, double limit) {
     int64_t low = 0, high = s->n;
     while (low < high) {
         int64_t middle = low + (high - low) / 2;
-        if ((double)s->step[middle] < limit)
-            low = middle + 1;
-        else
-            high = middle;
+        if ((double)s->step[middle] < limit) low = middle + 1;
+        else high = middle;
     }
     return low;
 }

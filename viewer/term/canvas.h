@@ -13,20 +13,20 @@ typedef struct place { /* a rectangle of cells; may be empty */
 } place;
 
 enum { /* what a cell means; the terminal decides how that looks */
-    PEN_TEXT,
-    PEN_DIM,
-    PEN_TITLE,
-    PEN_CHOSEN, /* title of the selected panel */
-    PEN_AXIS,
-    PEN_MAIN,
-    PEN_RAW, /* a line behind its own smoothing */
-    PEN_GOOD,
-    PEN_WARN,
-    PEN_ALARM,
-    PEN_KEY,
-    PEN_TENSOR,     /* and PEN_TENSORS - 1 more */
-    PEN_TENSORS = 8,
-    PEN_END = PEN_TENSOR + PEN_TENSORS
+       PEN_TEXT,
+       PEN_DIM,
+       PEN_TITLE,
+       PEN_CHOSEN, /* title of the selected panel */
+       PEN_AXIS,
+       PEN_MAIN,
+       PEN_RAW, /* a line behind its own smoothing */
+       PEN_GOOD,
+       PEN_WARN,
+       PEN_ALARM,
+       PEN_KEY,
+       PEN_TENSOR, /* and PEN_TENSORS - 1 more */
+       PEN_TENSORS = 8,
+       PEN_END = PEN_TENSOR + PEN_TENSORS
 };
 
 typedef struct cell {
@@ -66,8 +66,8 @@ enum { BIN_NAN = 1, BIN_INF = 2, BIN_MINUS_INF = 4 };
 typedef struct bin { /* the values that fall into one column of dots */
     int64_t n;       /* finite ones */
     double first, last, min, max, sum;
-    double least;    /* least positive one, or infinity */
-    int odd;         /* BIN_NAN ...: there are such among them */
+    double least; /* least positive one, or infinity */
+    int odd;      /* BIN_NAN ...: there are such among them */
 } bin;
 
 /* Sorts values into bins for steps lo..hi, both ends inside; others are left out. Steps ascend. O(n). */

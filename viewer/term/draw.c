@@ -42,8 +42,7 @@ static double pace(const pitot_log *log) {
     pitot_series s;
     int64_t from;
     double seconds;
-    if (pitot_log_series(log, pitot_log_find(log, "loss"), &s) != PITOT_OK && pitot_log_series(log, 0, &s) != PITOT_OK)
-        return NAN;
+    if (pitot_log_series(log, pitot_log_find(log, "loss"), &s) != PITOT_OK && pitot_log_series(log, 0, &s) != PITOT_OK) return NAN;
     if (s.n < 2) return NAN;
     from = s.n > 200 ? s.n - 200 : 0;
     seconds = s.wall[s.n - 1] - s.wall[from];
@@ -60,13 +59,11 @@ static void add_state(pieces *p, const shown *run, const pitot_log_state *state,
     char since[32];
     if (run->file_size - state->bytes > much_unread)
         add(p, PEN_WARN, "reading %.0f %%", floor(100.0 * (double)state->bytes / (double)run->file_size));
-    else if (state->ended == PITOT_LOG_OPEN && state->segments + state->records == 0)
-        add(p, PEN_DIM, "waiting");
+    else if (state->ended == PITOT_LOG_OPEN && state->segments + state->records == 0) add(p, PEN_DIM, "waiting");
     else if (state->ended == PITOT_LOG_OPEN && silence > limit && state->last_wall > 0) {
         format_seconds(floor(silence), since, sizeof since);
         add(p, PEN_WARN, "silent since %s", since);
-    } else
-        add(p, ends[state->ended].pen, "%s", ends[state->ended].name);
+    } else add(p, ends[state->ended].pen, "%s", ends[state->ended].name);
 }
 
 static void add_step(pieces *p, const pitot_log_state *state) {
@@ -75,10 +72,8 @@ static void add_step(pieces *p, const pitot_log_state *state) {
     int64_t done = state->steps > 0 ? state->last_step + 1 : state->last_step; /* of a planned number: how many, not which */
     format_value((double)done, 16, last, sizeof last);
     format_value((double)state->steps, 16, planned, sizeof planned);
-    if (state->steps > 0)
-        add(p, PEN_TEXT, "step %s of %s", last, planned);
-    else
-        add(p, PEN_TEXT, "step %s", last);
+    if (state->steps > 0) add(p, PEN_TEXT, "step %s of %s", last, planned);
+    else add(p, PEN_TEXT, "step %s", last);
 }
 
 static void add_loss(pieces *p, const pitot_log *log) {
@@ -87,10 +82,8 @@ static void add_loss(pieces *p, const pitot_log *log) {
     if (pitot_log_series(log, pitot_log_find(log, "loss"), &s) != PITOT_OK || !s.n) return;
     double v = s.value[s.n - 1];
     format_value(v, 4, text, sizeof text);
-    if (isfinite(v))
-        add(p, PEN_MAIN, "loss %s", text);
-    else
-        add(p, PEN_ALARM, "loss %s", isnan(v) ? "nan" : v > 0 ? "inf" : "-inf");
+    if (isfinite(v)) add(p, PEN_MAIN, "loss %s", text);
+    else add(p, PEN_ALARM, "loss %s", isnan(v) ? "nan" : v > 0 ? "inf" : "-inf");
 }
 
 static void add_time(pieces *p, const pitot_log_state *state, double seconds_per_step) {
@@ -177,8 +170,7 @@ static void draw_keys(screen *s, const shown *run) {
     char page[64] = "";
     int col = at.col, end = at.col + at.cols;
     if (!at.rows) return;
-    if (s->enlarged)
-        snprintf(page, sizeof page, "panel %lld of %lld", (long long)s->selected + 1, (long long)run->panels->n);
+    if (s->enlarged) snprintf(page, sizeof page, "panel %lld of %lld", (long long)s->selected + 1, (long long)run->panels->n);
     else if (s->layout.pages > 1)
         snprintf(page, sizeof page, "page %lld of %lld", (long long)page_of(s) + 1, (long long)s->layout.pages);
     if (canvas_text_width(c, page) + 8 < at.cols) end = canvas_text_right(c, at.row, end, at.cols, page, PEN_TEXT) - 2;
@@ -246,14 +238,11 @@ int32_t screen_draw(screen *s, const shown *run, int rows, int cols) {
     find_range(s, run->log);
     screen_draw_title(s, run);
     draw_keys(s, run);
-    if (s->help)
-        draw_help(s);
-    else if (!run->panels->n)
-        draw_nothing(s);
+    if (s->help) draw_help(s);
+    else if (!run->panels->n) draw_nothing(s);
     else if (s->enlarged)
         status = plot_panel(s, run, &run->panels->panel[s->selected], s->layout.body, (plot_look){ .enlarged = 1 });
-    else
-        status = draw_page(s, run);
+    else status = draw_page(s, run);
     return status;
 }
 
@@ -268,10 +257,8 @@ static void select_panel(screen *s, const shown *run, int64_t panel_number) {
 /* By pages, or by panels if one is enlarged. The last page stays where it is. */
 static void turn(screen *s, const shown *run, int by) {
     int64_t page = page_of(s) + by;
-    if (s->enlarged)
-        select_panel(s, run, s->selected + by);
-    else if (page >= 0 && page < s->layout.pages)
-        select_panel(s, run, page * s->layout.per_page);
+    if (s->enlarged) select_panel(s, run, s->selected + by);
+    else if (page >= 0 && page < s->layout.pages) select_panel(s, run, page * s->layout.per_page);
 }
 
 static void enlarge_digit(screen *s, const shown *run, int digit) {

@@ -7,13 +7,13 @@
 #include "term/layout.h"
 
 typedef struct shown { /* what is on the screen */
-    const char *name; /* of the run */
+    const char *name;  /* of the run */
     const pitot_log *log;
     const panel_list *panels;
-    int run, runs;     /* this is run number `run` (from 1) of `runs` */
-    double now;        /* seconds since 1970 */
-    int64_t file_size; /* of events.jsonl; 0: not there */
-    double closes_in;  /* seconds until the viewer ends by itself; <= 0: it stays */
+    int run, runs;       /* this is run number `run` (from 1) of `runs` */
+    double now;          /* seconds since 1970 */
+    int64_t file_size;   /* of events.jsonl; 0: not there */
+    double closes_in;    /* seconds until the viewer ends by itself; <= 0: it stays */
     const char *trouble; /* why reading fails, or "" */
 } shown;
 
@@ -22,7 +22,7 @@ typedef struct screen { /* what the user chose; clear it at first */
     layout layout;
     int64_t selected; /* panel */
     int enlarged, log_y, raw /* not smoothed */, help;
-    int still; /* for print: no line of keys, nothing is selected */
+    int still;                     /* for print: no line of keys, nothing is selected */
     int64_t first_step, last_step; /* that all panels show */
     bin *bins;                     /* [bins_room], for plot.c */
     int64_t bins_room;

@@ -24,8 +24,8 @@ enum {
 };
 
 typedef struct key {
-    int action;      /* DO_NOTHING ends the table */
-    int codes[5];    /* as term_key returns them; 0: none */
+    int action;               /* DO_NOTHING ends the table */
+    int codes[5];             /* as term_key returns them; 0: none */
     const char *keys, *label; /* "q", "quit": for the bottom line; label NULL: not there */
     const char *help;
 } key;

@@ -7,9 +7,9 @@
 
 typedef struct layout {
     place title, body, keys; /* from top to bottom; keys and body may be empty */
-    int down, across;      /* panels on a page */
-    int per_page;          /* down * across */
-    int64_t pages;         /* at least 1 */
+    int down, across;        /* panels on a page */
+    int per_page;            /* down * across */
+    int64_t pages;           /* at least 1 */
 } layout;
 
 /* `keys`: 1 if there shall be a line of keys where there is room. */

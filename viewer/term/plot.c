@@ -188,14 +188,10 @@ static void draw_x_axis(plot *a) {
 /* The latest value as text; returns the pen for it. */
 static int last_value(const pitot_series *s, char *text, size_t size) {
     double v = s->n ? s->value[s->n - 1] : 0;
-    if (!s->n)
-        snprintf(text, size, "none");
-    else if (isnan(v))
-        snprintf(text, size, "nan");
-    else if (isinf(v))
-        snprintf(text, size, v > 0 ? "inf" : "-inf");
-    else
-        format_value(v, 4, text, size);
+    if (!s->n) snprintf(text, size, "none");
+    else if (isnan(v)) snprintf(text, size, "nan");
+    else if (isinf(v)) snprintf(text, size, v > 0 ? "inf" : "-inf");
+    else format_value(v, 4, text, size);
     return !s->n ? PEN_DIM : isfinite(v) ? PEN_MAIN : PEN_ALARM;
 }
 

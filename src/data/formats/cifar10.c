@@ -83,7 +83,7 @@ static void copy_batches(pitot_data *data, const batch *batches) {
 }
 
 static int32_t assemble(pitot_data *data, const batch *batches, const char *folder, pitot_error *error) {
-    static const int64_t shape[3] = {3, 32, 32};
+    static const int64_t shape[3] = { 3, 32, 32 };
     int64_t n = count(batches, N_FILES), n_train = count(batches, N_TRAIN_FILES);
     if (n_train == 0) n_train = data_train_share(n);
     int32_t status = data_describe(data, n, n_train, shape, 3, folder, error);

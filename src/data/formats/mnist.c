@@ -88,8 +88,8 @@ static int32_t read_idx(idx *f, int axes, pitot_error *error) {
 
 /* Reads both files of a part; neither there: PITOT_OK, and images.image stays NULL. */
 static int32_t read_part(part *p, const char *folder, const char *images, const char *labels, pitot_error *error) {
-    static const char *const image_names[4] = {"-idx3-ubyte", "-idx3-ubyte.gz", ".idx3-ubyte", ".idx3-ubyte.gz"};
-    static const char *const label_names[4] = {"-idx1-ubyte", "-idx1-ubyte.gz", ".idx1-ubyte", ".idx1-ubyte.gz"};
+    static const char *const image_names[4] = { "-idx3-ubyte", "-idx3-ubyte.gz", ".idx3-ubyte", ".idx3-ubyte.gz" };
+    static const char *const label_names[4] = { "-idx1-ubyte", "-idx1-ubyte.gz", ".idx1-ubyte", ".idx1-ubyte.gz" };
     int has_images = locate(p->images.path, folder, images, image_names);
     int has_labels = locate(p->labels.path, folder, labels, label_names);
     if (!has_images && !has_labels) return PITOT_OK;
@@ -113,7 +113,7 @@ static void copy_part(pitot_data *data, int64_t first, const part *p) {
 /* Either part may be absent, not both. */
 static int32_t assemble(pitot_data *data, const part *train, const part *test, pitot_error *error) {
     const part *some = train->images.image ? train : test;
-    int64_t shape[3] = {1, some->images.extent[1], some->images.extent[2]};
+    int64_t shape[3] = { 1, some->images.extent[1], some->images.extent[2] };
     int64_t n_train = train->images.image ? train->images.extent[0] : data_train_share(test->images.extent[0]);
     int64_t n = train->images.extent[0] + test->images.extent[0];
     if (test->images.image && (test->images.extent[1] != shape[1] || test->images.extent[2] != shape[2])) {
@@ -162,9 +162,8 @@ const pitot_data_format data_format_mnist = {
     .name = "mnist",
     .spec = "mnist:DIR",
     .summary = "MNIST and relatives: grey pictures in IDX files, plain or .gz",
-    .details =
-        "Reads train-images-idx3-ubyte and train-labels-idx1-ubyte as training samples and t10k-images-idx3-ubyte and "
-        "t10k-labels-idx1-ubyte as validation, each plain or with .gz, also spelled train-images.idx3-ubyte. With the t10k "
-        "files alone the first four fifths train and the rest validates. Samples are (1, rows, columns), 10 classes.",
+    .details = "Reads train-images-idx3-ubyte and train-labels-idx1-ubyte as training samples and t10k-images-idx3-ubyte and "
+               "t10k-labels-idx1-ubyte as validation, each plain or with .gz, also spelled train-images.idx3-ubyte. With the t10k "
+               "files alone the first four fifths train and the rest validates. Samples are (1, rows, columns), 10 classes.",
     .open = mnist_open,
 };

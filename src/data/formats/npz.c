@@ -100,7 +100,7 @@ static int32_t open_zip(zip *z, pitot_error *error) {
 
 /* Takes sizes that do not fit 32 bits from the extra field [at, end). 0: damaged. */
 static int read_extra64(const zip *z, int64_t at, int64_t end, member *m) {
-    int64_t *const wide[3] = {&m->size, &m->packed, &m->local};
+    int64_t *const wide[3] = { &m->size, &m->packed, &m->local };
     for (int64_t extent; at + 4 <= end; at += 4 + extent) {
         extent = get(z, at + 2, 2);
         if (extent > end - at - 4) return 0;
@@ -123,14 +123,14 @@ static int64_t read_entry(const zip *z, int64_t at, member *m) {
     int64_t name = at + CENTRAL_HEADER, extra = name + get(z, at + 28, 2), comment = extra + get(z, at + 30, 2);
     int64_t next = comment + get(z, at + 32, 2);
     if (next > z->directory_end) return -1;
-    *m = (member){.name_size = extra - name,
-                  .name = z->bytes + name,
-                  .flags = get(z, at + 8, 2),
-                  .method = get(z, at + 10, 2),
-                  .crc = get(z, at + 16, 4),
-                  .packed = get(z, at + 20, 4),
-                  .size = get(z, at + 24, 4),
-                  .local = get(z, at + 42, 4)};
+    *m = (member){ .name_size = extra - name,
+                   .name = z->bytes + name,
+                   .flags = get(z, at + 8, 2),
+                   .method = get(z, at + 10, 2),
+                   .crc = get(z, at + 16, 4),
+                   .packed = get(z, at + 20, 4),
+                   .size = get(z, at + 24, 4),
+                   .local = get(z, at + 42, 4) };
     return read_extra64(z, extra, comment, m) ? next : -1;
 }
 
@@ -205,8 +205,7 @@ static int32_t load_member(const zip *z, const member *m, array *a, pitot_error 
     int64_t at = locate(z, m);
     if (m->flags & FLAG_ENCRYPTED) return pitot_fail(error, PITOT_ENOTSUP, "%s: encrypted; save it without", a->where);
     if (m->method != METHOD_STORED && m->method != METHOD_DEFLATED) {
-        return pitot_fail(error, PITOT_ENOTSUP, "%s: compressed by method %d; save it with numpy.savez", a->where,
-                          (int)m->method);
+        return pitot_fail(error, PITOT_ENOTSUP, "%s: compressed by method %d; save it with numpy.savez", a->where, (int)m->method);
     }
     if (at < 0 || m->size > MEMBER_LIMIT || (m->method == METHOD_STORED && m->size != m->packed) ||
         m->size / DEFLATE_RATIO > m->packed) {
@@ -284,7 +283,7 @@ static int32_t take_shape(literal *l, array *a) {
 
 /* "<f4": byte order, kind, width. */
 static int32_t parse_type(array *a, const char *type, pitot_error *error) {
-    static const char *const known[] = {"b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8"};
+    static const char *const known[] = { "b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8" };
     const char *kind = type + (type[0] == '<' || type[0] == '>' || type[0] == '|' || type[0] == '=');
     if (kind[0] == 'O') {
         return pitot_fail(error, PITOT_ENOTSUP,
@@ -318,7 +317,7 @@ static int32_t take_order(literal *l, array *a) {
 
 /* One "key: value"; each key once. `seen`: bits of the keys so far. */
 static int32_t parse_entry(literal *l, array *a, int *seen, pitot_error *error) {
-    static const char *const keys[3] = {"descr", "fortran_order", "shape"};
+    static const char *const keys[3] = { "descr", "fortran_order", "shape" };
     char key[32];
     int k = 0;
     int32_t status = PITOT_EFORMAT;
@@ -369,14 +368,14 @@ static int32_t parse_npy(array *a, pitot_error *error) {
         return pitot_fail(error, PITOT_EFORMAT, "%s:header: not a .npy array; save it again with numpy", a->where);
     }
     if (a->npy[6] < 1 || a->npy[6] > 3 || a->npy[7] != 0) {
-        return pitot_fail(error, PITOT_ENOTSUP, "%s:header: .npy version %d.%d; versions 1.0 to 3.0 are known", a->where,
-                          a->npy[6], a->npy[7]);
+        return pitot_fail(error, PITOT_ENOTSUP, "%s:header: .npy version %d.%d; versions 1.0 to 3.0 are known", a->where, a->npy[6],
+                          a->npy[7]);
     }
     header = (int64_t)data_load(a->npy + 8, (int)prefix - 8);
     if (header > a->npy_size - prefix) {
         return pitot_fail(error, PITOT_EFORMAT, "%s:header: longer than the array; save it again with numpy", a->where);
     }
-    literal l = {(const char *)a->npy + prefix, (const char *)a->npy + prefix + header};
+    literal l = { (const char *)a->npy + prefix, (const char *)a->npy + prefix + header };
     int32_t status = parse_header(a, l, error);
     return status == PITOT_OK ? measure(a, prefix + header, error) : status;
 }
@@ -421,7 +420,7 @@ typedef struct walk {
 } walk;
 
 static walk walk_start(const array *a) {
-    walk w = {.p = a->values};
+    walk w = { .p = a->values };
     int64_t stride = a->width;
     for (int32_t i = 0; i < a->n_dim; i++) {
         int32_t d = a->fortran ? i : a->n_dim - 1 - i;
@@ -518,7 +517,7 @@ static int32_t check_alike(const part *train, const part *valid, pitot_error *er
 }
 
 static int32_t describe(pitot_data *data, const part *train, const part *valid, pitot_error *error) {
-    static const int64_t single[1] = {1}; /* x (N): samples of one value */
+    static const int64_t single[1] = { 1 }; /* x (N): samples of one value */
     const array *x = &train->x;
     int64_t n_train = x->shape[0], n_valid = valid->x.npy ? valid->x.shape[0] : 0; /* both at most the file's size: no overflow */
     if (x->n_dim == 1) return data_describe(data, n_train + n_valid, n_train, single, 1, x->where, error);
@@ -592,7 +591,7 @@ static int32_t read_parts(const zip *z, part *train, part *valid, pitot_error *e
 }
 
 static int32_t npz_open(const char *argument, pitot_data *data, pitot_error *error) {
-    zip z = {.path = argument};
+    zip z = { .path = argument };
     part train, valid;
     if (!argument[0]) return pitot_fail(error, PITOT_EINVAL, "npz: no file given; write npz:FILE");
     unsigned char *image = file_read(argument, 0, &z.size, error);

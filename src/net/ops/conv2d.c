@@ -35,9 +35,10 @@ typedef struct conv {
 enum { WORTH_COLUMNS = 288 }; /* columns from which one more sample makes the product no faster */
 
 static int64_t samples_together(int64_t positions, int64_t groups) {
-    return groups > 1 || positions >= WORTH_COLUMNS ? 1 : WORTH_COLUMNS / positions < OP_SAMPLES ? WORTH_COLUMNS / positions : OP_SAMPLES;
+    return groups > 1 || positions >= WORTH_COLUMNS ? 1
+           : WORTH_COLUMNS / positions < OP_SAMPLES ? WORTH_COLUMNS / positions
+                                                    : OP_SAMPLES;
 }
-
 
 static conv conv_of(const node *n) {
     const attributes_conv2d *a = n->attributes;
@@ -53,7 +54,8 @@ static conv conv_of(const node *n) {
     c.k = c.w.channels * a->kernel[0] * a->kernel[1];
     c.p = c.w.out[0] * c.w.out[1];
     c.together = samples_together(c.p, c.groups);
-    c.plain = c.together == 1 && a->kernel[0] * a->kernel[1] == 1 && a->stride[0] * a->stride[1] == 1 && a->padding[0] + a->padding[1] == 0;
+    c.plain = c.together == 1 && a->kernel[0] * a->kernel[1] == 1 && a->stride[0] * a->stride[1] == 1 &&
+              a->padding[0] + a->padding[1] == 0;
     return c;
 }
 
@@ -91,13 +93,15 @@ PITOT_HOT static void fill_rows(pitot_real *y, int64_t rows, int64_t columns, co
 /* (M, columns) of several samples side by side to or from (M,P) of each. */
 static void split_columns(const conv *c, const pitot_real *joined, int64_t samples, pitot_real *y) {
     for (int64_t k = 0; k < samples; k++)
-        for (int64_t i = 0; i < c->m; i++) memcpy(y + (k * c->m + i) * c->p, joined + (i * samples + k) * c->p, (size_t)c->p * sizeof *y);
+        for (int64_t i = 0; i < c->m; i++)
+            memcpy(y + (k * c->m + i) * c->p, joined + (i * samples + k) * c->p, (size_t)c->p * sizeof *y);
 }
 
 static const pitot_real *join_columns(const conv *c, const pitot_real *dy, int64_t samples, pitot_real *joined) {
     if (samples == 1) return dy;
     for (int64_t k = 0; k < samples; k++)
-        for (int64_t i = 0; i < c->m; i++) memcpy(joined + (i * samples + k) * c->p, dy + (k * c->m + i) * c->p, (size_t)c->p * sizeof *dy);
+        for (int64_t i = 0; i < c->m; i++)
+            memcpy(joined + (i * samples + k) * c->p, dy + (k * c->m + i) * c->p, (size_t)c->p * sizeof *dy);
     return joined;
 }
 

@@ -12,9 +12,9 @@ static const pitot_option table[] = {
     { 0 },
 };
 
-static const pitot_real root_half = (pitot_real)0.70710678118654752440;         /* 1/sqrt(2) */
-static const pitot_real density = (pitot_real)0.39894228040143267794;           /* 1/sqrt(2 pi) */
-static const pitot_real root_two_over_pi = (pitot_real)0.79788456080286535588;  /* sqrt(2/pi) */
+static const pitot_real root_half = (pitot_real)0.70710678118654752440;        /* 1/sqrt(2) */
+static const pitot_real density = (pitot_real)0.39894228040143267794;          /* 1/sqrt(2 pi) */
+static const pitot_real root_two_over_pi = (pitot_real)0.79788456080286535588; /* sqrt(2/pi) */
 static const pitot_real cubic = (pitot_real)0.044715;
 
 static pitot_real bent(pitot_real x) {

@@ -8,7 +8,8 @@ typedef struct attributes_leaky_relu {
 } attributes_leaky_relu;
 
 static const pitot_option table[] = {
-    { "negative_slope", PITOT_REAL, 1, offsetof(attributes_leaky_relu, negative_slope), "0.01", -1e6, 1e6, NULL, "", "slope below 0" },
+    { "negative_slope", PITOT_REAL, 1, offsetof(attributes_leaky_relu, negative_slope), "0.01", -1e6, 1e6, NULL, "",
+      "slope below 0" },
     { 0 },
 };
 

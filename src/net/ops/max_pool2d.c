@@ -14,7 +14,8 @@ typedef struct attributes_max_pool2d {
 static const pitot_option table[] = {
     { "kernel", PITOT_INT, 2, AT(kernel), NULL, 1, 1 << 20, NULL, "", "height and width of the window, or one number for both" },
     { "stride", PITOT_INT, 2, AT(stride), "=kernel", 1, 1 << 20, NULL, "", "step of the window" },
-    { "padding", PITOT_INT, 2, AT(padding), "0", 0, 1 << 20, NULL, "", "rows and columns around the input, at most half the kernel" },
+    { "padding", PITOT_INT, 2, AT(padding), "0", 0, 1 << 20, NULL, "",
+      "rows and columns around the input, at most half the kernel" },
     { "dilation", PITOT_INT, 2, AT(dilation), "1", 1, 1 << 20, NULL, "", "distance of the points of the window" },
     { "ceil_mode", PITOT_BOOL, 1, AT(ceil_mode), "false", 0, 0, NULL, "", "also windows that stick out at the end" },
     { 0 },
@@ -46,15 +47,16 @@ typedef struct plan {
 static plan plan_of(const window *w) {
     int64_t reach[2];
     for (int axis = 0; axis < 2; axis++) {
-        int64_t last = (w->out[axis] - 1) * w->stride[axis] + (w->kernel[axis] - 1) * w->dilation[axis] + 1, all = w->padding[axis] + w->in[axis];
+        int64_t last = (w->out[axis] - 1) * w->stride[axis] + (w->kernel[axis] - 1) * w->dilation[axis] + 1,
+                all = w->padding[axis] + w->in[axis];
         reach[axis] = last > all ? last : all;
     }
     return (plan){ *w, reach[0], reach[1], reach[0] * reach[1], reach[0] != w->in[0] || reach[1] != w->in[1] };
 }
 
-typedef struct buffers { /* (size) each */
-    pitot_real *x, *h, *v;          /* bordered input; largest along rows; largest along columns of those */
-    int32_t *origin, *h_at, *v_at;  /* index into the input of each place, -1 on the border; of each largest value */
+typedef struct buffers {           /* (size) each */
+    pitot_real *x, *h, *v;         /* bordered input; largest along rows; largest along columns of those */
+    int32_t *origin, *h_at, *v_at; /* index into the input of each place, -1 on the border; of each largest value */
 } buffers;
 
 static buffers buffers_of(const plan *p, pitot_real *scratch) {
@@ -73,7 +75,8 @@ static void fill_border(const plan *p, const buffers *b) {
 }
 
 /* best = the larger of best and v, the earlier on a tie; NaN is larger than anything. A border place never wins over the input. */
-static inline void merge(pitot_real *restrict best, int32_t *restrict at, const pitot_real *restrict v, const int32_t *restrict v_at, int64_t n) {
+static inline void merge(pitot_real *restrict best, int32_t *restrict at, const pitot_real *restrict v,
+                         const int32_t *restrict v_at, int64_t n) {
     for (int64_t i = 0; i < n; i++) {
         int more = (!(v[i] <= best[i]) & (best[i] == best[i])) | ((at[i] < 0) & (v_at[i] >= 0));
         best[i] = more ? v[i] : best[i];
@@ -86,7 +89,8 @@ static inline void largest(const plan *p, const buffers *b, const pitot_real *x)
     int64_t n = p->size;
     memcpy(b->h, x, (size_t)n * sizeof *x);
     memcpy(b->h_at, b->origin, (size_t)n * sizeof *b->origin);
-    for (int64_t k = 1, to = w->dilation[1]; k < w->kernel[1]; k++, to += w->dilation[1]) merge(b->h, b->h_at, x + to, b->origin + to, n - to);
+    for (int64_t k = 1, to = w->dilation[1]; k < w->kernel[1]; k++, to += w->dilation[1])
+        merge(b->h, b->h_at, x + to, b->origin + to, n - to);
     memcpy(b->v, b->h, (size_t)n * sizeof *x);
     memcpy(b->v_at, b->h_at, (size_t)n * sizeof *b->h_at);
     for (int64_t k = 1, to = w->dilation[0] * p->wide; k < w->kernel[0]; k++, to += w->dilation[0] * p->wide)

@@ -25,9 +25,11 @@ static inline uint32_t adam_uses(const void *options) {
 /* decay: x is multiplied by it first (decoupled weight decay); l2: times x is added to g. */
 PITOT_HOT static void adam_update(const pitot_update *u, double decay, double l2) {
     const adam_options *o = u->options;
-    pitot_real b1 = (pitot_real)o->betas[0], b2 = (pitot_real)o->betas[1], c1 = (pitot_real)(1 - o->betas[0]), c2 = (pitot_real)(1 - o->betas[1]);
+    pitot_real b1 = (pitot_real)o->betas[0], b2 = (pitot_real)o->betas[1], c1 = (pitot_real)(1 - o->betas[0]),
+               c2 = (pitot_real)(1 - o->betas[1]);
     double bc1 = 1 - pow(o->betas[0], (double)u->t), bc2 = 1 - pow(o->betas[1], (double)u->t);
-    pitot_real step = (pitot_real)(o->lr / bc1), root = (pitot_real)sqrt(bc2), eps = (pitot_real)o->eps, keep = (pitot_real)decay, add = (pitot_real)l2;
+    pitot_real step = (pitot_real)(o->lr / bc1), root = (pitot_real)sqrt(bc2), eps = (pitot_real)o->eps, keep = (pitot_real)decay,
+               add = (pitot_real)l2;
     pitot_real *restrict x = u->x, *restrict m = u->state[0], *restrict v = u->state[1], *restrict most = u->state[2];
     const pitot_real *restrict g = u->g;
     if (most) {
@@ -48,6 +50,7 @@ PITOT_HOT static void adam_update(const pitot_update *u, double decay, double l2
     }
 }
 
+/* clang-format off */
 #define ADAM_OPTIONS(decay, decay_help)                                                                                                \
     {                                                                                                                                  \
         { "lr", PITOT_REAL, 1, offsetof(adam_options, lr), "0.001", 0, 1e6, NULL, "", "learning rate" },                               \
@@ -58,5 +61,6 @@ PITOT_HOT static void adam_update(const pitot_update *u, double decay, double l2
             { "amsgrad", PITOT_BOOL, 1, offsetof(adam_options, amsgrad), "false", 0, 0, NULL, "", "divide by the largest average so far" }, \
             { 0 },                                                                                                                     \
     }
+/* clang-format on */
 
 #endif

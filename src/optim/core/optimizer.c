@@ -66,7 +66,8 @@ void pitot_optim_free(pitot_optim *o) {
 
 int32_t pitot_optim_set(pitot_optim *o, const char *option, const char *text, pitot_error *error) {
     char owner[96];
-    if (o->n && strcmp(option, "lr")) return pitot_fail(error, PITOT_EORDER, "optimizer %s: only lr may change while it works", o->method->name);
+    if (o->n && strcmp(option, "lr"))
+        return pitot_fail(error, PITOT_EORDER, "optimizer %s: only lr may change while it works", o->method->name);
     snprintf(owner, sizeof owner, "optimizer %s", o->method->name);
     return pitot_options_set(o->method->options, o->options, owner, option, text, error);
 }

@@ -9,7 +9,7 @@ enum { OPTIM_SLOTS = 16 };
 
 typedef struct optim_tensor {
     char *name;
-    int64_t size, t;                /* values; steps made */
+    int64_t size, t; /* values; steps made */
     pitot_real *data;
     const pitot_real *const *grad_at;
     pitot_real *state[OPTIM_SLOTS]; /* (size) each; NULL: slot not in use */
@@ -19,7 +19,7 @@ struct pitot_optim {
     const pitot_optimizer *method;
     void *options;
     int32_t n_slots, threads;
-    int64_t n;                      /* 0: not prepared */
+    int64_t n; /* 0: not prepared */
     optim_tensor *tensor;
 };
 
