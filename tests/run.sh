@@ -5,6 +5,7 @@ B=${B:-build}
 MODE=${MODE:-release}
 export PITOT=$PWD/$B/pitot PITOT_D=$PWD/$B/pitot_d B MODE
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-2000}
+unset MAKEFLAGS MFLAGS MAKELEVEL # scripts that call make start anew
 log=$B/tests/log
 mkdir -p "$log"
 passed=0 failed=0 skipped=0
