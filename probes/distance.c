@@ -17,6 +17,7 @@ static const pitot_output outputs[] = {
 static int32_t backward(const pitot_frame *f) {
     distance_state *s = f->state;
     double all = 0;
+    if (s->n_started == 0 && f->step != f->first_step) return pitot_undefined(f, "was not on at the run's first step"), PITOT_OK;
     for (int64_t i = 0; i < f->n_tensors; i++) {
         const pitot_tensor *t = &f->tensor[i];
         if (i >= s->n_started) memcpy(t->state, t->data, (size_t)t->size * sizeof *t->state);

@@ -65,7 +65,7 @@ void args_help(const command *c) {
         if ((int)strlen(head) > width) printf("  %s\n  %*s  %s\n", head, width, "", f->help);
         else printf("  %-*s  %s\n", width, head, f->help);
     }
-    if (c->details) printf("\n%s", c->details);
+    if (c->details) printf("\n%s%s", c->details, c->details[strlen(c->details) - 1] == '\n' ? "" : "\n");
 }
 
 /* ---- parsing ---- */
@@ -76,7 +76,20 @@ static const flag *find_flag(const command *c, const char *text, size_t n) {
     return NULL;
 }
 
+/* An option of an optimizer, typed as a flag. */
+static int is_option(const char *name) {
+    for (const pitot_optimizer *const *o = pitot_optimizers(); *o; o++)
+        if (pitot_options_find((*o)->options, name)) return 1;
+    return 0;
+}
+
 static int unknown_flag(const command *c, const char *text) {
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", (int)strcspn(text, "="), text + strspn(text, "-"));
+    name[strcspn(name, "=")] = 0;
+    if (find_flag(c, "--set", 5) && is_option(name))
+        return fail_usage(c->name, "%s: unknown flag %s; options of the optimizer are given as --set %s=VALUE", c->name, text,
+                          name);
     const flag *best = NULL;
     for (const flag *f = c->flags; f && f->name && !best; f++)
         if (strncmp(f->name, text, strlen(text) < 5 ? strlen(text) : 5) == 0) best = f;

@@ -23,7 +23,7 @@ enum {              /* pitot_option.kind, and what stands at its offset */
 typedef struct pitot_option {
     const char *name;    /* NULL ends a table */
     int32_t kind;        /* PITOT_INT ... */
-    int32_t count;       /* values; 0: 1. One value given for several is used for all ("kernel=3" is 3,3) */
+    int32_t count;       /* values; 0: 1. One whole number given for several is used for all ("kernel=3" is 3,3) */
     size_t offset;       /* in the plugin's options struct */
     const char *initial; /* default, as one would type it; NULL: must be given. "=other": that earlier option's value */
     double min, max;     /* both ends allowed; equal: no limit */

@@ -41,14 +41,14 @@ typedef struct pitot_train_config {
     const char *init, *save;  /* safetensors files, or NULL */
     int64_t checkpoint_every; /* steps; 0: at the end only. The newest is what `resume` goes on from */
     const char *out;          /* run directory */
-    int32_t resume; /* go on from the newest checkpoint in `out`, from the start if there is none; model as copied there */
+    int32_t resume;           /* go on from the newest checkpoint in `out`; from the start if there is none */
     int32_t reserved;
     /* Called about ten times a second and at the end; returns 1 to stop (the run ends as "interrupted"). NULL: none. */
     int32_t (*progress)(void *user, const pitot_train_progress *progress);
     void *user;
 } pitot_train_config;
 
-/* Trains. PITOT_OK also when stopped by `progress`. What went wrong is in `error`, and in the run's end record. */
+/* Trains. PITOT_OK also when stopped by `progress`, and when resuming a run that has all its steps: that one stays as it is. */
 PITOT_API int32_t pitot_train(const pitot_train_config *config, pitot_error *error);
 
 #ifdef __cplusplus

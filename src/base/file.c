@@ -6,10 +6,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -86,10 +88,27 @@ unsigned char *file_read(const char *path, int64_t limit, int64_t *size, pitot_e
     return bytes;
 }
 
+int64_t file_write_quietly(int fd, const void *bytes, size_t n) {
+    sigset_t ours, before, pending;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGPIPE);
+    sigaddset(&ours, SIGXFSZ);
+    sigpending(&pending);
+    pthread_sigmask(SIG_BLOCK, &ours, &before);
+    ssize_t written;
+    do written = write(fd, bytes, n);
+    while (written < 0 && errno == EINTR);
+    int why = errno;
+    if (written != (ssize_t)n && !sigismember(&pending, SIGPIPE) && !sigismember(&pending, SIGXFSZ))
+        sigtimedwait(&ours, NULL, &(struct timespec){ 0, 0 });
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    errno = why;
+    return written;
+}
+
 static int write_all(int fd, const char *bytes, int64_t size) {
     while (size > 0) {
-        ssize_t n = write(fd, bytes, size < (1 << 30) ? (size_t)size : (size_t)1 << 30);
-        if (n < 0 && errno == EINTR) continue;
+        int64_t n = file_write_quietly(fd, bytes, size < (1 << 30) ? (size_t)size : (size_t)1 << 30);
         if (n <= 0) return 0;
         bytes += n;
         size -= n;
@@ -107,13 +126,22 @@ static void sync_folder_of(const char *path) {
     close(fd);
 }
 
+/* Opens PATH.tmp-PID-K for a K that is free; the mode follows the umask. */
+static int open_temporary(const char *path, char temporary[PATH_ROOM]) {
+    for (int k = 0; k < 1000; k++) {
+        int n = snprintf(temporary, PATH_ROOM, "%s.tmp-%ld-%d", path, (long)getpid(), k);
+        if (n < 0 || n >= PATH_ROOM) return errno = ENAMETOOLONG, -1;
+        int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (fd >= 0 || errno != EEXIST) return fd;
+    }
+    return -1;
+}
+
 int32_t file_replace(const char *path, const void *bytes, int64_t size, int sync, pitot_error *error) {
     char temporary[PATH_ROOM];
-    int n = snprintf(temporary, sizeof temporary, "%s.tmp-XXXXXX", path);
-    if (n < 0 || (size_t)n >= sizeof temporary) return pitot_fail(error, PITOT_EINVAL, "%.200s...: the path is too long", path);
-    int fd = mkostemp(temporary, O_CLOEXEC);
+    int fd = open_temporary(path, temporary);
     if (fd < 0) return pitot_fail(error, PITOT_EIO, "%s: cannot be written: %s", path, strerror(errno));
-    int good = fchmod(fd, 0644) == 0 && write_all(fd, bytes, size) && (!sync || fsync(fd) == 0);
+    int good = write_all(fd, bytes, size) && (!sync || fsync(fd) == 0);
     int why = errno;
     if (close(fd) != 0 && good) good = 0, why = errno;
     if (good && rename(temporary, path) != 0) good = 0, why = errno;

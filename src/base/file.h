@@ -12,6 +12,10 @@ unsigned char *file_read(const char *path, int64_t limit, int64_t *size, pitot_e
 /* Writes `size` bytes to a temporary file beside `path` and renames it; `sync`: to the disk first, folder included. */
 int32_t file_replace(const char *path, const void *bytes, int64_t size, int sync, pitot_error *error);
 
+/* One write(2), repeated while interrupted, that cannot raise a signal: a closed pipe or a file-size limit is an error like any other.
+   Returns what write returns. */
+int64_t file_write_quietly(int fd, const void *bytes, size_t n);
+
 /* Creates a folder and those above it. Existing: fine. */
 int32_t file_make_folder(const char *path, pitot_error *error);
 

@@ -107,7 +107,7 @@ int32_t pitot_options_set(const pitot_option *table, void *options, const char *
         s++;
     }
     if (s[strspn(s, "]) ")]) return complain(o, owner, text, "has something behind its value", error);
-    if (n != 1 && n != count) return complain(o, owner, text, "has too few values", error);
+    if (n != count && (n != 1 || o->kind == PITOT_REAL)) return complain(o, owner, text, "has too few values", error);
     for (int32_t i = 0; i < count; i++) store(o, options, i, v[n == 1 ? 0 : i]);
     return PITOT_OK;
 }

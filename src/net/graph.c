@@ -192,7 +192,7 @@ static int32_t name_node(const pitot_net *net, node *n, const char *name, pitot_
     }
     size_t length = strlen(name), control = 0;
     for (const char *c = name; *c; c++) control += (unsigned char)*c < ' ' || *c == 127;
-    if (length == 0 || length > NAME_ROOM || control || strpbrk(name, "/ ,\"\\") || strcmp(name, "input") == 0)
+    if (length == 0 || length > NAME_ROOM || control || strpbrk(name, "/ ,:#\"\\") || strcmp(name, "input") == 0)
         return pitot_fail(error, PITOT_EINVAL,
                           "name: \"%.60s\" cannot be used; take letters, digits, '.', '-' and '_', and not \"input\"", name);
     if (find_node(net, name, length) >= 0)

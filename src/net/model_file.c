@@ -1,4 +1,4 @@
-/* model_file.c: a net from JSON. Messages read "FILE:layers[2] (fc1).out_features: ..."; unknown keys are errors. */
+/* model_file.c: a net from JSON. Messages read "FILE:layers[2] (fc1): linear: out_features: ..."; unknown keys are errors. */
 
 #include "base/alloc.h"
 #include "base/file.h"

@@ -2,16 +2,16 @@
    records and at most one torn tail. See pitot/log.h for the format. */
 
 #include "base/alloc.h"
+#include "base/file.h"
 #include "base/number.h"
 #include "run/run.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <math.h>
-#include <signal.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 #include <zlib.h>
 
@@ -27,6 +27,17 @@ int32_t log_open(log_writer *w, const char *path, int append, pitot_error *error
     *w = (log_writer){ .fd = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC | (append ? 0 : O_EXCL), 0644) };
     if (w->fd < 0)
         return pitot_fail(error, PITOT_EIO, "%s: cannot be %s: %s", path, append ? "continued" : "created", strerror(errno));
+    if (w->fd < 3) { /* a host without standard files: what it prints must not land in the log */
+        int up = fcntl(w->fd, F_DUPFD_CLOEXEC, 3);
+        close(w->fd);
+        w->fd = up;
+    }
+    if (w->fd < 0) return pitot_fail(error, PITOT_EIO, "%s: cannot be opened: %s", path, strerror(errno));
+    if (flock(w->fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK) {
+        close(w->fd);
+        w->fd = -1;
+        return pitot_fail(error, PITOT_EIO, "%s: another process is writing this run; wait for it, or choose another folder", path);
+    }
     w->torn = ends_torn(w->fd);
     return PITOT_OK;
 }
@@ -134,23 +145,6 @@ void log_wall(log_writer *w, double seconds) {
     append(w, text, (size_t)snprintf(text, sizeof text, "%lld.%06lld", (long long)(micro / 1000000), (long long)(micro % 1000000)));
 }
 
-/* write(2) that cannot raise a signal: a full pipe or file-size limit is an error like any other. */
-static ssize_t quiet_write(int fd, const char *bytes, size_t n) {
-    sigset_t ours, before, pending;
-    sigemptyset(&ours);
-    sigaddset(&ours, SIGPIPE);
-    sigaddset(&ours, SIGXFSZ);
-    sigpending(&pending);
-    pthread_sigmask(SIG_BLOCK, &ours, &before);
-    ssize_t written = write(fd, bytes, n);
-    int why = errno;
-    if (written != (ssize_t)n && !sigismember(&pending, SIGPIPE) && !sigismember(&pending, SIGXFSZ))
-        sigtimedwait(&ours, NULL, &(struct timespec){ 0, 0 });
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    errno = why;
-    return written;
-}
-
 int32_t log_end(log_writer *w, int sync) {
     char crc[24];
     if (w->fd < 0) return PITOT_OK;
@@ -160,9 +154,7 @@ int32_t log_end(log_writer *w, int sync) {
         append(w, crc, (size_t)snprintf(crc, sizeof crc, ",\"crc\":\"%08lx\"}\n", sum));
     }
     ssize_t n = -1;
-    if (!w->failed) do
-            n = quiet_write(w->fd, w->line, (size_t)w->used);
-        while (n < 0 && errno == EINTR);
+    if (!w->failed) n = file_write_quietly(w->fd, w->line, (size_t)w->used);
     if (n == (ssize_t)w->used) {
         w->torn = 0;
         if (sync) fdatasync(w->fd);

@@ -87,6 +87,7 @@ static int32_t open_log(pitot_run *run, int resume) {
     if (!status && !resume && file_exists(path))
         status =
             pitot_fail(&error, PITOT_EINVAL, "%s: there is a run in it already; resume it, or choose another folder", run->dir);
+    if (!status && !resume) status = manifest_write(run, &error); /* a resumed run's is renewed when it goes on */
     if (!status) run->segment = resume && file_exists(path) ? count_segments(run->dir) : 0;
     if (!status) status = log_open(&run->log, path, resume, &error);
     return status ? run_fail(run, status, "%s", error.text) : PITOT_OK;
@@ -119,10 +120,6 @@ pitot_run *pitot_open(const char *dir, const pitot_config *config) {
     }
     if (plan_probes(run, c.probes) || plan_options(run, c.options)) run->off = 1;
     if (!run->off && dir && open_log(run, c.flags & PITOT_RESUME)) run->off = 1;
-    if (!run->off && dir) {
-        pitot_error error = { 0 };
-        if (manifest_write(run, &error)) run_fail(run, error.status, "%s", error.text);
-    }
     return run;
 }
 
@@ -156,7 +153,7 @@ int32_t pitot_close(pitot_run *run, int32_t how) {
     if (!run) return PITOT_EOFF;
     if (run->pid == getpid() && !run->off) {
         emit_flush(run);
-        if (run->log.fd >= 0) write_end(run, how);
+        if (run->log.fd >= 0 && run->has_header) write_end(run, how);
     }
     log_close(&run->log);
     emit_free(run);

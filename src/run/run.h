@@ -133,7 +133,7 @@ struct pitot_run {
     pitot_batch batch;
     double lr;
     int64_t tracked, unfinished;
-    int manifest_done;
+    int manifest_done, has_header; /* of this process */
 
     double first_begin, inside, entered, step_inside, cost; /* seconds: first begin; in hooks; ...; cost of a tracked step */
 

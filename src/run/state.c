@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { STATE_DTYPE = sizeof(pitot_real) == 8 ? TENSOR_F64 : TENSOR_F32 };
 
@@ -44,6 +45,7 @@ int32_t pitot_checkpoint(pitot_run *run, const char *file) {
     const char *key = "first_step", *value = first;
     snprintf(first, sizeof first, "%lld", (long long)run->first_step);
     for (int32_t i = 0; out && name && i < run->n_slots; i++) n += list_slot(run, &run->slot[i], out + n, name + n);
+    if (run->log.fd >= 0) fdatasync(run->log.fd); /* what leads to a checkpoint lasts as long as it */
     int32_t status = out && name ? tensor_file_write(file, out, n, &key, &value, 1, 1, &error) : PITOT_ENOMEM;
     mem_free(out);
     mem_free(name);

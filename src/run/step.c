@@ -157,6 +157,7 @@ static void drop_pending(pitot_run *run) {
 }
 
 static void write_header(pitot_run *run) {
+    run->has_header = 1;
     log_begin(&run->log);
     log_text(&run->log, "pitot", PITOT_VERSION);
     log_integer(&run->log, "segment", run->segment++);

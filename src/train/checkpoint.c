@@ -70,11 +70,14 @@ int32_t checkpoint_save(trainer *t, pitot_error *error) {
 
 /* ---- load ---- */
 
-static int32_t read_tensor(const tensor_file *file, const char *name, int64_t size, pitot_real *to, pitot_error *error) {
+/* The values called `name`, which have the shape of parameter p. */
+static int32_t read_tensor(const tensor_file *file, const char *name, const pitot_net_param *p, pitot_real *to,
+                           pitot_error *error) {
     const tensor_entry *e = tensor_file_find(file, name);
-    if (e && e->size == size && e->dtype != TENSOR_U8) return tensor_entry_read(e, to);
+    if (e && e->n_dim == p->n_dim && memcmp(e->shape, p->shape, (size_t)p->n_dim * sizeof *p->shape) == 0 && e->dtype != TENSOR_U8)
+        return tensor_entry_read(e, to);
     return pitot_fail(error, PITOT_EMISMATCH,
-                      "%s:%.200s: is missing or has another size; is this checkpoint of another model or optimizer?", file->path,
+                      "%s:%.200s: is missing or has another shape; is this checkpoint of another model or optimizer?", file->path,
                       name);
 }
 
@@ -86,12 +89,12 @@ static int32_t read_state(trainer *t, const tensor_file *file, pitot_error *erro
                           method ? method : "(none)", t->optim->method->name);
     for (int64_t i = 0; i < t->optim->n; i++) {
         optim_tensor *o = &t->optim->tensor[i];
-        int32_t status = read_tensor(file, p[i].name, p[i].size, p[i].data, error);
+        int32_t status = read_tensor(file, p[i].name, &p[i], p[i].data, error);
         for (int32_t j = 0; j < t->optim->n_slots && !status; j++) {
             char name[NAME_SIZE];
             if (!o->state[j]) continue;
             snprintf(name, sizeof name, "%s:%s", p[i].name, t->optim->method->slots[j]);
-            status = read_tensor(file, name, o->size, o->state[j], error);
+            status = read_tensor(file, name, &p[i], o->state[j], error);
         }
         if (status) return status;
         char *end;
@@ -137,10 +140,14 @@ int32_t checkpoint_load(trainer *t, pitot_error *error) {
     pitot_error first = { 0 };
     for (int64_t step = newest(t, INT64_MAX); step >= 0; step = newest(t, step)) {
         pitot_error inner = { 0 };
-        if (read_checkpoint(t, step, &inner) == PITOT_OK) return PITOT_OK;
+        if (read_checkpoint(t, step, &inner) == PITOT_OK) {
+            if (first.status) pitot_fail(&t->trouble, first.status, "%s; went on from step %lld", first.text, (long long)step);
+            return PITOT_OK;
+        }
         if (inner.status == PITOT_EMISMATCH) return pitot_fail(error, inner.status, "%s", inner.text);
         pitot_fail(&first, inner.status, "%s", inner.text);
     }
     t->step = 0;
+    if (!first.status) pitot_fail(&t->trouble, PITOT_EIO, "%s: there is no checkpoint yet; began again at step 0", t->config.out);
     return first.status ? pitot_fail(error, first.status, "%s; no other checkpoint can be read", first.text) : PITOT_OK;
 }

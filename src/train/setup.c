@@ -6,9 +6,11 @@
 #include "train/train.h"
 
 #include <cjson/cJSON.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { TEXT_SIZE = 4096 };
 
@@ -33,7 +35,6 @@ static int32_t make_net(trainer *t, pitot_error *error) {
     int32_t status = pitot_net_fits(t->net, t->data, t->config.model, error);
     if (!status) status = pitot_net_prepare(t->net, t->config.batch, t->config.threads, error);
     if (!status) status = pitot_net_init(t->net, t->config.seed);
-    if (!status && t->config.init) status = pitot_net_load(t->net, t->config.init, error);
     return status;
 }
 
@@ -135,13 +136,15 @@ static void schedule_all(const char *probes, int64_t every, char *out, size_t si
     }
 }
 
-static void add_params(trainer *t) {
+static int32_t add_params(trainer *t, pitot_error *error) {
     const pitot_net_param *p = pitot_net_params(t->net);
     for (int64_t i = 0; i < pitot_net_param_count(t->net); i++) {
         pitot_param q = { .struct_size = sizeof q, .name = p[i].name, .data = p[i].data, .grad = p[i].grad };
         memcpy(q.shape, p[i].shape, sizeof q.shape);
-        pitot_add_param(t->run, &q);
+        int32_t id = pitot_add_param(t->run, &q);
+        if (id < 0) return pitot_fail(error, id, "%s: %s", t->config.model, pitot_last_error(t->run));
     }
+    return PITOT_OK;
 }
 
 /* Probes that cannot be are the caller's mistake and leave no folder behind; so is a folder that is taken; the rest is the disk's. */
@@ -176,8 +179,8 @@ static int32_t make_run(trainer *t, const char *probe_options, pitot_error *erro
     int32_t status = facts ? open_run(t, &c, error) : pitot_fail(error, PITOT_ENOMEM, "no memory for a run");
     cJSON_free(facts);
     if (status) return status;
-    add_params(t);
-    status = copy_model(t, error);
+    status = add_params(t, error);
+    if (!status) status = copy_model(t, error);
     if (!status && !file_join(folder, sizeof folder, t->config.out, "checkpoints")) status = PITOT_EINVAL;
     return status ? status : file_make_folder(folder, error);
 }
@@ -197,6 +200,17 @@ static void count_steps(trainer *t) {
     const pitot_train_config *c = &t->config;
     t->per_epoch = (t->data->n_train + c->batch - 1) / c->batch;
     t->steps = c->steps > 0 ? c->steps : (c->epochs > 0 ? c->epochs : 1) * t->per_epoch;
+}
+
+/* A file that cannot be written is better known before the training than after it. */
+static int32_t check_save(const trainer *t, pitot_error *error) {
+    char folder[PATH_SIZE];
+    const char *path = t->config.save, *slash = path ? strrchr(path, '/') : NULL;
+    if (!path) return PITOT_OK;
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    int beside_log = t->config.out && strncmp(path, t->config.out, strlen(t->config.out)) == 0; /* will be made */
+    if (beside_log || access(*folder ? folder : "/", W_OK) == 0) return PITOT_OK;
+    return pitot_fail(error, PITOT_EIO, "%s: cannot be written: %s: %s", path, folder, strerror(errno));
 }
 
 static void fill_in(trainer *t, const pitot_train_config *config) {
@@ -223,10 +237,13 @@ int32_t train_setup(trainer *t, const pitot_train_config *config, pitot_error *e
     int32_t status = make_net(t, error);
     if (!status) status = make_optim(t, probe_options, sizeof probe_options, error);
     if (!status) status = make_batch(t, error);
+    if (!status) status = check_save(t, error);
     if (!status && t->config.resume) status = checkpoint_load(t, error);
-    if (!status) status = make_run(t, probe_options, error);
-    if (!status && t->step) checkpoint_load_probes(t);
+    if (!status && t->step == 0 && t->config.init) status = pitot_net_load(t->net, t->config.init, error);
     t->resumed = t->step;
+    if (status || (t->config.resume && t->step >= t->steps)) return status; /* nothing left to do: the run stays as it is */
+    status = make_run(t, probe_options, error);
+    if (!status && t->step) checkpoint_load_probes(t);
     return status;
 }
 

@@ -78,8 +78,8 @@ static int32_t step(trainer *t, pitot_error *error) {
     pitot_after_backward(t->run);
     pitot_optim_step(t->optim);
     t->step++;
-    if (t->step % t->per_epoch == 0 || t->step == t->steps) validate(t);
     pitot_after_update(t->run, pitot_optim_lr(t->optim));
+    if (t->step % t->per_epoch == 0 || t->step == t->steps) validate(t);
     return PITOT_OK;
 }
 
@@ -88,7 +88,7 @@ static int32_t step(trainer *t, pitot_error *error) {
 /* 1: stop. */
 static int report(trainer *t, int last) {
     double at = now(), passed = at - t->last_report;
-    if (!t->config.progress || (!last && passed < 0.1)) return 0;
+    if (!t->config.progress || (!last && passed < 0.1)) return 0; /* the clock is cheaper than what is told */
     double rate = passed > 0 ? (double)(t->step - t->last_step) / passed : 0;
     t->rate = t->rate > 0 ? 0.9 * t->rate + 0.1 * rate : rate;
     t->last_report = at;
@@ -106,7 +106,9 @@ static int report(trainer *t, int last) {
                                .rate = t->rate,
                                .overhead = h.overhead,
                                .resumed = t->resumed,
-                               .trouble = t->trouble.status ? t->trouble.text : pitot_last_error(t->run) };
+                               .trouble = t->trouble.status ? t->trouble.text
+                                          : t->run          ? pitot_last_error(t->run)
+                                                            : "" };
     return t->config.progress(t->config.user, &p);
 }
 
@@ -114,16 +116,17 @@ static int32_t loop(trainer *t, int32_t *how, pitot_error *error) {
     while (t->step < t->steps) {
         int32_t status = step(t, error);
         if (status) return status;
-        if (report(t, 0)) return *how = PITOT_INTERRUPTED, PITOT_OK;
+        if (report(t, 0) && t->step < t->steps) return *how = PITOT_INTERRUPTED, PITOT_OK;
         if (t->config.checkpoint_every > 0 && t->step % t->config.checkpoint_every == 0 && t->step < t->steps)
             checkpoint_save(t, &t->trouble);
     }
     return PITOT_OK;
 }
 
-/* Checkpoint and weights; if one cannot be written, the other is all the more wanted. */
-static int32_t keep(trainer *t, pitot_error *error) {
-    int32_t status = checkpoint_save(t, error), saved = t->config.save ? pitot_net_save(t->net, t->config.save, error) : PITOT_OK;
+/* Checkpoint and, if the run came to its end, weights; if one cannot be written, the other is all the more wanted. */
+static int32_t keep(trainer *t, int32_t how, pitot_error *error) {
+    int32_t status = t->run ? checkpoint_save(t, error) : PITOT_OK, saved = PITOT_OK;
+    if (t->config.save && how == PITOT_DONE) saved = pitot_net_save(t->net, t->config.save, error);
     return status ? status : saved;
 }
 
@@ -136,7 +139,7 @@ int32_t pitot_train(const pitot_train_config *config, pitot_error *error) {
         t.start = t.last_report = now();
         t.last_step = t.step;
         status = loop(&t, &how, e);
-        if (!status) status = keep(&t, e);
+        if (!status) status = keep(&t, how, e);
         report(&t, 1);
     }
     pitot_close(t.run, status ? PITOT_FAILED : how);

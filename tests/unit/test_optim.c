@@ -166,7 +166,7 @@ static void must_set(const char *method, const pitot_option *p, double v, int go
     pitot_error error = { 0 };
     pitot_optim *o = pitot_optim_new(method, NULL);
     number_write(v, number);
-    snprintf(text, sizeof text, "%s", number);
+    snprintf(text, sizeof text, "%s%s%s", number, p->count > 1 ? "," : "", p->count > 1 ? number : "");
     snprintf(owner, sizeof owner, "optimizer %s: %s: ", method, p->name);
     int32_t status = pitot_optim_set(o, p->name, text, &error);
     if (status != (good ? PITOT_OK : PITOT_EINVAL)) fail_msg("%s%s: status %d", owner, text, status);

@@ -111,7 +111,7 @@ static void write_field(writer *w, const store *s, const char *probe, const char
     }
     fprintf(w->out, ", \"%s\": ", key);
     if (!tensors && whole) {
-        write_reading(w, whole, *field ? field : "");
+        write_reading(w, whole, *field ? field : whole->kind == PITOT_READ_SCALAR ? "value" : "");
         return;
     }
     fputc('{', w->out);
@@ -194,6 +194,7 @@ static int32_t load_batch(bench *b, pitot_error *error) {
 static int32_t open_bench(bench *b, const args *a, pitot_error *error) {
     b->data = pitot_data_open(args_get(a, "--data"), error);
     if (!b->data) return error->status;
+    if (!args_get(a, "--batch") && b->n > b->data->n) b->n = b->data->n;
     if (b->n > b->data->n)
         return pitot_fail(error, PITOT_EINVAL, "--batch %lld: %s has only %lld samples", (long long)b->n, b->data->spec,
                           (long long)b->data->n);

@@ -5,6 +5,7 @@
 #include "self.h"
 
 #include <cjson/cJSON.h>
+#include <dirent.h>
 #include <omp.h>
 #include <errno.h>
 #include <math.h>
@@ -22,20 +23,26 @@ enum { MOST_SET = 256, PATH_SIZE = 4096 };
 
 extern char **environ;
 
-/* ---- interrupts: the loop ends after the step under way, with a checkpoint ---- */
+/* ---- interrupts: the loop ends within a tenth of a second, with a checkpoint; another one, a second later, ends the program ---- */
 
 static volatile sig_atomic_t stop;
 
+/* The same signal often comes twice at once (to the process and to its group), so "again" begins a second later. */
 static void on_signal(int number) {
-    (void)number;
+    static time_t first;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (stop && now.tv_sec > first + 1) _exit(128 + number);
+    if (!stop) first = now.tv_sec;
     stop = 1;
 }
 
 static void catch_signals(void) {
-    struct sigaction action = { .sa_handler = on_signal };
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-    sigaction(SIGHUP, &action, NULL);
+    static const int numbers[] = { SIGINT, SIGTERM, SIGHUP };
+    struct sigaction action = { .sa_handler = on_signal }, before;
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (!sigaction(numbers[i], NULL, &before) && before.sa_handler != SIG_IGN) /* nohup, and jobs in the background */
+            sigaction(numbers[i], &action, NULL);
     signal(SIGPIPE, SIG_IGN);
 }
 
@@ -57,11 +64,23 @@ static double fact_number(const settings *s, const char *key, double otherwise) 
     return cJSON_IsNumber(v) ? v->valuedouble : cJSON_IsBool(v) ? cJSON_IsTrue(v) : otherwise;
 }
 
-static void recall(settings *s) {
+/* 1 if there is nothing in the folder, or none. */
+static int is_empty(const char *path) {
+    DIR *folder = opendir(path);
+    int n = 0;
+    for (struct dirent *e; folder && (e = readdir(folder));) n += strcmp(e->d_name, ".") && strcmp(e->d_name, "..");
+    if (folder) closedir(folder);
+    return n == 0;
+}
+
+static int recall(settings *s) {
     pitot_log *log = pitot_log_open(s->c.out, NULL);
-    s->facts = log ? cJSON_Parse(pitot_log_manifest(log)) : NULL;
+    int there = log && *pitot_log_manifest(log);
+    s->facts = there ? cJSON_Parse(pitot_log_manifest(log)) : NULL;
     pitot_log_close(log);
-    if (!s->facts) return;
+    if (there && !s->facts) return fail("%s/run.json: is damaged, so the run's settings are not known; start a new run", s->c.out);
+    if (!log && !is_empty(s->c.out)) return fail_usage("train", "train: --resume %s: there is no run in that folder", s->c.out);
+    if (!s->facts) return EXIT_DONE;
     snprintf(s->model, sizeof s->model, "%s/model.json", s->c.out);
     s->c.model = access(s->model, R_OK) == 0 ? s->model : fact_text(s, "model");
     s->c.data = fact_text(s, "data");
@@ -80,6 +99,7 @@ static void recall(settings *s) {
     const cJSON *set = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(s->facts, "train"), "set");
     for (const cJSON *e = set ? set->child : NULL; e && s->c.n_set < MOST_SET / 2; e = e->next)
         if (cJSON_IsString(e)) s->set[s->c.n_set++] = e->valuestring;
+    return EXIT_DONE;
 }
 
 /* ---- flags ---- */
@@ -117,7 +137,8 @@ static int read_flags(const args *a, settings *s) {
         return fail_usage("train", "train: --resume RUNDIR goes on in that folder; leave --out away");
     s->c.out = args_get(a, "--resume");
     s->c.resume = s->c.out != NULL;
-    if (s->c.resume) recall(s);
+    int status = s->c.resume ? recall(s) : EXIT_DONE;
+    if (status) return status;
     take_text(a, "--out", &s->c.out);
     take_text(a, "--model", &s->c.model);
     take_text(a, "--data", &s->c.data);
@@ -131,6 +152,8 @@ static int read_flags(const args *a, settings *s) {
         return fail_usage("train", "train: --every and --budget exclude each other");
     if (args_get(a, "--epochs") && args_get(a, "--steps"))
         return fail_usage("train", "train: --epochs and --steps exclude each other");
+    if (args_get(a, "--every")) s->c.budget = 0;
+    if (args_get(a, "--budget")) s->c.every = 0;
     s->c.every = args_int(a, "--every", s->c.every, 1, INT32_MAX, &bad);
     s->c.steps = args_int(a, "--steps", args_get(a, "--epochs") ? 0 : s->c.steps, 1, INT64_C(1) << 50, &bad);
     s->c.epochs = args_int(a, "--epochs", 0, 1, INT32_MAX, &bad);
@@ -191,15 +214,23 @@ static int32_t on_progress(void *user, const pitot_train_progress *p) {
     return stop;
 }
 
+static int interrupted(const show *s) {
+    return s->last.step < s->last.steps;
+}
+
 static void report_end(const show *s, const settings *set) {
     const pitot_train_progress *p = &s->last;
+    int nothing = p->resumed >= p->steps;
     if (s->trouble[0]) fprintf(stderr, "pitot: while training: %s\n", s->trouble);
     if (s->quiet) return;
-    printf("%s after %lld steps, %.1f s%s; loss %.6g", stop ? "interrupted" : "done", (long long)p->step, p->seconds,
-           p->resumed ? " since resumed" : "", p->loss);
+    if (nothing)
+        printf("nothing left to do: %lld of %lld steps are done; give a larger --steps", (long long)p->step, (long long)p->steps);
+    else
+        printf("%s after %lld steps, %.1f s%s; loss %.6g", interrupted(s) ? "interrupted" : "done", (long long)p->step, p->seconds,
+               p->resumed ? " since resumed" : "", p->loss);
     if (p->val_accuracy == p->val_accuracy) printf(", validation accuracy %.2f%%", 100 * p->val_accuracy);
     printf("\nrun   %s\n", set->c.out);
-    if (set->c.save && !stop) printf("saved %s\n", set->c.save);
+    if (set->c.save && !interrupted(s)) printf("saved %s\n", set->c.save);
 }
 
 static int train(const args *a, settings *set) {
@@ -213,6 +244,7 @@ static int train(const args *a, settings *set) {
     catch_signals();
     progress_start(&s.line);
     if (args_get(a, "--watch")) s.viewer = open_viewer(set->c.out);
+    if (args_get(a, "--watch") && !s.viewer) fputs("pitot: --watch needs a terminal; going on without\n", stderr);
     int32_t status = pitot_train(&set->c, &error);
     int code;
     if (s.viewer > 0 && status) kill(s.viewer, SIGTERM);
@@ -220,7 +252,7 @@ static int train(const args *a, settings *set) {
     progress_end(&s.line);
     if (status) return fail_error(&error);
     report_end(&s, set);
-    return stop ? EXIT_FAILED : EXIT_DONE;
+    return interrupted(&s) ? EXIT_FAILED : EXIT_DONE;
 }
 
 static int run(const args *a) {
@@ -265,7 +297,8 @@ const command command_train = {
                "  pitot train --model examples/glyphs_cnn.json --data glyphs --optimizer adam --epochs 5 --watch\n"
                "  pitot train --model m.json --data mnist:data --optimizer sgd --set lr=0.05 --set momentum=0.9 --budget 5%\n"
                "  pitot train --resume runs/m --steps 20000\n\n"
-               "exit status: 0 done, 1 failed or interrupted, 2 usage. Ctrl-C ends after the step under way, with a checkpoint.\n",
+               "exit status: 0 done, 1 failed or interrupted, 2 usage. Ctrl-C ends it soon, with a checkpoint; once more, a second "
+               "later, at once.\n",
     .flags = flags,
     .run = run,
 };
