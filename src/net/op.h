@@ -11,7 +11,7 @@
 
 enum {
     OP_INPUTS = 16, /* most inputs of a node */
-    OP_SAMPLES = 8  /* most samples in a span, unless OP_WHOLE_BATCH */
+    OP_SAMPLES = 4  /* most samples in a span, unless OP_WHOLE_BATCH */
 };
 
 typedef struct shape {
@@ -46,6 +46,7 @@ typedef struct span { /* n samples of one node, as one thread sees them */
     void *kept;                  /* n * node.kept bytes, written by forward for backward */
     pitot_real *scratch;         /* node.scratch values of this thread's own */
     int first;
+    int threads;          /* OP_WHOLE_BATCH: that the op may split its work over */
     int training;         /* dropout is on */
     uint64_t seed;        /* of this node's draws */
     int64_t step, sample; /* training step; index of the first sample in the batch */

@@ -22,7 +22,7 @@ static const pitot_real *values_of(const pitot_net *net, int32_t k, int64_t samp
 static span span_of(const pitot_net *net, int32_t k, int64_t begin, int64_t n, int thread) {
     const node *d = &net->node[k];
     const buffers *b = &net->buffer[k];
-    span s = { .n = n, .sample = begin, .training = net->last.training, .step = net->last.step };
+    span s = { .n = n, .sample = begin, .threads = net->threads, .training = net->last.training, .step = net->last.step };
     for (int32_t i = 0; i < d->n_inputs; i++) s.x[i] = values_of(net, d->input[i], begin);
     s.y = b->y + begin * d->out.size;
     s.kept = b->kept + begin * d->kept;

@@ -1,7 +1,8 @@
-/* linear.c: Y = A W' + b on the last (only) axis: three matrix products a step, over the whole batch. */
+/* linear.c: Y = A W' + b on the last (only) axis: three matrix products a step, each over the whole batch. */
 
 #include "base/blas.h"
 #include "base/hot.h"
+#include "base/threads.h"
 #include "net/op.h"
 
 #include <string.h>
@@ -30,26 +31,69 @@ static int32_t linear_shape(node *n, pitot_error *error) {
     return PITOT_OK;
 }
 
-/* Y (N,dout) = A (N,din) W' + b */
-static void forward(const node *n, const span *s) {
-    int64_t din = n->in[0].size, dout = n->out.size;
-    if (s->bias)
-        for (int64_t k = 0; k < s->n; k++) memcpy(s->y + k * dout, s->bias, (size_t)dout * sizeof(pitot_real));
-    blas_gemm(0, 1, s->n, dout, din, 1, s->x[0], din, s->weight, din, s->bias ? 1 : 0, s->y, dout);
+/* Each product is cut along the larger side of its result into one slice a thread: side by side, single-threaded products of BLAS are
+   faster than one product on all threads, and slices share no work but the packing of the smaller factor. */
+typedef struct slices {
+    const span *s;
+    int64_t din, dout;
+} slices;
+
+enum { GRAIN = 16, WORTH_THREADS = 1 << 18 }; /* columns of a kernel's tile; flops from which a second thread pays */
+
+static void run_slices(const span *s, slices *j, int64_t width, thread_task task) {
+    double flops = 2.0 * (double)s->n * (double)j->din * (double)j->dout;
+    threads_run(flops < WORTH_THREADS ? 1 : s->threads, (width + GRAIN - 1) / GRAIN, task, j);
 }
 
-PITOT_HOT static void sum_rows(const pitot_real *dy, int64_t rows, int64_t columns, pitot_real *sum) {
+static int64_t slice_end(int64_t end, int64_t width) {
+    return end * GRAIN < width ? end * GRAIN : width;
+}
+
+/* Y (N,dout) = A (N,din) W' + b, columns begin..end */
+static void forward_slice(void *job, int64_t begin, int64_t end, int thread) {
+    const slices *j = job;
+    const span *s = j->s;
+    int64_t from = begin * GRAIN, n = slice_end(end, j->dout) - from;
+    pitot_real *y = s->y + from;
+    (void)thread;
+    for (int64_t k = 0; s->bias && k < s->n; k++) memcpy(y + k * j->dout, s->bias + from, (size_t)n * sizeof *y);
+    blas_gemm(0, 1, s->n, n, j->din, 1, s->x[0], j->din, s->weight + from * j->din, j->din, s->bias ? 1 : 0, y, j->dout);
+}
+
+static void forward(const node *n, const span *s) {
+    slices j = { s, n->in[0].size, n->out.size };
+    run_slices(s, &j, j.dout, forward_slice);
+}
+
+PITOT_HOT static void sum_rows(const pitot_real *dy, int64_t rows, int64_t ld, int64_t columns, pitot_real *sum) {
     memset(sum, 0, (size_t)columns * sizeof *sum);
     for (int64_t k = 0; k < rows; k++)
-        for (int64_t i = 0; i < columns; i++) sum[i] += dy[k * columns + i];
+        for (int64_t i = 0; i < columns; i++) sum[i] += dy[k * ld + i];
 }
 
-/* dW (dout,din) = G' A, db = column sums of G, dA (N,din) = G W */
+/* dW (dout,din) = G' A, db = column sums of G, rows begin..end */
+static void weight_slice(void *job, int64_t begin, int64_t end, int thread) {
+    const slices *j = job;
+    const span *s = j->s;
+    int64_t from = begin * GRAIN, n = slice_end(end, j->dout) - from;
+    (void)thread;
+    blas_gemm(1, 0, n, j->din, s->n, 1, s->dy + from, j->dout, s->x[0], j->din, 0, s->dweight + from * j->din, j->din);
+    if (s->dbias) sum_rows(s->dy + from, s->n, j->dout, n, s->dbias + from);
+}
+
+/* dA (N,din) = G W, columns begin..end */
+static void input_slice(void *job, int64_t begin, int64_t end, int thread) {
+    const slices *j = job;
+    const span *s = j->s;
+    int64_t from = begin * GRAIN, n = slice_end(end, j->din) - from;
+    (void)thread;
+    blas_gemm(0, 0, s->n, n, j->dout, 1, s->dy, j->dout, s->weight + from, j->din, 0, s->dx[0] + from, j->din);
+}
+
 static void backward(const node *n, const span *s) {
-    int64_t din = n->in[0].size, dout = n->out.size;
-    blas_gemm(1, 0, dout, din, s->n, 1, s->dy, dout, s->x[0], din, 0, s->dweight, din);
-    if (s->dbias) sum_rows(s->dy, s->n, dout, s->dbias);
-    if (s->dx[0]) blas_gemm(0, 0, s->n, din, dout, 1, s->dy, dout, s->weight, din, 0, s->dx[0], din);
+    slices j = { s, n->in[0].size, n->out.size };
+    run_slices(s, &j, j.dout, weight_slice);
+    if (s->dx[0]) run_slices(s, &j, j.din, input_slice);
 }
 
 const op op_linear = {
