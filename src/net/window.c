@@ -95,13 +95,6 @@ static inline void unfold_row(const window *w, const pitot_real *x, int64_t ky, 
     clear(u + y1 * wide, (w->out[0] - y1) * wide);
 }
 
-/* Clones of an exported function would be exported, too: hence a static one under each. */
-PITOT_HOT static void unfold(const window *w, const pitot_real *x, pitot_real *u, int64_t ldu) {
-    for (int64_t c = 0; c < w->channels; c++, x += w->in[0] * w->in[1])
-        for (int64_t ky = 0; ky < w->kernel[0]; ky++)
-            for (int64_t kx = 0; kx < w->kernel[1]; kx++, u += ldu) unfold_row(w, x, ky, kx, u);
-}
-
 static inline void fold_row(const window *w, const pitot_real *u, int64_t ky, int64_t kx, pitot_real *x) {
     int64_t dy = ky * w->dilation[0] - w->padding[0], dx = kx * w->dilation[1] - w->padding[1];
     int64_t y0, y1, x0, x1;
@@ -111,8 +104,81 @@ static inline void fold_row(const window *w, const pitot_real *u, int64_t ky, in
         add_row(u + y * w->out[1] + x0, x1 - x0, w->stride[1], x + (y * w->stride[0] + dy) * w->in[1] + x0 * w->stride[1] + dx);
 }
 
+/* ---- planes with their padding around them, where steps are single: all rows are then alike, and nothing has an edge ---- */
+
+enum { PLANE = 4096 }; /* values of a padded plane that is small enough to lie on the stack */
+
+static inline int is_small(const window *w) {
+    return w->stride[1] == 1 && w->out[1] >= HALF && (w->in[0] + 2 * w->padding[0]) * (w->in[1] + 2 * w->padding[1]) <= PLANE;
+}
+
+static inline void copy_rows(const pitot_real *from, int64_t step, int64_t rows, int64_t n, pitot_real *to) {
+    if (n >= WIDE && n <= 2 * WIDE)
+        for (int64_t y = 0; y < rows; y++, from += step, to += n) {
+            memcpy(to, from, WIDE * sizeof *to);
+            memcpy(to + n - WIDE, from + n - WIDE, WIDE * sizeof *to);
+        }
+    else
+        for (int64_t y = 0; y < rows; y++) copy_plain(from + y * step, n, to + y * n);
+}
+
+/* One channel: its rows of U; returns where the next channel's begin. */
+static inline pitot_real *unfold_plane(const window *w, const pitot_real *padded, pitot_real *u, int64_t ldu) {
+    int64_t wide = w->in[1] + 2 * w->padding[1];
+    for (int64_t ky = 0; ky < w->kernel[0]; ky++)
+        for (int64_t kx = 0; kx < w->kernel[1]; kx++, u += ldu)
+            copy_rows(padded + ky * w->dilation[0] * wide + kx * w->dilation[1], w->stride[0] * wide, w->out[0], w->out[1], u);
+    return u;
+}
+
+static inline void unfold_small(const window *w, const pitot_real *x, pitot_real *u, int64_t ldu) {
+    pitot_real padded[PLANE];
+    int64_t wide = w->in[1] + 2 * w->padding[1], plane = w->in[0] * w->in[1], at = w->padding[0] * wide + w->padding[1];
+    int bare = w->padding[0] == 0 && w->padding[1] == 0;
+    if (!bare) clear(padded, (w->in[0] + 2 * w->padding[0]) * wide);
+    for (int64_t c = 0; c < w->channels; c++, x += plane) {
+        for (int64_t y = 0; !bare && y < w->in[0]; y++) copy_plain(x + y * w->in[1], w->in[1], padded + at + y * wide);
+        u = unfold_plane(w, bare ? x : padded, u, ldu);
+    }
+}
+
+static inline const pitot_real *fold_plane(const window *w, const pitot_real *u, int64_t ldu, pitot_real *padded) {
+    int64_t wide = w->in[1] + 2 * w->padding[1];
+    for (int64_t ky = 0; ky < w->kernel[0]; ky++)
+        for (int64_t kx = 0; kx < w->kernel[1]; kx++, u += ldu) {
+            pitot_real *to = padded + ky * w->dilation[0] * wide + kx * w->dilation[1];
+            for (int64_t y = 0; y < w->out[0]; y++) add_row(u + y * w->out[1], w->out[1], 1, to + y * w->stride[0] * wide);
+        }
+    return u;
+}
+
+static inline void fold_small(const window *w, const pitot_real *u, int64_t ldu, pitot_real *x) {
+    pitot_real padded[PLANE];
+    int64_t wide = w->in[1] + 2 * w->padding[1], at = w->padding[0] * wide + w->padding[1];
+    for (int64_t c = 0; c < w->channels; c++, x += w->in[0] * w->in[1]) {
+        clear(padded, (w->in[0] + 2 * w->padding[0]) * wide);
+        u = fold_plane(w, u, ldu, padded);
+        for (int64_t y = 0; y < w->in[0]; y++) copy_plain(padded + at + y * wide, w->in[1], x + y * w->in[1]);
+    }
+}
+
+/* Clones of an exported function would be exported, too: hence a static one under each. */
+PITOT_HOT static void unfold(const window *w, const pitot_real *x, pitot_real *u, int64_t ldu) {
+    if (is_small(w)) {
+        unfold_small(w, x, u, ldu);
+        return;
+    }
+    for (int64_t c = 0; c < w->channels; c++, x += w->in[0] * w->in[1])
+        for (int64_t ky = 0; ky < w->kernel[0]; ky++)
+            for (int64_t kx = 0; kx < w->kernel[1]; kx++, u += ldu) unfold_row(w, x, ky, kx, u);
+}
+
 PITOT_HOT static void fold(const window *w, const pitot_real *u, int64_t ldu, pitot_real *x) {
     int64_t plane = w->in[0] * w->in[1];
+    if (is_small(w)) {
+        fold_small(w, u, ldu, x);
+        return;
+    }
     clear(x, w->channels * plane);
     for (int64_t c = 0; c < w->channels; c++, x += plane)
         for (int64_t ky = 0; ky < w->kernel[0]; ky++)
