@@ -85,11 +85,11 @@ FORCE:
 
 # ---- compiling ----
 
-$(B)/float/tables/%.o: $(B)/tables/%.c
+$(B)/float/tables/%.o: $(B)/tables/%.c | deps
 	$(call say,CC,tables/$*)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -Iviewer -c $< -o $@
-$(B)/double/tables/%.o: $(B)/tables/%.c
+$(B)/double/tables/%.o: $(B)/tables/%.c | deps
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(ALL_CFLAGS) -DPITOT_DOUBLE -Iviewer -c $< -o $@
 $(B)/float/viewer/%.o: viewer/%.c | deps

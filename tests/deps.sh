@@ -1,7 +1,7 @@
 # Brings in what the build needs: where headers are missing and this is Debian with root or password-less sudo, installs the packages;
 # otherwise stops with the line to type. Finds out in a few milliseconds that nothing is missing.
 compiler=${1:-gcc}
-packages="gcc make pkg-config libopenblas-openmp-dev liblapacke-dev libncurses-dev libpng-dev libcjson-dev zlib1g-dev libcairo2-dev libcmocka-dev fonts-dejavu-core"
+packages="gcc libc6-dev make pkg-config libopenblas-openmp-dev liblapacke-dev libncurses-dev libpng-dev libcjson-dev zlib1g-dev libcairo2-dev libcmocka-dev fonts-dejavu-core"
 case $compiler in *clang*) packages="$packages clang libomp-dev" ;; esac
 complete() {
     command -v "$compiler" >/dev/null && command -v pkg-config >/dev/null &&

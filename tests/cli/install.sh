@@ -72,7 +72,7 @@ build() {
 for p in pitot pitot_d; do
     for kind in dynamic static; do
         build "c_${p}_$kind" "$CC -std=c11" use.c $p $kind
-        build "cc_${p}_$kind" "$CXX -std=c++11" use.cc $p $kind
+        have "${CXX%% *}" && build "cc_${p}_$kind" "$CXX -std=c++11" use.cc $p $kind
     done
 done
 $CC -o "$here/mixed" "$here/use.c" $(pkg-config --cflags pitot) -L"$prefix/lib" -lpitot_d >"$here/log" 2>&1
