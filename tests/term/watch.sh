@@ -5,7 +5,7 @@ set -u
 PITOT=${PITOT:-build/pitot}
 PITOT=$(realpath "$PITOT" 2>/dev/null || echo "$PITOT")
 for need in tmux python3; do
-    command -v $need > /dev/null || { echo "skip watch.sh: $need is not installed"; exit 0; }
+    command -v $need > /dev/null || { echo "$need is not installed"; exit 77; }
 done
 python3 -c 'import zlib' 2> /dev/null || { echo "this python3 has no zlib"; exit 77; }
 [ -x "$PITOT" ] || { echo "not ok: $PITOT is not there; set PITOT"; exit 1; }
