@@ -4,7 +4,7 @@ B=${B:-build}
 rounds=${ROUNDS:-5} seconds=${SECONDS_EACH:-1.5}
 core=$("$B"/pitot doctor --json 2>/dev/null | sed -n 's/.*OPENBLAS_CORETYPE=\([A-Za-z]*\).*/\1/p' | head -n 1)
 [ -n "$core" ] && [ -z "$OPENBLAS_CORETYPE" ] && export OPENBLAS_CORETYPE=$core
-spin=${GOMP_SPINCOUNT:-2000} # as the command sets it for itself; PyTorch runs as it comes
+# both sides run in the environment as it comes; GOMP_SPINCOUNT=2000 make bench gives both what the command gives itself
 python=
 for p in /usr/bin/python3 python3; do $p -c 'import torch' 2>/dev/null && python=$p && break; done
 [ -n "$python" ] || echo "(PyTorch is not installed: apt-get install python3-torch adds the comparison)"
@@ -15,7 +15,7 @@ for threads in ${THREADS:-1 2}; do
     for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
         : >"$B/bench.ours"; : >"$B/bench.torch"
         for r in $(seq "$rounds"); do
-            GOMP_SPINCOUNT=$spin OMP_NUM_THREADS=$threads "$B"/tests/bench/step examples/$net.json 128 "$threads" "$seconds" >>"$B/bench.ours" || exit 1
+            OMP_NUM_THREADS=$threads "$B"/tests/bench/step examples/$net.json 128 "$threads" "$seconds" >>"$B/bench.ours" || exit 1
             [ -n "$python" ] && OMP_NUM_THREADS=$threads $python tests/bench/torch_step.py examples/$net.json 128 "$threads" "$seconds" >>"$B/bench.torch"
         done
         ours=$(awk '{print $1}' "$B/bench.ours" | median) peak=$(awk '{print $4}' "$B/bench.ours" | sort -g | tail -n 1)
@@ -27,7 +27,7 @@ done
 echo
 echo "one step with all probes tracked and logged, over one without, steps in turn (2 threads)"
 for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
-    GOMP_SPINCOUNT=$spin OMP_NUM_THREADS=2 "$B"/tests/bench/step examples/$net.json 128 2 "$(echo "$seconds * 2" | bc 2>/dev/null || echo 3)" all |
+    OMP_NUM_THREADS=2 "$B"/tests/bench/step examples/$net.json 128 2 "$(echo "$seconds * 2" | bc 2>/dev/null || echo 3)" all |
         awk -v net=$net '{printf "%-14s %9.2f ms %9.2f ms %8.2fx\n", net, $1, $5, $5/$1}'
 done
 rm -rf /tmp/pitot-bench-??????
