@@ -33,6 +33,7 @@ ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden 
              -Iinclude -Isrc -MMD -MP
 VIEW_CFLAGS = -Iviewer -DNCURSES_WIDECHAR=1 $(shell pkg-config --cflags $(VIEW_PKG) 2>/dev/null)
 LIBS = -lopenblas $(shell pkg-config --libs $(PKG) 2>/dev/null) -lm -lpthread
+TEST_LIBS = -llapacke -lcmocka
 # the command and the tests take OpenBLAS's OpenMP build by path; DT_RPATH, so that what LAPACKE pulls in comes from there as well
 OPENMP_BLAS = -L$(OPENBLAS) -Wl,--disable-new-dtags,-rpath,$(OPENBLAS)
 VIEW_LIBS = $(shell pkg-config --libs $(VIEW_PKG) 2>/dev/null)
@@ -174,11 +175,11 @@ MORE_TESTS := $(patsubst tests/%.c,$(B)/tests/%,$(FUZZ) $(FAULT)) $(patsubst %.c
 $(B)/tests/%_d: $(B)/double/tests/unit/%.o $(DV_OBJ) $(B)/double.a
 	$(call say,LD,$(@F))
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS) $(TEST_LIBS)
 $(B)/tests/%: $(B)/float/tests/unit/%.o $(FV_OBJ) $(B)/float.a
 	$(call say,LD,$(@F))
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS) -lcmocka
+	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS) $(TEST_LIBS)
 $(B)/tests/fuzz/%: $(B)/float/tests/fuzz/%.o $(FV_OBJ) $(B)/float.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS)

@@ -3,8 +3,10 @@
    pitot/base.h    types, status codes, error messages
    pitot/option.h  options as data
    pitot/hooks.h   probes on a training loop that is not ours
+   pitot/capture.h what a layer saw and what came back
    pitot/probe.h   how to write a probe
    pitot/linop.h   linear operators and preconditioners, as probes and hosts see them
+   pitot/solve.h   eigenvalues of any operator
    pitot/net.h     networks of named ops
    pitot/optim.h   optimizers
    pitot/data.h    data sets
@@ -15,6 +17,7 @@
 #define PITOT_H
 
 #include "pitot/base.h"
+#include "pitot/capture.h"
 #include "pitot/data.h"
 #include "pitot/hooks.h"
 #include "pitot/linop.h"
@@ -23,6 +26,7 @@
 #include "pitot/optim.h"
 #include "pitot/option.h"
 #include "pitot/probe.h"
+#include "pitot/solve.h"
 #include "pitot/train.h"
 
 #endif

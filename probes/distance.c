@@ -6,7 +6,7 @@
 #include <string.h>
 
 typedef struct distance_state {
-    int64_t n_started; /* tensors that have a copy; new ones come behind them */
+    int64_t started; /* 1: there are copies; tensors that come later are measured from then on */
 } distance_state;
 
 static const pitot_output outputs[] = {
@@ -17,15 +17,15 @@ static const pitot_output outputs[] = {
 static int32_t backward(const pitot_frame *f) {
     distance_state *s = f->state;
     double all = 0;
-    if (s->n_started == 0 && f->step != f->first_step) return pitot_undefined(f, "was not on at the run's first step"), PITOT_OK;
+    if (!s->started && f->step != f->first_step) return pitot_undefined(f, "was not on at the run's first step"), PITOT_OK;
     for (int64_t i = 0; i < f->n_tensors; i++) {
         const pitot_tensor *t = &f->tensor[i];
-        if (i >= s->n_started) memcpy(t->state, t->data, (size_t)t->size * sizeof *t->state);
+        if (t->fresh) memcpy(t->state, t->data, (size_t)t->size * sizeof *t->state);
         double square = pitot_sum_squared_difference(t->data, t->state, t->size);
         all += square;
         pitot_emit_tensor(f, "", i, sqrt(square));
     }
-    s->n_started = f->n_tensors;
+    s->started = 1;
     pitot_emit(f, "", sqrt(all));
     return PITOT_OK;
 }

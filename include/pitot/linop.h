@@ -20,6 +20,7 @@ typedef struct pitot_linop {
     /* x and y: k columns of n values, column j at x + j*n; they do not overlap. 0 or a status. One thread at a time. */
     int32_t (*apply)(void *self, const pitot_real *x, pitot_real *y, int64_t k);
     void *self;
+    double error; /* of a product, relative to its length, beyond round-off: finite differences estimate it; 0 if exact */
 } pitot_linop;
 
 /* One factor of a preconditioner: the update multiplies by (factor + damping I)^power along that axis of that tensor. */

@@ -9,6 +9,7 @@
 #define PITOT_NET_H
 
 #include "pitot/base.h"
+#include "pitot/capture.h"
 #include "pitot/data.h"
 #include "pitot/option.h"
 
@@ -58,7 +59,8 @@ typedef struct pitot_net_batch {
     int64_t step;
 } pitot_net_batch;
 
-/* Forward pass; *loss is the mean (NaN and infinities pass through). Arrays of `batch` stay valid until backward. */
+/* Forward pass; *loss is the mean (NaN and infinities pass through). Arrays of `batch` stay valid until backward, or until the last
+   product or use of a capture after it. */
 PITOT_API int32_t pitot_net_forward(pitot_net *net, const pitot_net_batch *batch, double *loss);
 /* Backward pass of the last forward; overwrites all gradients. */
 PITOT_API int32_t pitot_net_backward(pitot_net *net);
@@ -89,6 +91,33 @@ typedef struct pitot_net_facts {
     int64_t layers;
 } pitot_net_facts;
 PITOT_API void pitot_net_get_facts(const pitot_net *net, pitot_net_facts *facts);
+
+/* ---- around the point of the last backward pass: what layers saw, and exact products with curvature ----
+
+   The passes are kept: any number of products may follow one backward pass, until the parameters change or the next forward. Vectors of D
+   values hold the parameters in the order of pitot_net_params, each row-major, one after another without gaps; they do not overlap.
+   Nothing that forward and backward left behind is changed: outputs, losses, gradients stay as they are. Dropout has the masks of that
+   pass. The same threads give the same bits. Captures and products return PITOT_EORDER before a backward pass. */
+
+/* The i-th layer that has parameters: what it saw (A) and what came back (G, of the mean loss). weight, bias: 1 + index into
+   pitot_net_params, 0: none. Arrays are the net's own, good until the next forward or backward. PITOT_EINVAL: there is no such
+   layer; PITOT_ENOTSUP: no gradient reaches it. Cost: none. */
+PITOT_API int32_t pitot_net_capture(const pitot_net *net, int64_t i, pitot_capture *capture);
+
+/* Room for the products below: about as much as prepare took for activations. The first product does it if it was not done before;
+   they allocate nothing else. PITOT_EORDER before prepare. */
+PITOT_API int32_t pitot_net_prepare_products(pitot_net *net, pitot_error *error);
+
+/* out = H v, H the Hessian of the mean loss: tangents forward, then backward (Pearlmutter 1994, "Fast exact multiplication by the
+   Hessian"; Moller 1993). Exact where the net is twice differentiable; at kinks (ReLU, max) the derivative of the branch taken. Cost:
+   about two gradients. v (D), out (D). */
+PITOT_API int32_t pitot_net_hvp(pitot_net *net, const pitot_real *v, pitot_real *out);
+/* out = G v, G = J' (d2 loss / df2) J the generalised Gauss-Newton matrix. Cost: about one and a half gradients. */
+PITOT_API int32_t pitot_net_ggnvp(pitot_net *net, const pitot_real *v, pitot_real *out);
+/* out (n,C) = J v: how the outputs move with the parameters. v (D). */
+PITOT_API int32_t pitot_net_jvp(pitot_net *net, const pitot_real *v, pitot_real *out);
+/* out (D) = J' u. u (n,C). */
+PITOT_API int32_t pitot_net_vjp(pitot_net *net, const pitot_real *u, pitot_real *out);
 
 /* ---- ops, for listings ---- */
 

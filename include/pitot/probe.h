@@ -8,7 +8,10 @@
        next       for probes that span two steps: backward of step t+1    theta_{t+1}, g_{t+1}; values are logged under step t
 
    Functions are called on tracked steps only, and only when everything in `needs` is there; otherwise the core says what is missing.
-   They allocate nothing, keep nothing outside their state, draw random numbers only through pitot_random, and change nothing. */
+   They allocate nothing, keep nothing outside their state, draw random numbers only through pitot_random, and change nothing.
+
+   What all samples' gradients say comes in two forms. Per sample: frame.samples, ready when `backward` is called. Per parameter value:
+   `moments`, called for runs of values (tiles) while they are in cache, before `backward`; what it sums up is in frame.sums then. */
 
 #ifndef PITOT_PROBE_H
 #define PITOT_PROBE_H
@@ -16,21 +19,24 @@
 #include "pitot/base.h"
 #include "pitot/linop.h"
 #include "pitot/option.h"
+#include "pitot/solve.h"
 
 #ifdef __cplusplus
 extern "C" {
 #endif
 
-enum {                                 /* pitot_probe.needs; beside each the level of host that can give it */
-       PITOT_NEED_LOSS = 1,            /* 0: frame.loss */
-       PITOT_NEED_GRADS = 2,           /* 0: tensor.grad */
-       PITOT_NEED_BEFORE = 4,          /* 0: tensor.before in `update` (the core copies theta_t) */
-       PITOT_NEED_LOSSES = 8,          /* 0: frame.losses, one per sample */
-       PITOT_NEED_LR = 16,             /* 0: frame.lr */
-       PITOT_NEED_SAMPLES = 32,        /* 1: frame.samples, sums over per-sample gradients */
-       PITOT_NEED_HESSIAN = 64,        /* 2: frame.hessian */
-       PITOT_NEED_GGN = 128,           /* 3: frame.ggn */
-       PITOT_NEED_PRECONDITIONER = 256 /* P: frame.preconditioner */
+enum {                                  /* pitot_probe.needs; beside each the level of host that can give it */
+       PITOT_NEED_LOSS = 1,             /* 0: frame.loss */
+       PITOT_NEED_GRADS = 2,            /* 0: tensor.grad */
+       PITOT_NEED_BEFORE = 4,           /* 0: tensor.before in `update` (the core copies theta_t) */
+       PITOT_NEED_LOSSES = 8,           /* 0: frame.losses, one per sample */
+       PITOT_NEED_LR = 16,              /* 0: frame.lr */
+       PITOT_NEED_SAMPLES = 32,         /* 1: frame.samples, lengths and products of per-sample gradients */
+       PITOT_NEED_HESSIAN = 64,         /* 2: frame.hessian */
+       PITOT_NEED_GGN = 128,            /* 3: frame.ggn */
+       PITOT_NEED_PRECONDITIONER = 256, /* P: frame.preconditioner, in `update` */
+       PITOT_NEED_MOMENTS = 512,        /* 1: `moments` is called */
+       PITOT_NEED_MICRO = 1024          /* 0: frame.micro, lengths of the micro-batches' gradients, where there are several */
 };
 
 enum { /* pitot_probe.presets: the configurations that hold it ("all" holds everything that is not on request) */
@@ -40,8 +46,14 @@ enum { /* pitot_probe.presets: the configurations that hold it ("all" holds ever
        PITOT_ON_REQUEST = 8 /* only when named: its values are too large for a log */
 };
 
-enum { PITOT_SCALAR, PITOT_PER_TENSOR, PITOT_LIST, PITOT_TENSORS }; /* pitot_output.shape */
-enum { PITOT_LINEAR_AXIS, PITOT_LOG_AXIS, PITOT_SYMLOG_AXIS };      /* pitot_output.axis */
+enum { /* pitot_output.shape */
+       PITOT_SCALAR,
+       PITOT_PER_TENSOR, /* a number per tensor; it may come with a scalar of the same field, the whole */
+       PITOT_LIST,
+       PITOT_TENSORS,          /* a value per value of each tensor */
+       PITOT_SCALAR_PER_TENSOR /* a scalar, and the same of each tensor beside it */
+};
+enum { PITOT_LINEAR_AXIS, PITOT_LOG_AXIS, PITOT_SYMLOG_AXIS }; /* pitot_output.axis */
 
 typedef struct pitot_band { /* what is worth a look; a bound at +-infinity is none */
     double warn_below, warn_above, alarm_below, alarm_above;
@@ -50,7 +62,7 @@ typedef struct pitot_band { /* what is worth a look; a bound at +-infinity is no
 
 typedef struct pitot_output {
     const char *field;      /* "" : the probe's own value; otherwise logged as probe.field */
-    int32_t shape;          /* PITOT_SCALAR ...; PER_TENSOR may come with a scalar of the same field, the whole */
+    int32_t shape;          /* PITOT_SCALAR ... */
     int32_t axis;           /* how it is best drawn */
     const char *unit;       /* "" : none */
     const char *label;      /* what it is, a few words */
@@ -59,24 +71,47 @@ typedef struct pitot_output {
 
 typedef struct pitot_tensor { /* one parameter */
     const char *name;         /* "conv1.weight" */
-    int64_t size;             /* values */
+    int64_t size;             /* values; 0: the tensor has no address for now, and is left out */
     int64_t shape[PITOT_DIMS];
     int32_t n_dim, group;
     const pitot_real *data;   /* theta now, (size) */
-    const pitot_real *grad;   /* of the reduced loss, scaled; NULL: none this step */
+    const pitot_real *grad;   /* of the reduced loss, scaled; NULL: none this step; vectors of D leave it out */
     const pitot_real *before; /* theta_t in `update`, or NULL */
     pitot_real *state;        /* this probe's pitot_probe.tensor_state * size values, cleared at the start; or NULL */
+    int32_t fresh;            /* 1: state has been made in this call: the tensor is new, or was not there before */
+    int32_t reserved;
 } pitot_tensor;
 
-/* Sums over the per-sample gradients g_n of one step (each of sample n's own loss, not divided by N), from one pass over A and G. */
+/* Lengths and products of the per-sample gradients g_n of one step: each of sample n's own loss, not divided by N, so that their mean is
+   the gradient g of the mean loss. Over all tensors that have captures. */
 typedef struct pitot_samples {
     size_t struct_size;
-    int64_t n;
-    const double *square;            /* (n): |g_n|^2 over all covered parameters */
-    const double *dot;               /* (n,n): g_n'g_m, or NULL if nobody asked */
-    const double *const *square_sum; /* per tensor (size): sum over n of g_n^2, or NULL */
-    double covered;                  /* share of D with captures */
+    int64_t n;               /* samples that count: those with a term of weight other than 0 */
+    int64_t listed;          /* entries of the lists; those that do not count are 0 */
+    const double *square;    /* (listed): |g_n|^2 */
+    const double *along;     /* (listed): g_n'g; NULL if the step came in several micro-batches */
+    const double *deviation; /* (listed): |g_n - g|^2, without cancellation; NULL as above */
+    double mean_square;      /* |g|^2 */
+    double scatter;          /* sum over n of |g_n - g|^2 */
+    double covered;          /* share of D with captures */
+    int32_t coupled;         /* 1: samples act on each other; g_n is not of sample n alone */
+    int32_t reserved;
 } pitot_samples;
+
+typedef struct pitot_moments {  /* one run of values of one tensor */
+    int64_t tensor;             /* index into frame.tensor */
+    int64_t begin, end;         /* values */
+    int64_t n;                  /* samples */
+    const pitot_real *mean;     /* (end-begin): g */
+    const pitot_real *variance; /* (end-begin): sum_n (g_n - g)^2 / n, biased, without cancellation */
+    pitot_real *state;          /* tensor.state of the whole tensor, of which begin..end may be written; tensor.state itself is not
+                                   there in `moments` */
+} pitot_moments;
+
+typedef struct pitot_micro { /* one micro-batch */
+    int64_t n;               /* samples */
+    double square;           /* |gradient of its mean loss|^2 */
+} pitot_micro;
 
 typedef struct pitot_emitter pitot_emitter; /* the core's side of a frame */
 
@@ -91,11 +126,17 @@ typedef struct pitot_frame {
     const pitot_real *losses; /* (n) */
     int64_t n_tensors;
     const pitot_tensor *tensor;
-    const pitot_samples *samples; /* PITOT_NEED_SAMPLES */
+    double to_mean; /* tensor.grad times this is the gradient of the mean over samples: 1, or 1/n where the host's loss is a sum */
+    const pitot_samples *samples; /* PITOT_NEED_SAMPLES; PITOT_NEED_MOMENTS alone: without its lists */
     const pitot_linop *hessian;   /* PITOT_NEED_HESSIAN: of the reduced loss over all parameters, row-major, in order */
     const pitot_linop *ggn;       /* PITOT_NEED_GGN */
     const pitot_preconditioner *preconditioner; /* PITOT_NEED_PRECONDITIONER */
     int64_t n_preconditioners;
+    const pitot_micro *micro; /* PITOT_NEED_MICRO: (n_micro), at least two; NULL: the step came in one piece */
+    int64_t n_micro;
+    const double *sums;  /* (n_tensors, probe.n_sums): what `moments` has added up, 0 for tensors without captures */
+    pitot_real *work;    /* (probe.work_vectors, D) of scratch */
+    int64_t size;        /* D: values of all tensors that have an address, as operators count them */
     const void *options; /* the probe's options struct, filled in */
     void *state;         /* pitot_probe.state_size bytes, cleared at the start */
     pitot_emitter *out;
@@ -119,6 +160,13 @@ typedef struct pitot_probe {
     int32_t (*backward)(const pitot_frame *frame); /* each 0 or a status; NULL: nothing to do then */
     int32_t (*update)(const pitot_frame *frame);
     int32_t (*next)(const pitot_frame *frame);
+    uint32_t needs_one; /* PITOT_NEED_... of which at least one must be there; the others' fields are NULL then */
+    int32_t n_sums;     /* doubles per tensor for `moments` */
+    int32_t work_vectors;
+    int32_t reserved;
+    /* PITOT_NEED_MOMENTS: adds what it makes of a tile to sums (n_sums), cleared before each tile; tiles' sums are added up in order.
+       Runs side by side on several threads, on different tiles: it may write to its tile's values of tensor.state, and nothing else. */
+    void (*moments)(const pitot_frame *frame, const pitot_moments *tile, double *sums);
 } pitot_probe;
 
 /* The registry: probes/ in order of name, then those registered at run time; ended by NULL. Valid until the next registration. */
@@ -139,6 +187,8 @@ PITOT_API void pitot_emit_values(const pitot_frame *frame, const char *field, in
 PITOT_API void pitot_emit_samples(const pitot_frame *frame, const char *field, const pitot_real *values, int64_t n);
 /* The quantity has no value at this point; why, in a few words. */
 PITOT_API void pitot_undefined(const pitot_frame *frame, const char *why);
+/* An optimizer setting that the host has told (pitot_hyper) for this group; `otherwise` if it has not. */
+PITOT_API double pitot_hyper_of(const pitot_frame *frame, int32_t group, const char *name, double otherwise);
 
 /* Sums in double, over (n): x'x, (x-y)'(x-y), x'y. Threaded above about 100,000 values, the same bits every time for one thread
    count. */

@@ -1,10 +1,13 @@
-/* pitot/train.h: the built-in training loop, an ordinary client of the hooks. */
+/* pitot/train.h: the built-in training loop, an ordinary client of the hooks; and the hooks around a pitot_net, for loops of your own
+   with our engine. */
 
 #ifndef PITOT_TRAIN_H
 #define PITOT_TRAIN_H
 
 #include "pitot/base.h"
 #include "pitot/data.h"
+#include "pitot/hooks.h"
+#include "pitot/net.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -50,6 +53,24 @@ typedef struct pitot_train_config {
 
 /* Trains. PITOT_OK also when stopped by `progress`, and when resuming a run that has all its steps: that one stays as it is. */
 PITOT_API int32_t pitot_train(const pitot_train_config *config, pitot_error *error);
+
+/* ---- a net on a run ---- */
+
+typedef struct pitot_attached { /* the caller's; stays where it is as long as the run */
+    size_t struct_size;
+    pitot_net *net;
+    pitot_run *run;
+    int32_t first; /* id of the net's first parameter */
+    int32_t reserved;
+} pitot_attached;
+
+/* Adds the net's parameters to the run, which has none by these names, and offers its exact products (levels 2 and 3). After
+   pitot_net_prepare; again after another. A status of pitot_add_param. */
+PITOT_API int32_t pitot_attach(pitot_attached *attached, pitot_net *net, pitot_run *run);
+/* pitot_after_forward with everything that the net has to tell; and, after pitot_net_backward, its captures (level 1) and
+   pitot_after_backward. Cost with nothing due: that of two hooks. */
+PITOT_API int32_t pitot_attached_forward(const pitot_attached *attached, const pitot_net_batch *batch, double loss);
+PITOT_API int32_t pitot_attached_backward(const pitot_attached *attached);
 
 #ifdef __cplusplus
 }

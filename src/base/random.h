@@ -11,7 +11,8 @@ enum { /* purposes of the core; probes use the hash of their name */
        RANDOM_INIT = 1,
        RANDOM_SHUFFLE,
        RANDOM_DROPOUT,
-       RANDOM_DATA
+       RANDOM_DATA,
+       RANDOM_LANCZOS
 };
 
 /* One block: four 32-bit words from a counter of four and a key of two. */

@@ -6,17 +6,21 @@
 #include "pitot/probe.h"
 #include "base/sums.h"
 
-enum { LANES = 8, MOST_THREADS = 64, WORTH_THREADS = 1 << 17 };
+enum { LANES = 8, WORTH_THREADS = 1 << 17 };
 
 static _Thread_local int sum_threads = 1;
 
 void sums_set_threads(int threads) {
-    sum_threads = threads < 1 ? 1 : threads > MOST_THREADS ? MOST_THREADS : threads;
+    sum_threads = threads < 1 ? 1 : threads > SUMS_MOST_THREADS ? SUMS_MOST_THREADS : threads;
+}
+
+int sums_threads(int64_t n) {
+    return n < WORTH_THREADS ? 1 : sum_threads;
 }
 
 typedef struct sum_job {
     const pitot_real *x, *y;
-    double part[MOST_THREADS];
+    double part[SUMS_MOST_THREADS];
 } sum_job;
 
 static double total(const double lane[LANES]) {
@@ -56,7 +60,7 @@ static void difference_task(void *job, int64_t begin, int64_t end, int thread) {
 
 static double sum(thread_task task, const pitot_real *x, const pitot_real *y, int64_t n) {
     sum_job job = { x, y, { 0 } };
-    int threads = n < WORTH_THREADS ? 1 : sum_threads;
+    int threads = sums_threads(n);
     threads_run(threads, n, task, &job);
     double all = 0;
     for (int i = 0; i < threads; i++) all += job.part[i];

@@ -6,6 +6,7 @@
 #ifndef PITOT_SRC_DATA_H
 #define PITOT_SRC_DATA_H
 
+#include "base/bits.h"
 #include "pitot/data.h"
 
 #include <string.h>
@@ -40,29 +41,6 @@ static inline uint64_t data_load(const unsigned char *p, int width) {
     uint64_t bits = 0;
     for (int i = 0; i < width; i++) bits |= (uint64_t)p[i] << (8 * i);
     return bits;
-}
-
-static inline float data_float(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static inline double data_double(uint64_t bits) {
-    double value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-/* IEEE half precision, exactly: denormals are multiples of 2^-24, NaN keeps its payload. */
-static inline float data_half(uint32_t bits) {
-    uint32_t sign = (bits & 0x8000u) << 16, exponent = bits >> 10 & 0x1fu, fraction = bits & 0x3ffu;
-    if (exponent == 0) {
-        float value = (float)fraction * 0x1p-24f;
-        return sign ? -value : value;
-    }
-    uint32_t wide = exponent == 0x1fu ? 0xffu : exponent + 112;
-    return data_float(sign | wide << 23 | fraction << 13);
 }
 
 #endif

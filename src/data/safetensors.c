@@ -338,16 +338,16 @@ int32_t tensor_entry_read(const tensor_entry *entry, pitot_real *out) {
     int64_t n = entry->size;
     switch (entry->dtype) {
     case TENSOR_F32:
-        for (int64_t i = 0; i < n; i++) out[i] = data_float((uint32_t)data_load(p + 4 * i, 4));
+        for (int64_t i = 0; i < n; i++) out[i] = bits_float((uint32_t)data_load(p + 4 * i, 4));
         return PITOT_OK;
     case TENSOR_F64:
-        for (int64_t i = 0; i < n; i++) out[i] = (pitot_real)data_double(data_load(p + 8 * i, 8));
+        for (int64_t i = 0; i < n; i++) out[i] = (pitot_real)bits_double(data_load(p + 8 * i, 8));
         return PITOT_OK;
     case TENSOR_F16:
-        for (int64_t i = 0; i < n; i++) out[i] = data_half((uint32_t)data_load(p + 2 * i, 2));
+        for (int64_t i = 0; i < n; i++) out[i] = bits_half((uint32_t)data_load(p + 2 * i, 2));
         return PITOT_OK;
     case TENSOR_BF16:
-        for (int64_t i = 0; i < n; i++) out[i] = data_float((uint32_t)data_load(p + 2 * i, 2) << 16);
+        for (int64_t i = 0; i < n; i++) out[i] = bits_float((uint32_t)data_load(p + 2 * i, 2) << 16);
         return PITOT_OK;
     default: return PITOT_ENOTSUP;
     }

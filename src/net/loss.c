@@ -19,6 +19,23 @@ static void cross_entropy(const pitot_net_batch *b, int64_t c, const pitot_real 
     }
 }
 
+/* p = softmax(f): dft = (p ft - p (p . ft)) / N */
+static void cross_entropy_curvature(const pitot_net_batch *b, int64_t c, const pitot_real *f, const pitot_real *ft,
+                                    pitot_real *dft) {
+    for (int64_t k = 0; k < b->n; k++, f += c, ft += c, dft += c) {
+        double most = (double)f[0], sum = 0, dot = 0;
+        for (int64_t i = 1; i < c; i++)
+            if ((double)f[i] > most) most = (double)f[i];
+        for (int64_t i = 0; i < c; i++) {
+            double e = exp((double)f[i] - most);
+            sum += e;
+            dot += e * (double)ft[i];
+        }
+        for (int64_t i = 0; i < c; i++)
+            dft[i] = (pitot_real)(exp((double)f[i] - most) / sum * ((double)ft[i] - dot / sum) / (double)b->n);
+    }
+}
+
 /* l_n = mean_c (f_c - t_c)^2;  df_c = 2 (f_c - t_c) / (N C) */
 static void mse(const pitot_net_batch *b, int64_t c, const pitot_real *f, pitot_real *losses, pitot_real *df) {
     const pitot_real *t = b->targets;
@@ -31,6 +48,12 @@ static void mse(const pitot_net_batch *b, int64_t c, const pitot_real *f, pitot_
         }
         losses[k] = (pitot_real)(sum / (double)c);
     }
+}
+
+/* dft_c = 2 ft_c / (N C) */
+static void mse_curvature(const pitot_net_batch *b, int64_t c, const pitot_real *f, const pitot_real *ft, pitot_real *dft) {
+    (void)f;
+    for (int64_t i = 0; i < b->n * c; i++) dft[i] = (pitot_real)(2 * (double)ft[i] / (double)(b->n * c));
 }
 
 /* l_n = mean_c max(f,0) - f t + log(1 + exp(-|f|));  df_c = (sigmoid(f) - t) / (N C) */
@@ -48,10 +71,18 @@ static void bce_with_logits(const pitot_net_batch *b, int64_t c, const pitot_rea
     }
 }
 
+/* s = sigmoid(f): dft_c = s (1 - s) ft_c / (N C) */
+static void bce_curvature(const pitot_net_batch *b, int64_t c, const pitot_real *f, const pitot_real *ft, pitot_real *dft) {
+    for (int64_t i = 0; i < b->n * c; i++) {
+        double e = exp(-fabs((double)f[i]));
+        dft[i] = (pitot_real)(e / ((1 + e) * (1 + e)) * (double)ft[i] / (double)(b->n * c));
+    }
+}
+
 static const loss_kind table[] = {
-    { "cross_entropy", 1, cross_entropy },
-    { "mse", 0, mse },
-    { "bce_with_logits", 0, bce_with_logits },
+    { "cross_entropy", 1, cross_entropy, cross_entropy_curvature },
+    { "mse", 0, mse, mse_curvature },
+    { "bce_with_logits", 0, bce_with_logits, bce_curvature },
 };
 const char *const loss_names[] = { "cross_entropy", "mse", "bce_with_logits", NULL };
 

@@ -1,8 +1,10 @@
 /* net.h: the inside of a pitot_net.
 
    graph.c       nodes: adding, names, shapes        plan.c    storage and segments for a batch size
-   pass.c        forward and backward                loss.c    the losses
-   model_file.c  nets from JSON                      weights.c initial values, safetensors */
+   walk.c        through the segments, on threads    pass.c    forward and backward
+   tangent.c     products with curvature             capture.c what layers saw
+   loss.c        the losses                          model_file.c  nets from JSON
+   weights.c     initial values, safetensors */
 
 #ifndef PITOT_SRC_NET_H
 #define PITOT_SRC_NET_H
@@ -19,6 +21,7 @@ typedef struct segment { /* nodes that run together: one whole-batch op, or a ch
 
 typedef struct buffers {  /* where a node's values lie */
     pitot_real *y, *dy;   /* (batch, *out); dy NULL if nobody wants it */
+    pitot_real *yt, *dyt; /* their tangents, NULL where dy is or before prepare_products */
     unsigned char *kept;  /* (batch, node.kept) */
     int32_t weight, bias; /* indices into net.param, -1: none */
     int live;             /* 1: the net's output depends on it */
@@ -37,6 +40,7 @@ struct pitot_net {
     pitot_net_param *param;
     op_param *declared;           /* (n_params): fan_in of each */
     pitot_real *theta, *gradient; /* all parameters one after another, each aligned to 64 bytes; (room) */
+    int64_t *flat;                /* (n_params): where each begins in vectors of D values */
     int64_t size, room;           /* D; values with alignment */
     int64_t batch;                /* 0: not prepared */
     int32_t threads;
@@ -49,10 +53,33 @@ struct pitot_net {
     int64_t local;        /* values of parameters of sample-by-sample ops, laid out as in gradient: [0, local) */
     pitot_real *losses;   /* (batch) */
     pitot_net_batch last; /* of the last forward; .n 0: none */
+    int has_gradient;     /* 1: backward has been through since */
+    int has_tangents;     /* 1: there is room for tangents */
 };
 
-/* plan.c */
+/* ---- plan.c ---- */
+
 void plan_free(pitot_net *net);
+/* PITOT_ENOMEM if the machine is too small for this batch, or for it with tangents. */
+int32_t plan_fits(const pitot_net *net, int64_t batch, int32_t threads, int tangents, pitot_error *error);
+/* tangent.c */
+void tangents_free(pitot_net *net);
+
+/* ---- walk.c: one way through the net. Sample-by-sample segments send a few samples through all their nodes before the next, side by
+   side on threads ---- */
+
+typedef struct walk walk;
+struct walk {
+    pitot_net *net;
+    void (*visit)(const walk *w, int32_t k, span *s, int thread); /* node k on a few samples; s as in forward, dy and dx not set */
+    int down;            /* 1: from the last node to the first; after each segment, threads' sums for its parameters are added up */
+    const pitot_real *v; /* (D) tangents of the parameters; NULL: none are needed */
+    pitot_real *out;     /* (D) what backward gives to parameters, and dy, dx are tangents; NULL: gradients */
+    int curved;          /* 1: backward with the terms of second order */
+};
+void walk_net(const walk *w);
+/* The visit of a way down: the node's backward, or tangent_backward. */
+void walk_backward(const walk *w, int32_t k, span *s, int thread);
 
 /* ---- loss.c ---- */
 
@@ -61,6 +88,8 @@ struct loss_kind {
     int32_t classes; /* 1: int32 classes, else real targets */
     /* losses (n) of outputs f (n,c); df (n,c), unless NULL: gradient of the mean loss */
     void (*evaluate)(const pitot_net_batch *b, int64_t c, const pitot_real *f, pitot_real *losses, pitot_real *df);
+    /* dft (n,c) = d2 loss / df2 ft, of the mean loss; ft (n,c) */
+    void (*curvature)(const pitot_net_batch *b, int64_t c, const pitot_real *f, const pitot_real *ft, pitot_real *dft);
 };
 const loss_kind *loss_find(const char *name);
 extern const char *const loss_names[]; /* ended by NULL */

@@ -7,6 +7,7 @@
 #define PITOT_SRC_OP_H
 
 #include "pitot/base.h"
+#include "pitot/capture.h"
 #include "pitot/option.h"
 
 enum {
@@ -22,10 +23,11 @@ typedef struct shape {
 
 enum {                      /* op.flags */
        OP_WHOLE_BATCH = 1,  /* forward and backward get all samples in one span */
-       OP_IN_PLACE = 2,     /* y may lie on x, and dx on dy: backward reads y, never x */
+       OP_IN_PLACE = 2,     /* y may lie on x, and dx on dy: backward reads y, never x; goes with OP_NEEDS_OUTPUT */
        OP_NEEDS_OUTPUT = 4, /* backward reads y: nobody may overwrite it */
        OP_VIEW = 8,         /* y is x under another shape: nothing is computed */
-       OP_DRAWS = 16        /* draws random numbers in training (dropout) */
+       OP_DRAWS = 16,       /* draws random numbers in training (dropout) */
+       OP_LINEAR = 32       /* linear in its one input, without parameters: forward serves tangents, too */
 };
 
 typedef struct op_param { /* a parameter that an op declares; .size 0: it has none */
@@ -50,6 +52,12 @@ typedef struct span { /* n samples of one node, as one thread sees them */
     int training;         /* dropout is on */
     uint64_t seed;        /* of this node's draws */
     int64_t step, sample; /* training step; index of the first sample in the batch */
+
+    /* Tangents: how values move as the parameters move along a vector. */
+    const pitot_real *xt[OP_INPUTS]; /* of x; NULL: 0, and dx is not wanted either */
+    pitot_real *yt;                  /* (n, *out) */
+    const pitot_real *weight_t, *bias_t;
+    const pitot_real *g; /* tangent_backward: what dy was in the backward pass; dx if y lies on x. NULL in other passes */
 } span;
 
 typedef struct op {
@@ -63,6 +71,14 @@ typedef struct op {
     int32_t (*shape)(node *n, pitot_error *error);
     void (*forward)(const node *n, const span *s);
     void (*backward)(const node *n, const span *s);
+    /* yt from x, y, xt and the parameters' tangents; may lie on xt if there is no tangent_backward. NULL: OP_LINEAR, OP_VIEW. */
+    void (*tangent)(const node *n, const span *s);
+    /* The derivative of backward: dy, dx, dweight and dbias are here the tangents of what they are in backward, which is linear in dy,
+       so that this is backward and, with g, the terms in which x and the weight move. NULL: there are none (y is piecewise linear in
+       x, without parameters): backward serves. */
+    void (*tangent_backward)(const node *n, const span *s);
+    /* kind and geometry of what pitot_net_capture tells. NULL: no parameters. */
+    void (*capture)(const node *n, pitot_capture *c);
 } op;
 
 struct node {

@@ -16,6 +16,7 @@ static int64_t aligned(int64_t n) {
 }
 
 void plan_free(pitot_net *net) {
+    tangents_free(net);
     for (int32_t i = 0; net->buffer && i < net->n_nodes; i++) {
         if (net->buffer[i].owns_y) {
             mem_free(net->buffer[i].y);
@@ -24,15 +25,17 @@ void plan_free(pitot_net *net) {
         mem_free(net->buffer[i].kept);
     }
     for (int32_t i = 0; i < net->n_params; i++) mem_free((char *)net->param[i].name);
-    void *const blocks[] = { net->buffer,  net->param, net->declared, net->theta, net->gradient,
-                             net->segment, net->work,  net->sums,     net->losses };
+    void *const blocks[] = { net->buffer,   net->param,   net->declared, net->flat, net->theta,
+                             net->gradient, net->segment, net->work,     net->sums, net->losses };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
     net->buffer = NULL;
     net->param = NULL;
     net->declared = NULL;
+    net->flat = NULL;
     net->theta = net->gradient = net->work = net->sums = net->losses = NULL;
     net->segment = NULL;
     net->n_params = net->n_segments = 0;
+    net->has_gradient = 0;
     net->size = net->room = net->local = net->batch = net->last.n = 0;
 }
 
@@ -49,6 +52,7 @@ static int32_t declare(pitot_net *net, const node *n, const op_param *p, const c
     q->n_dim = p->shape.n;
     memcpy(q->shape, p->shape.dim, sizeof q->shape);
     net->declared[i] = *p;
+    net->flat[i] = net->size;
     net->size += q->size;
     return i;
 }
@@ -71,7 +75,8 @@ static void place(pitot_net *net, int whole_batch, pitot_real *const *base, int6
 static int make_params(pitot_net *net) {
     net->param = mem_alloc(2 * net->n_nodes, sizeof *net->param);
     net->declared = mem_alloc(2 * net->n_nodes, sizeof *net->declared);
-    if (!net->param || !net->declared) return 0;
+    net->flat = mem_alloc(2 * net->n_nodes, sizeof *net->flat);
+    if (!net->param || !net->declared || !net->flat) return 0;
     for (int32_t k = 0; k < net->n_nodes; k++) {
         net->buffer[k].weight = declare(net, &net->node[k], &net->node[k].weight, "weight");
         net->buffer[k].bias = declare(net, &net->node[k], &net->node[k].bias, "bias");
@@ -197,11 +202,11 @@ static int make_scratch(pitot_net *net) {
 
 /* ---- the whole ---- */
 
-static double bytes_needed(const pitot_net *net, int64_t batch, int32_t threads) {
+static double bytes_needed(const pitot_net *net, int64_t batch, int32_t threads, int tangents) {
     double values = 0, parameters = 0, scratch = 0, kept = 0;
     for (int32_t k = 0; k < net->n_nodes; k++) {
         const node *n = &net->node[k];
-        values += 2.0 * (double)n->out.size;
+        values += (tangents ? 4.0 : 2.0) * (double)n->out.size;
         kept += (double)n->kept;
         parameters += (double)n->weight.shape.size + (double)n->bias.shape.size;
         if ((double)n->scratch > scratch) scratch = (double)n->scratch;
@@ -210,8 +215,9 @@ static double bytes_needed(const pitot_net *net, int64_t batch, int32_t threads)
            (double)batch * kept;
 }
 
-static int32_t check_size(const pitot_net *net, int64_t batch, int32_t threads, pitot_error *error) {
-    double needed = bytes_needed(net, batch, threads), there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE);
+int32_t plan_fits(const pitot_net *net, int64_t batch, int32_t threads, int tangents, pitot_error *error) {
+    double needed = bytes_needed(net, batch, threads, tangents),
+           there = (double)sysconf(_SC_PHYS_PAGES) * (double)sysconf(_SC_PAGE_SIZE);
     if (needed < 0.9 * there) return PITOT_OK;
     return pitot_fail(error, PITOT_ENOMEM, "a batch of %lld needs about %.3g GB, this machine has %.3g; use a smaller batch or net",
                       (long long)batch, needed / 1e9, there / 1e9);
@@ -224,7 +230,7 @@ int32_t pitot_net_prepare(pitot_net *net, int64_t batch, int32_t threads, pitot_
         return pitot_fail(error, PITOT_EINVAL, "batch: %lld is not a usable number of samples", (long long)batch);
     if (net->n_nodes == 0) return pitot_fail(error, PITOT_EINVAL, "layers: there are none; add at least one");
     int32_t status = loss_check(net, error);
-    if (!status) status = check_size(net, batch, threads, error);
+    if (!status) status = plan_fits(net, batch, threads, 0, error);
     if (status) return status;
     plan_free(net);
     net->scratch = net->spill = 0;

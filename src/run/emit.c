@@ -8,18 +8,8 @@
 
 /* ---- keeping ---- */
 
-/* Room for one more in a list that doubles; after the first tracked steps it does not grow any more. */
-static int reserve(void **list, int64_t used, int64_t more, int64_t *room, size_t size) {
-    if (used + more <= *room) return 1;
-    void *larger = mem_grow(*list, used, 2 * *room + more + 64, size);
-    if (!larger) return 0;
-    *list = larger;
-    *room = 2 * *room + more + 64;
-    return 1;
-}
-
 static void keep(pitot_run *run, emission e) {
-    if (!reserve((void **)&run->emission, run->n_emissions, 1, &run->room_emissions, sizeof e)) {
+    if (!run_reserve(&run->emission, run->n_emissions, 1, &run->room_emissions, sizeof e)) {
         run_fail(run, PITOT_ENOMEM, "no memory for the values of step %lld", (long long)run->step);
         return;
     }
@@ -32,7 +22,7 @@ static void keep_of(const pitot_frame *f, emission e) {
     e.slot = f->out->slot;
     e.step = f->step;
     if (!e.field) e.field = "";
-    if (e.tensor >= run->n_params) return;
+    if (e.tensor >= run->n_live || (e.tensor >= 0 && f->tensor[e.tensor].size == 0)) return; /* gone for now */
     keep(run, e);
 }
 
@@ -46,7 +36,7 @@ void pitot_emit_tensor(const pitot_frame *f, const char *field, int64_t tensor, 
 
 void pitot_emit_list(const pitot_frame *f, const char *field, const double *values, int64_t n) {
     pitot_run *run = f->out->run;
-    if (n < 0 || !reserve((void **)&run->number, run->n_numbers, n, &run->room_numbers, sizeof *values)) return;
+    if (n < 0 || !run_reserve(&run->number, run->n_numbers, n, &run->room_numbers, sizeof *values)) return;
     memcpy(run->number + run->n_numbers, values, (size_t)n * sizeof *values);
     keep_of(f, (emission){ .kind = PITOT_READ_LIST, .field = field, .tensor = -1, .n = n, .numbers = run->n_numbers });
     run->n_numbers += n;
@@ -67,6 +57,17 @@ void pitot_undefined(const pitot_frame *f, const char *why) {
     snprintf(s->why, sizeof s->why, "%s", why);
 }
 
+double pitot_hyper_of(const pitot_frame *f, int32_t group, const char *name, double otherwise) {
+    const pitot_run *run = f->out->run;
+    for (int64_t i = 0; i < run->n_settings; i++) {
+        const setting *s = &run->setting[i];
+        if (strcmp(s->name, name)) continue;
+        if (s->group == group) return s->value;
+        if (s->group < 0) otherwise = s->value;
+    }
+    return otherwise;
+}
+
 double pitot_random(const pitot_frame *f, uint64_t index) {
     const pitot_run *run = f->out->run;
     return random_uniform(run->seed, random_purpose(run->slot[f->out->slot].probe->name), (uint64_t)f->step, index);
@@ -85,7 +86,7 @@ int32_t emit_host(pitot_run *run, const char *name, double value) {
     size_t n = strlen(name) + 1;
     if (n == 1 || n > KEY_ROOM - 8 || strpbrk(name, "\"\\#\n") || is_reserved(name))
         return run_fail(run, PITOT_EINVAL, "pitot_scalar: \"%.60s\" cannot be a name in the log", name);
-    if (!reserve((void **)&run->host_names, run->host_used, (int64_t)n, &run->host_room, 1)) return PITOT_ENOMEM;
+    if (!run_reserve(&run->host_names, run->host_used, (int64_t)n, &run->host_room, 1)) return PITOT_ENOMEM;
     memcpy(run->host_names + run->host_used, name, n);
     keep(run,
          (emission){
@@ -200,13 +201,13 @@ void pitot_readings(const pitot_run *run, void (*each)(void *user, const pitot_r
                             field_of(run, e),
                             p ? p->name : NULL,
                             e->kind,
-                            p ? p->n_dim : 0,
+                            p ? p->layout.n_dim : 0,
                             e->step,
                             e->n,
                             e->value,
                             run->number + (e->slot >= 0 ? e->numbers : 0),
                             e->reals,
-                            p ? p->shape : NULL };
+                            p ? p->layout.shape : NULL };
         each(user, &r);
     }
 }

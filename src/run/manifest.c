@@ -68,8 +68,8 @@ static void add_params(cJSON *root, const pitot_run *run) {
         cJSON_AddItemToArray(list, p);
         cJSON_AddStringToObject(p, "name", run->param[i].name);
         dims = cJSON_AddArrayToObject(p, "shape");
-        for (int32_t d = 0; d < run->param[i].n_dim; d++)
-            cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)run->param[i].shape[d]));
+        for (int32_t d = 0; d < run->param[i].layout.n_dim; d++)
+            cJSON_AddItemToArray(dims, cJSON_CreateNumber((double)run->param[i].layout.shape[d]));
     }
 }
 
@@ -96,6 +96,7 @@ int32_t manifest_write(pitot_run *run, pitot_error *error) {
     add_machine(root, run);
     cJSON_AddNumberToObject(root, "probe_seed", (double)run->seed);
     cJSON_AddNumberToObject(root, "steps", (double)run->steps);
+    if (run->flags & PITOT_COUPLED) cJSON_AddBoolToObject(root, "coupled", 1);
     add_facts(root, run);
     add_probes(root, run);
     add_params(root, run);

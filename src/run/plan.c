@@ -97,6 +97,9 @@ static int32_t add_slot(pitot_run *run, const pitot_probe *p, schedule when) {
     slot *larger = mem_grow(run->slot, run->n_slots, run->n_slots + 1, sizeof *larger);
     if (!larger) return PITOT_ENOMEM;
     run->slot = larger;
+    pitot_emitter *emitters = mem_grow(run->emitter, run->n_slots, run->n_slots + 1, sizeof *emitters);
+    if (!emitters) return PITOT_ENOMEM;
+    run->emitter = emitters;
     s = &larger[run->n_slots++];
     *s = (slot){ .probe = p, .when = when, .condition = PITOT_STATE_WAITING, .pending = -1 };
     s->options = mem_alloc(1, p->options_size);
@@ -187,21 +190,34 @@ void slot_off(slot *s, int32_t condition, const char *format, ...) {
     s->condition = condition;
 }
 
-/* What only richer hosts can give, and how. */
-static const struct {
-    uint32_t need;
-    const char *what;
-} beyond[] = {
-    { PITOT_NEED_SAMPLES, "needs layer inputs and output gradients (level 1)" },
-    { PITOT_NEED_HESSIAN, "needs a gradient or Hessian-product callback (level 2)" },
-    { PITOT_NEED_GGN, "needs a vector-Jacobian callback and the loss kind (level 3)" },
-    { PITOT_NEED_PRECONDITIONER, "needs the optimizer's preconditioner (level P)" },
+enum {
+    LATE = PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS | PITOT_NEED_PRECONDITIONER /* known only when the host has been asked for it */
 };
 
-static int offered(slot *s) {
-    for (size_t i = 0; i < sizeof beyond / sizeof *beyond; i++)
-        if (s->probe->needs & beyond[i].need) return slot_off(s, PITOT_STATE_LEVEL, "%s", beyond[i].what), 0;
-    return 1;
+/* What the host would have to offer, and how; NULL: nothing is known to be missing. */
+static const char *missing(const pitot_run *run, uint32_t needs) {
+    if (needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS) && !run->sampling.seen)
+        return "needs layer inputs and output gradients (level 1): pitot_add_capture in each backward pass";
+    if (needs & PITOT_NEED_HESSIAN && !callback_there(run, CALL_HVP) && !callback_there(run, CALL_GRAD))
+        return "needs a gradient or Hessian-product callback (level 2): pitot_set_callbacks";
+    if (needs & PITOT_NEED_GGN &&
+        (!callback_there(run, CALL_VJP) || !(callback_there(run, CALL_JVP) || callback_there(run, CALL_FORWARD))))
+        return "needs vector-Jacobian and Jacobian-vector callbacks and the loss kind (level 3): pitot_set_callbacks";
+    if (needs & PITOT_NEED_PRECONDITIONER && !run->room_factors)
+        return "needs the optimizer's preconditioner (level P): pitot_add_preconditioner";
+    return NULL;
+}
+
+/* Whether the probe may run: not without callbacks that are not there; what comes with the step is asked for when due. */
+static int offered(pitot_run *run, slot *s) {
+    const char *what = missing(run, s->probe->needs);
+    if (!what) {
+        if (s->condition == PITOT_STATE_LEVEL && s->probe->needs & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN))
+            slot_waits(s, PITOT_STATE_WAITING, "");
+        return 1;
+    }
+    slot_waits(s, PITOT_STATE_LEVEL, what);
+    return missing(run, s->probe->needs & ~(uint32_t)LATE) == NULL;
 }
 
 static int wanted(const slot *s, int64_t step, int affordable) {
@@ -214,9 +230,9 @@ uint32_t plan_due(pitot_run *run, int64_t step, int affordable) {
     int any = 0;
     for (int32_t i = 0; i < run->n_slots; i++) {
         slot *s = &run->slot[i];
-        s->due = !s->off && offered(s) && wanted(s, step, affordable);
+        s->due = !s->off && offered(run, s) && wanted(s, step, affordable);
         any |= s->due || s->pending >= 0;
-        if (s->due || s->pending >= 0) needs |= s->probe->needs;
+        if (s->due || s->pending >= 0) needs |= s->probe->needs | s->probe->needs_one;
     }
     return any ? needs | UINT32_C(1) << 31 : 0;
 }

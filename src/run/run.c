@@ -13,8 +13,6 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { MOST_PARAMS = 1 << 20 };
-
 double run_now(void) {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -41,12 +39,45 @@ int run_idle(const pitot_run *run) {
     return !run || run->off || run->pid != getpid();
 }
 
-pitot_real *run_hold(pitot_run *run, int64_t values) {
+int run_calling(const pitot_run *run) {
+    return run->curving.calling;
+}
+
+void *run_hold(pitot_run *run, int64_t count, size_t size) {
     int64_t bytes;
-    if (__builtin_mul_overflow(values, (int64_t)sizeof(pitot_real), &bytes) || bytes > run->memory - run->bytes) return NULL;
-    pitot_real *block = mem_alloc(values, sizeof *block);
-    if (block) run->bytes += bytes;
+    if (__builtin_mul_overflow(count, (int64_t)size, &bytes) || bytes > run->memory - run->bytes) return NULL;
+    void *block = mem_alloc(count, size);
+    if (!block) return NULL;
+    run->bytes += bytes;
+    if (run->bytes > run->peak) run->peak = run->bytes;
     return block;
+}
+
+void run_release(pitot_run *run, void *block, int64_t count, size_t size) {
+    if (block) run->bytes -= count * (int64_t)size;
+    mem_free(block);
+}
+
+int run_room(pitot_run *run, void *block, int64_t *room, int64_t count, size_t size) {
+    void *old;
+    if (count <= *room) return 1;
+    memcpy(&old, block, sizeof old);
+    run_release(run, old, *room, size);
+    void *larger = run_hold(run, count, size);
+    memcpy(block, &larger, sizeof larger);
+    *room = larger ? count : 0;
+    return larger != NULL;
+}
+
+int run_reserve(void *list, int64_t used, int64_t more, int64_t *room, size_t size) {
+    void *old;
+    if (used + more <= *room) return 1;
+    memcpy(&old, list, sizeof old);
+    void *larger = mem_grow(old, used, 2 * *room + more + 16, size);
+    if (!larger) return 0;
+    memcpy(list, &larger, sizeof larger);
+    *room = 2 * *room + more + 16;
+    return 1;
 }
 
 const char *pitot_last_error(const pitot_run *run) {
@@ -54,7 +85,7 @@ const char *pitot_last_error(const pitot_run *run) {
 }
 
 /* A struct of the caller's, which may be of an older or newer header, in ours. */
-static void copy_struct(void *to, size_t size, const void *from) {
+void run_copy_struct(void *to, size_t size, const void *from) {
     size_t theirs = 0;
     memset(to, 0, size);
     if (from) memcpy(&theirs, from, sizeof theirs);
@@ -100,13 +131,15 @@ static void read_config(pitot_run *run, const pitot_config *c) {
     run->grad_scale = c->grad_scale != 0 ? c->grad_scale : 1;
     run->threads = c->threads > 0 ? c->threads : 1;
     run->steps = c->steps;
+    run->flags = c->flags;
+    run->reduction = c->reduction;
     run->facts = copy_text(c->facts);
     run->optimizer = copy_text(c->optimizer);
 }
 
 pitot_run *pitot_open(const char *dir, const pitot_config *config) {
     pitot_config c;
-    copy_struct(&c, sizeof c, config);
+    run_copy_struct(&c, sizeof c, config);
     pitot_run *run = mem_alloc(1, sizeof *run);
     if (!run) return NULL;
     run->log.fd = -1;
@@ -125,15 +158,10 @@ pitot_run *pitot_open(const char *dir, const pitot_config *config) {
 
 /* ---- close ---- */
 
-static void free_param(param *p) {
-    mem_free(p->name);
-    mem_free(p->before);
-    mem_free(p->scaled);
-}
-
 static void free_slot(slot *s, int32_t n_params) {
     for (int32_t i = 0; s->tensor_state && i < n_params; i++) mem_free(s->tensor_state[i]);
     mem_free(s->tensor_state);
+    mem_free(s->sums);
     mem_free(s->options);
     mem_free(s->state);
 }
@@ -152,101 +180,28 @@ static void write_end(pitot_run *run, int32_t how) {
 int32_t pitot_close(pitot_run *run, int32_t how) {
     if (!run) return PITOT_EOFF;
     if (run->pid == getpid() && !run->off) {
+        callback_finish(run);
         emit_flush(run);
         if (run->log.fd >= 0 && run->has_header) write_end(run, how);
     }
     log_close(&run->log);
     emit_free(run);
+    sampling_free(run);
+    callback_free(run);
     for (int32_t i = 0; i < run->n_slots; i++) free_slot(&run->slot[i], run->n_params);
-    for (int32_t i = 0; i < run->n_params; i++) free_param(&run->param[i]);
-    void *const blocks[] = { run->slot, run->param, run->tensor, run->dir, run->facts, run->optimizer, run };
+    for (int32_t i = 0; i < run->n_params; i++) param_free(&run->param[i]);
+    void *const blocks[] = { run->slot,      run->param,  run->tensor,  run->dir,     run->facts,
+                             run->optimizer, run->factor, run->setting, run->emitter, run };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
     return PITOT_OK;
 }
 
-/* ---- parameters ---- */
-
-static int32_t find_param(const pitot_run *run, const char *name) {
-    for (int32_t i = 0; i < run->n_params; i++)
-        if (strcmp(run->param[i].name, name) == 0) return i;
-    return -1;
-}
-
-static int grow_params(pitot_run *run) {
-    if (run->n_params < run->room_params) return 1;
-    int32_t room = 2 * run->room_params + 16;
-    param *params = mem_grow(run->param, run->n_params, room, sizeof *params);
-    if (!params) return 0;
-    run->param = params;
-    pitot_tensor *tensors = mem_grow(run->tensor, run->n_params, room, sizeof *tensors);
-    if (!tensors) return 0;
-    run->tensor = tensors;
-    for (int32_t i = 0; i < run->n_slots; i++) {
-        if (!run->slot[i].tensor_state) continue;
-        pitot_real **states = mem_grow(run->slot[i].tensor_state, run->n_params, room, sizeof *states);
-        if (!states) return 0;
-        run->slot[i].tensor_state = states;
-    }
-    run->room_params = room;
-    return 1;
-}
-
-static int32_t check_param(pitot_run *run, const pitot_param *p, param *out) {
-    if (!p->name || !*p->name || strpbrk(p->name, "/\"\\#") || strlen(p->name) > KEY_ROOM / 2)
-        return run_fail(run, PITOT_EINVAL, "pitot_add_param: a parameter's name is missing, too long, or contains / \" \\ or #");
-    int64_t size = 1;
-    while (out->n_dim < PITOT_DIMS && p->shape[out->n_dim]) {
-        int64_t d = p->shape[out->n_dim];
-        if (d < 1 || __builtin_mul_overflow(size, d, &size) || size > INT64_MAX / 64)
-            return run_fail(run, PITOT_EINVAL, "pitot_add_param: %.60s: the shape makes no sense", p->name);
-        out->shape[out->n_dim++] = d;
-    }
-    if (out->n_dim == 0)
-        return run_fail(run, PITOT_EINVAL, "pitot_add_param: %.60s: the shape is empty; a scalar has shape 1", p->name);
-    out->size = size;
-    return PITOT_OK;
-}
-
-int32_t pitot_add_param(pitot_run *run, const pitot_param *given) {
-    pitot_param p;
-    param q = { 0 };
-    if (run_idle(run)) return PITOT_EOFF;
-    copy_struct(&p, sizeof p, given);
-    int32_t status = check_param(run, &p, &q);
-    if (status) return status;
-    int32_t i = find_param(run, p.name);
-    if (i >= 0 && memcmp(run->param[i].shape, q.shape, sizeof q.shape))
-        return run_fail(run, PITOT_EMISMATCH, "pitot_add_param: %.60s is known with another shape", p.name);
-    if (i < 0) {
-        q.name = mem_strdup(p.name);
-        if (!q.name || run->n_params == MOST_PARAMS || !grow_params(run)) {
-            mem_free(q.name);
-            return run_fail(run, PITOT_ENOMEM, "no memory for parameter %.60s", p.name);
-        }
-        i = run->n_params++;
-        run->param[i] = q;
-        run->manifest_done = 0;
-    }
-    param *r = &run->param[i];
-    r->data = p.data;
-    r->grad = p.grad;
-    r->data_at = p.data_at;
-    r->grad_at = p.grad_at;
-    r->group = p.group;
-    return i + 1;
-}
-
-int32_t pitot_bind_param(pitot_run *run, int32_t id, void *data, void *grad) {
-    if (run_idle(run)) return PITOT_EOFF;
-    if (id < 1 || id > run->n_params) return run_fail(run, PITOT_EINVAL, "pitot_bind_param: there is no parameter %d", id);
-    param *p = &run->param[id - 1];
-    p->data = data;
-    p->grad = grad;
-    p->data_at = p->grad_at = NULL;
-    return PITOT_OK;
-}
-
 /* ---- how it stands ---- */
+
+/* Off for good, or for want of something that the host may still offer. */
+static int is_off(const slot *s) {
+    return s->off || s->condition == PITOT_STATE_LEVEL;
+}
 
 int32_t pitot_get_health(const pitot_run *run, pitot_health *health) {
     if (!run || !health) return PITOT_EOFF;
@@ -259,8 +214,10 @@ int32_t pitot_get_health(const pitot_run *run, pitot_health *health) {
                        .unfinished = run->unfinished,
                        .bytes = run->bytes,
                        .seconds = run->inside,
-                       .overhead = elapsed > 0 ? run->inside / elapsed : 0 };
-    for (int32_t i = 0; i < run->n_slots; i++) run->slot[i].off ? h.probes_off++ : h.probes_on++;
+                       .overhead = elapsed > 0 ? run->inside / elapsed : 0,
+                       .covered = run->sampling.out.covered,
+                       .peak = run->peak };
+    for (int32_t i = 0; i < run->n_slots; i++) is_off(&run->slot[i]) ? h.probes_off++ : h.probes_on++;
     memcpy(health, &h, theirs);
     return PITOT_OK;
 }
@@ -285,11 +242,11 @@ int64_t pitot_report(const pitot_run *run, char *text, size_t size) {
         char when[32];
         schedule_text(&s->when, when);
         size_t left = (size_t)used < size ? size - (size_t)used : 0;
-        used += snprintf(left ? text + used : NULL, left, "%-16s %s%s%s\n", s->probe->name, s->off ? "off: " : "on, every ",
-                         s->off ? s->why : when,
-                         s->off || s->when.kind == LOGARITHMIC ? ""
-                         : s->when.every == 1                  ? " step"
-                                                               : " steps");
+        used += snprintf(left ? text + used : NULL, left, "%-16s %s%s%s\n", s->probe->name, is_off(s) ? "off: " : "on, every ",
+                         is_off(s) ? s->why : when,
+                         is_off(s) || s->when.kind == LOGARITHMIC ? ""
+                         : s->when.every == 1                     ? " step"
+                                                                  : " steps");
     }
     return used;
 }

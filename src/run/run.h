@@ -1,15 +1,21 @@
 /* run.h: the inside of a pitot_run.
 
-   run.c      opening, parameters, closing          step.c   the hooks of a step, and which probe runs when
-   plan.c     configurations, schedules, needs      emit.c   what probes say, kept and turned into records
-   log_write.c  events.jsonl, record by record      manifest.c  run.json
-   state.c    probes' state in a checkpoint */
+   run.c        opening, closing, how it stands        param.c    the host's tensors: where they are, what probes see of them
+   plan.c       configurations, schedules, needs       step.c     the hooks of a step, and which probe runs when
+   capture.c    A and G from the host, as the sweep    sample.c   per-sample sums of a step, over its micro-batches
+                wants them
+   callback.c   calling the host, its promises         curvature.c  Hessian and GGN as operators over callbacks
+   emit.c       what probes say, kept, as records      log_write.c  events.jsonl, record by record
+   manifest.c   run.json                               state.c    probes' state in a checkpoint */
 
 #ifndef PITOT_SRC_RUN_H
 #define PITOT_SRC_RUN_H
 
+#include "base/array.h"
+#include "curve/difference.h"
 #include "pitot/hooks.h"
 #include "pitot/probe.h"
+#include "sweep/sweep.h"
 
 #include <fenv.h>
 #include <stdio.h>
@@ -33,12 +39,26 @@ void schedule_text(const schedule *s, char out[32]);
 
 typedef struct param {
     char *name;
-    pitot_real *data, *grad;
+    void *data, *grad;
     const void *data_at, *grad_at;
-    int64_t shape[PITOT_DIMS], size;
-    int32_t n_dim, group;
-    pitot_real *before; /* theta_t of the step under way, if a probe wants it; (size) */
-    pitot_real *scaled; /* gradient times grad_scale, if that is not 1; (size) */
+    int64_t offset; /* values from that address to this tensor: its place in a stack */
+    array_layout layout, grad_layout;
+    int32_t group;
+    int checked; /* its captures have been found to add up to its gradient */
+
+    /* the step under way; arrays (layout.size), held from their first use on */
+    void *data_now, *grad_now; /* NULL: none */
+    pitot_real *values;        /* data, if it cannot be used where it lies */
+    pitot_real *gradient;      /* buffer times grad_scale / loss_scale, less what was carried; if that is not the buffer itself */
+    pitot_real *carried;       /* the buffer at begin, PITOT_CARRIED */
+    pitot_real *before;        /* theta_t, if a probe wants it */
+    pitot_real *earlier;       /* gradient of the micro-batches before this one */
+    pitot_real *share;         /* this micro-batch's part of the gradient */
+    pitot_real *scatter;       /* sum over samples of (u_n - their mean)^2, of the micro-batches so far */
+    int has_before;
+    void *kept_data, *kept_grad; /* bit by bit, while callbacks run */
+    int had_grad;
+    int32_t n_uses, first_use; /* in the sweep */
 } param;
 
 /* ---- probes of a run ---- */
@@ -48,6 +68,9 @@ typedef struct slot {
     schedule when;
     void *options, *state;
     pitot_real **tensor_state; /* (run.room_params): (tensor_state * size) each; NULL: not yet */
+    double *sums;              /* (run.room_params, n_sums) */
+    pitot_frame frame;         /* for `moments` */
+    int takes_tiles;           /* at this step */
     int32_t condition;         /* PITOT_STATE_... */
     int off;                   /* 1: does not run any more */
     char why[WHY_ROOM];
@@ -80,6 +103,90 @@ typedef struct latest { /* open addressing by name */
     int64_t step;
 } latest;
 
+/* ---- per-sample sums of a step ---- */
+
+/* Units: u_n is what the captures make of sample n, times grad_scale / loss_scale: its part of the step's gradient. g_n = N u_n if the
+   host's loss is a mean, u_n if it is a sum. */
+typedef struct taken { /* one capture; an array that was copied lies at that place of the store, -1: where the host has it */
+    pitot_capture c;
+    int64_t a_at, g_at;
+    int has_a, has_g;
+} taken;
+
+typedef struct sampling {
+    taken *capture; /* of the micro-batch under way */
+    int64_t n_captures, room_captures;
+    pitot_real *store; /* copies of A and G */
+    int64_t stored, room_store;
+    sweep_use *use;
+    sweep_target *target;
+    int64_t *first_tile; /* (n_targets): index of its first tile in `parts` */
+    int32_t n_targets;
+    int64_t room_uses, room_targets, room_first;
+    pitot_real *sum; /* of one target's tiles, to be compared with its gradient */
+    int64_t room_sum;
+    pitot_real *work; /* of the sweep */
+    int64_t room_work;
+    double *parts; /* (tiles, n_parts): what the probes' `moments` made of each tile */
+    int64_t room_parts, n_parts;
+    double *square, *along, *deviation; /* (listed) */
+    unsigned char *counts;              /* (listed): 1 if a term of the sample has weight */
+    int64_t listed, counted, room_lists[4];
+    pitot_real *losses; /* (listed), if the batch's cannot be used where they lie */
+    int64_t room_losses;
+    double scatter; /* sum over n of |u_n - mean u|^2 so far */
+    pitot_micro *micro;
+    int64_t n_micro, room_micro;
+    int64_t covered;    /* values of tensors with captures */
+    int several;        /* the step comes in more than one micro-batch */
+    int ready;          /* samples are what frame.samples says */
+    int seen;           /* the host has given captures at least once */
+    char why[WHY_ROOM]; /* why not ready */
+    int32_t condition;  /* PITOT_STATE_... that goes with it */
+    pitot_samples out;
+} sampling;
+
+/* ---- what callbacks offer ---- */
+
+typedef struct guard {
+    char *name;
+    void *address, *kept;
+    int64_t bytes;
+} guard;
+
+typedef struct curving {
+    pitot_callbacks host;
+    int calling, current; /* inside a callback; which */
+    int kept;             /* parameters, gradients and guards are kept, to be compared and put back */
+    int moved;            /* parameters may stand elsewhere than the host left them */
+    uint32_t used;        /* bit i: callback i was called at this step */
+    uint32_t broken;      /* bit i: callback i broke a promise or failed */
+    char why[6][WHY_ROOM];
+    int64_t points;     /* tracked steps at which a callback was called */
+    int proven;         /* at this point the first product has been made twice, the gradient compared with the step's */
+    int64_t size;       /* D at this step */
+    double loss;        /* of the last `grad` */
+    pitot_batch batch;  /* the last micro-batch */
+    pitot_real *vector; /* (VECTORS, D) of scratch */
+    int64_t room_vector;
+    pitot_real *out[2]; /* (n t c) each */
+    int64_t room_out[2];
+    pitot_real *root; /* (r, n t c) */
+    int64_t room_root;
+    pitot_real *work; /* (work_vectors, D) for probes */
+    int64_t room_probe;
+    guard *guard;
+    int32_t n_guards, room_guards;
+    difference difference;
+    pitot_linop hessian, ggn; /* n = 0: not to be had */
+} curving;
+
+typedef struct setting { /* what pitot_hyper has told */
+    char name[48];
+    int32_t group;
+    double value;
+} setting;
+
 /* ---- the log ---- */
 
 typedef struct log_writer {
@@ -111,7 +218,8 @@ struct pitot_run {
     pitot_error error; /* the latest that was not yet followed by another */
     int64_t errors;
     double overhead, grad_scale;
-    int64_t memory, bytes; /* budget; held for probes */
+    int32_t reduction, flags;
+    int64_t memory, bytes, peak; /* budget; held for probes; most so far */
     uint64_t seed;
     int32_t threads;
     int64_t steps;
@@ -130,10 +238,18 @@ struct pitot_run {
     uint32_t mask;  /* PITOT_DUE_... */
     uint32_t needs; /* PITOT_NEED_... of the probes due */
     int seen_forward, seen_backward;
-    pitot_batch batch;
+    pitot_batch batch; /* of the micro-batch under way, or the last */
+    double loss_sum;   /* of losses times samples, over the step's micro-batches */
+    int64_t samples;   /* of all micro-batches so far */
     double lr;
     int64_t tracked, unfinished;
     int manifest_done, has_header; /* of this process */
+    sampling sampling;
+    curving curving;
+    pitot_preconditioner *factor;
+    int64_t n_factors, room_factors;
+    setting *setting;
+    int64_t n_settings, room_settings;
 
     double first_begin, inside, entered, step_inside, cost; /* seconds: first begin; in hooks; ...; cost of a tracked step */
 
@@ -147,17 +263,90 @@ struct pitot_run {
     int64_t host_used, host_room;
     log_writer log;
     pitot_frame frame;
-    pitot_emitter emitter;
+    pitot_emitter *emitter; /* (n_slots) */
 };
 
 /* run.c */
 int32_t run_fail(pitot_run *run, int32_t status, const char *format, ...) PITOT_PRINTF(3, 4);
 /* 1: NULL, off, or in a forked child: nothing is to be done. */
 int run_idle(const pitot_run *run);
-/* `values` cleared ones within the byte budget; NULL: over it, or no memory. */
-pitot_real *run_hold(pitot_run *run, int64_t values);
+/* `count` cleared elements of `size` bytes within the byte budget; NULL: over it, or no memory. Released with run_release. */
+void *run_hold(pitot_run *run, int64_t count, size_t size);
+void run_release(pitot_run *run, void *block, int64_t count, size_t size);
+/* Makes *block hold at least `count` elements; what was in it is lost if it grows. 0: over the budget, *block and *room as before or
+   NULL and 0. */
+int run_room(pitot_run *run, void *block, int64_t *room, int64_t count, size_t size);
+/* A struct of the caller's, which may be of an older or newer header, in ours. */
+void run_copy_struct(void *to, size_t size, const void *from);
+/* Room for one more in a list that doubles; after the first tracked steps it does not grow any more. */
+int run_reserve(void *list, int64_t used, int64_t more, int64_t *room, size_t size);
 double run_now(void);  /* monotonic seconds */
 double run_wall(void); /* seconds since 1970 */
+
+/* 1 inside a callback: hooks called from there do nothing. */
+int run_calling(const pitot_run *run);
+
+/* param.c */
+void param_free(param *p);
+void params_locate_gradients(pitot_run *run);
+/* Where everything is now, into run.tensor; gradients, too, if asked for. */
+void params_look(pitot_run *run, int gradients);
+/* What the buffers hold when the step begins (PITOT_CARRIED). */
+void params_carry(pitot_run *run);
+void params_copy_before(pitot_run *run);
+/* D, and offset of tensor i in vectors of D values: tensors with data and gradient, in order. -1: not in it. */
+int64_t params_size(const pitot_run *run);
+int64_t params_offset(const pitot_run *run, int32_t i);
+
+/* slot.c: calling probes */
+typedef int32_t (*phase)(const pitot_frame *frame);
+/* State and everything else that the probe needs is there; if not, the slot says what is missing. */
+int slot_prepare(pitot_run *run, slot *s);
+pitot_frame slot_frame(pitot_run *run, slot *s, int64_t step);
+void slot_call(pitot_run *run, slot *s, phase f, int64_t step, int before);
+/* 1 if this step has what the probe needs; if not, the slot says what is missing. */
+int slot_has_needs(const pitot_run *run, slot *s);
+
+/* capture.c */
+void captures_clear(pitot_run *run);
+/* The micro-batch's captures as targets of the sweep. */
+int32_t captures_targets(pitot_run *run);
+
+/* sample.c */
+void sampling_begin(pitot_run *run);
+/* Takes in the micro-batch whose backward pass has just been made. */
+void sampling_add(pitot_run *run);
+/* After the last one: run.sampling.out. */
+void sampling_finish(pitot_run *run);
+void sampling_free(pitot_run *run);
+double sampling_factor(const pitot_run *run); /* grad_scale / loss_scale */
+
+/* callback.c */
+enum { CALL_GRAD, CALL_HVP, CALL_FORWARD, CALL_JVP, CALL_VJP, CALL_ROOT };
+/* Calls the host. Parameters, gradients and guards have been kept before the first call of a step. A status; failures are counted. */
+int32_t callback_call(pitot_run *run, int which, pitot_call *call);
+int callback_there(const pitot_run *run, int which);
+/* Keeps everything, if that has not been done at this step: before parameters are moved. */
+int32_t callback_prepare(pitot_run *run);
+/* theta + h * direction into the host's parameters; direction (D) */
+void callback_move(pitot_run *run, const pitot_real *direction, double h);
+/* Gradient buffers as a vector (D), in units of the reduced loss. */
+void callback_gradient(pitot_run *run, pitot_real *out);
+/* Everything back as it was, promises checked. Also after a callback that never came back. */
+void callback_finish(pitot_run *run);
+void callback_break(pitot_run *run, int which, const char *format, ...) PITOT_PRINTF(3, 4);
+void callback_free(pitot_run *run);
+/* PITOT_CARRIED: buffers hold again what `grad` adds to. */
+void callback_clear_gradients(pitot_run *run);
+
+/* curvature.c */
+/* Operators over this step's callbacks; what is missing has n = 0. */
+void curvature_begin(pitot_run *run);
+/* What the last micro-batch's gradient is multiplied by to be that of a mean over it alone. */
+double curvature_share(const pitot_run *run);
+/* NULL if H v can be had, else what is missing. */
+const char *curvature_hessian_missing(const pitot_run *run);
+const char *curvature_ggn_missing(const pitot_run *run);
 
 /* plan.c */
 int32_t plan_probes(pitot_run *run, const char *spec);
@@ -165,6 +354,8 @@ int32_t plan_options(pitot_run *run, const char *options);
 /* Marks the slots that are due, none anew unless `affordable`; returns what they need. */
 uint32_t plan_due(pitot_run *run, int64_t step, int affordable);
 void slot_off(slot *s, int32_t condition, const char *format, ...) PITOT_PRINTF(3, 4);
+/* Not now, and why; it may come. */
+void slot_waits(slot *s, int32_t condition, const char *why);
 
 /* emit.c */
 void emit_begin(pitot_run *run); /* a new step: forgets what was emitted */

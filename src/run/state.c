@@ -28,7 +28,8 @@ static int64_t list_slot(const pitot_run *run, const slot *s, tensor_out *out, c
     for (int32_t i = 0; s->tensor_state && i < run->n_params; i++) {
         if (!s->tensor_state[i]) continue;
         snprintf(name[n], KEY_ROOM, "%s/%s", s->probe->name, run->param[i].name);
-        out[n] = (tensor_out){ name[n], 1, { s->probe->tensor_state * run->param[i].size }, STATE_DTYPE, s->tensor_state[i] };
+        out[n] =
+            (tensor_out){ name[n], 1, { s->probe->tensor_state * run->param[i].layout.size }, STATE_DTYPE, s->tensor_state[i] };
         n++;
     }
     return n;
@@ -60,12 +61,12 @@ static int32_t restore_slot(pitot_run *run, slot *s, const tensor_file *file) {
     }
     for (int32_t i = 0; s->probe->tensor_state && i < run->n_params; i++) {
         char name[KEY_ROOM];
-        int64_t values = s->probe->tensor_state * run->param[i].size;
+        int64_t values = s->probe->tensor_state * run->param[i].layout.size;
         snprintf(name, sizeof name, "%s/%s", s->probe->name, run->param[i].name);
         e = tensor_file_find(file, name);
         if (!e || e->size != values || e->dtype == TENSOR_U8) continue;
         if (!s->tensor_state) s->tensor_state = mem_alloc(run->room_params, sizeof *s->tensor_state);
-        if (s->tensor_state && !s->tensor_state[i]) s->tensor_state[i] = run_hold(run, values);
+        if (s->tensor_state && !s->tensor_state[i]) s->tensor_state[i] = run_hold(run, values, sizeof(pitot_real));
         if (!s->tensor_state || !s->tensor_state[i]) return PITOT_ENOMEM;
         int32_t status = tensor_entry_read(e, s->tensor_state[i]);
         if (status) return status;

@@ -1,6 +1,5 @@
 /* step.c: the hooks of a step, in the order in which they are called. */
 
-#include "base/alloc.h"
 #include "base/sums.h"
 #include "run/run.h"
 
@@ -33,109 +32,6 @@ static int affordable(const pitot_run *run, double now) {
     return run->inside + spans * run->cost <= run->overhead * (now - run->first_begin);
 }
 
-/* ---- what probes see ---- */
-
-static void *pointer_at(const void *address) {
-    void *p;
-    memcpy(&p, address, sizeof p);
-    return p;
-}
-
-static const pitot_real *scaled_gradient(pitot_run *run, param *p, const pitot_real *grad) {
-    if (run->grad_scale == 1 || !grad) return grad;
-    if (!p->scaled) p->scaled = run_hold(run, p->size);
-    if (!p->scaled) return run_fail(run, PITOT_EBUDGET, "no room for the scaled gradient of %s", p->name), NULL;
-    for (int64_t i = 0; i < p->size; i++) p->scaled[i] = (pitot_real)(run->grad_scale * (double)grad[i]);
-    return p->scaled;
-}
-
-static void look(pitot_run *run, int gradients) {
-    for (int32_t i = 0; i < run->n_live; i++) {
-        param *p = &run->param[i];
-        pitot_tensor *t = &run->tensor[i];
-        const pitot_real *data = p->data_at ? pointer_at(p->data_at) : p->data,
-                         *grad = p->grad_at ? pointer_at(p->grad_at) : p->grad;
-        *t = (pitot_tensor){ .name = p->name,
-                             .size = p->size,
-                             .n_dim = p->n_dim,
-                             .group = p->group,
-                             .data = data,
-                             .grad = gradients ? scaled_gradient(run, p, grad) : t->grad };
-        memcpy(t->shape, p->shape, sizeof t->shape);
-    }
-}
-
-static void copy_before(pitot_run *run) {
-    for (int32_t i = 0; i < run->n_live; i++) {
-        param *p = &run->param[i];
-        if (!p->before) p->before = run_hold(run, p->size);
-        if (p->before && run->tensor[i].data) memcpy(p->before, run->tensor[i].data, (size_t)p->size * sizeof *p->before);
-    }
-}
-
-/* 1 if the parameters are all there for this probe. */
-static int complete(pitot_run *run, slot *s) {
-    if (!(s->probe->needs & (PITOT_NEED_BEFORE | PITOT_NEED_GRADS))) return 1;
-    for (int32_t i = 0; i < run->n_live; i++) {
-        const pitot_tensor *t = &run->tensor[i];
-        if (!t->data) {
-            s->condition = PITOT_STATE_LEVEL;
-            snprintf(s->why, sizeof s->why, "parameter %.100s has no address; bind it", t->name);
-            return 0;
-        }
-        if (s->probe->needs & PITOT_NEED_BEFORE && !run->param[i].before) {
-            slot_off(s, PITOT_STATE_BUDGET, "the copy of the parameters would exceed the byte budget of %lld; raise config.memory",
-                     (long long)run->memory);
-            return 0;
-        }
-    }
-    return 1;
-}
-
-static int make_state(pitot_run *run, slot *s) {
-    int64_t per = s->probe->tensor_state;
-    if (!per) return 1;
-    if (!s->tensor_state) s->tensor_state = mem_alloc(run->room_params, sizeof *s->tensor_state);
-    for (int32_t i = 0; s->tensor_state && i < run->n_live; i++) {
-        if (s->tensor_state[i]) continue;
-        s->tensor_state[i] = run_hold(run, per * run->param[i].size);
-        if (s->tensor_state[i]) continue;
-        slot_off(s, PITOT_STATE_BUDGET, "its state would exceed the byte budget of %lld; raise config.memory",
-                 (long long)run->memory);
-        return 0;
-    }
-    return s->tensor_state != NULL;
-}
-
-typedef int32_t (*phase)(const pitot_frame *frame);
-
-static void call(pitot_run *run, slot *s, phase f, int64_t step, int before) {
-    if (!f || s->off || !make_state(run, s) || !complete(run, s)) return;
-    for (int32_t i = 0; i < run->n_live; i++) {
-        run->tensor[i].state = s->tensor_state ? s->tensor_state[i] : NULL;
-        run->tensor[i].before = before ? run->param[i].before : NULL;
-    }
-    run->emitter = (pitot_emitter){ run, (int32_t)(s - run->slot) };
-    run->frame = (pitot_frame){ .struct_size = sizeof run->frame,
-                                .step = step,
-                                .first_step = run->first_step,
-                                .wall = run_wall(),
-                                .lr = run->lr,
-                                .loss = run->batch.loss,
-                                .n = run->batch.n,
-                                .losses = run->batch.losses,
-                                .n_tensors = run->n_live,
-                                .tensor = run->tensor,
-                                .options = s->options,
-                                .state = s->state,
-                                .out = &run->emitter };
-    int32_t status = f(&run->frame);
-    if (status) {
-        slot_off(s, PITOT_STATE_ERROR, "%s at step %lld", pitot_strerror(status), (long long)step);
-        run_fail(run, status, "probe %s: %s; it is off", s->probe->name, s->why);
-    }
-}
-
 /* ---- the hooks ---- */
 
 /* Needs that the core fulfils, as what the host will be asked to have ready. */
@@ -145,6 +41,11 @@ static uint32_t mask_of(uint32_t needs) {
     if (needs & PITOT_NEED_LOSS) mask |= PITOT_DUE_LOSS;
     if (needs & PITOT_NEED_GRADS) mask |= PITOT_DUE_GRADS;
     if (needs & PITOT_NEED_LOSSES) mask |= PITOT_DUE_LOSSES;
+    if (needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS)) mask |= PITOT_DUE_CAPTURES | PITOT_DUE_GRADS;
+    if (needs & PITOT_NEED_MICRO) mask |= PITOT_DUE_GRADS;
+    if (needs & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN)) mask |= PITOT_DUE_CALLBACKS | PITOT_DUE_GRADS;
+    if (needs & PITOT_NEED_GGN) mask |= PITOT_DUE_OUTPUT;
+    if (needs & PITOT_NEED_PRECONDITIONER) mask |= PITOT_DUE_PRECONDITIONER | PITOT_DUE_UPDATE;
     if (needs & (PITOT_NEED_BEFORE | PITOT_NEED_LR)) mask |= PITOT_DUE_UPDATE;
     return mask | PITOT_DUE_LOSS;
 }
@@ -183,7 +84,8 @@ static void describe(pitot_run *run) {
 
 uint32_t pitot_begin(pitot_run *run, int64_t step) {
     if (run_idle(run)) return 0;
-    if (run->open_step && step == run->step) return run->mask;
+    if (run->curving.calling) callback_finish(run); /* a callback never came back */
+    if (run->open_step && step == run->step && !run->seen_backward) return run->mask;
     if (step < 0) return (uint32_t)(0 * run_fail(run, PITOT_EINVAL, "pitot_begin: step %lld is negative", (long long)step));
     enter(run);
     if (run->first_begin == 0) run->first_begin = run->entered;
@@ -200,18 +102,23 @@ uint32_t pitot_begin(pitot_run *run, int64_t step) {
     run->needs = plan_due(run, step, affordable(run, run->entered));
     run->mask = mask_of(run->needs);
     run->batch = (pitot_batch){ .loss = NAN };
+    run->loss_sum = 0;
+    run->samples = run->n_factors = 0;
+    sampling_begin(run);
+    if (run->flags & PITOT_CARRIED && run->mask & PITOT_DUE_GRADS) params_carry(run);
     leave(run);
     return run->mask;
 }
 
 uint32_t pitot_due(const pitot_run *run) {
-    return run && !run->off && run->open_step ? run->mask : 0;
+    return run && !run->off && run->open_step && !run->curving.calling ? run->mask : 0;
 }
 
 /* PITOT_OK with *go 0 if nothing is due. */
 static int32_t allowed(pitot_run *run, const char *function, int *go) {
     *go = 0;
     if (!run || run->off) return PITOT_EOFF;
+    if (run->curving.calling) return PITOT_OK; /* from inside a callback */
     if (!run->open_step)
         return run_idle(run) ? PITOT_EOFF : run_fail(run, PITOT_EORDER, "%s: no step is open; call pitot_begin first", function);
     if (run->mask == 0) return PITOT_OK;
@@ -220,42 +127,96 @@ static int32_t allowed(pitot_run *run, const char *function, int *go) {
     return PITOT_OK;
 }
 
+/* A mean that is given as a sum, or the other way round, makes every per-sample value wrong by a factor of N. */
+static void check_reduction(pitot_run *run) {
+    const pitot_batch *b = &run->batch;
+    int64_t terms = b->n * (b->t ? b->t : 1);
+    double sum = 0, weight = 0;
+    if (!b->losses || terms < 2) return;
+    for (int64_t i = 0; i < terms; i++) {
+        double w = b->weight ? (double)b->weight[i] : 1;
+        if (w != 0) sum += w * (double)b->losses[i];
+        weight += w;
+    }
+    double mean = sum / weight, is = run->reduction == PITOT_SUM ? sum : mean, other = run->reduction == PITOT_SUM ? mean : sum;
+    if (!(fabs(b->loss - is) > 0.1 * fabs(is)) || !(fabs(b->loss - other) <= 1e-3 * fabs(other))) return;
+    run_fail(run, PITOT_EMISMATCH, "pitot_after_forward: the loss is the %s of the losses, but config.reduction says %s",
+             run->reduction == PITOT_SUM ? "mean" : "sum", run->reduction == PITOT_SUM ? "PITOT_SUM" : "a mean");
+}
+
 int32_t pitot_after_forward(pitot_run *run, const pitot_batch *batch) {
     int go;
     int32_t status = allowed(run, "pitot_after_forward", &go);
     if (!go) return status;
     size_t theirs = batch ? batch->struct_size : 0;
-    if (theirs < offsetof(pitot_batch, losses) || batch->n < 1)
+    if (theirs < offsetof(pitot_batch, losses) || batch->n < 1 || batch->n > INT32_MAX)
         return run_fail(run, PITOT_EINVAL, "pitot_after_forward: the batch has no samples, or no struct_size");
-    run->batch = (pitot_batch){ 0 };
-    memcpy(&run->batch, batch, theirs < sizeof run->batch ? theirs : sizeof run->batch);
+    run_copy_struct(&run->batch, sizeof run->batch, batch);
+    if (run->batch.t < 0 || run->batch.t > INT32_MAX) run->batch.t = 0;
     run->seen_forward = 1;
+    check_reduction(run);
     return PITOT_OK;
-}
-
-/* What a probe needs of the forward pass, and whether the host gave it. */
-static int has_inputs(pitot_run *run, slot *s) {
-    uint32_t needs = s->probe->needs;
-    const char *missing = NULL;
-    if (needs & PITOT_NEED_LOSS && !run->seen_forward) missing = "needs pitot_after_forward, the loss";
-    if (needs & PITOT_NEED_LOSSES && !run->batch.losses) missing = "needs batch.losses, the loss of each sample";
-    if (!missing) return 1;
-    if (!s->off) {
-        s->condition = PITOT_STATE_LEVEL;
-        snprintf(s->why, sizeof s->why, "%s", missing);
-    }
-    return 0;
 }
 
 /* Second halves of what spans two steps; those whose second step has not come are dropped. */
 static void finish_pending(pitot_run *run) {
     for (int32_t i = 0; i < run->n_slots; i++) {
         slot *s = &run->slot[i];
-        if (s->pending >= 0 && s->pending == run->step - 1 && has_inputs(run, s)) call(run, s, s->probe->next, s->pending, 0);
+        if (s->pending >= 0 && s->pending == run->step - 1 && slot_has_needs(run, s))
+            slot_call(run, s, s->probe->next, s->pending, 0);
         else if (s->pending >= 0) run->unfinished++;
         s->pending = -1;
     }
     emit_flush(run);
+}
+
+/* A loss per sample: where it lies, or gathered over micro-batches and terms. */
+static void take_losses(pitot_run *run) {
+    const pitot_batch *b = &run->batch;
+    sampling *m = &run->sampling;
+    int64_t t = b->t ? b->t : 1;
+    if (!b->losses || !(run->needs & PITOT_NEED_LOSSES) || (t == 1 && !b->more && run->samples == 0)) return;
+    if (!run_reserve(&m->losses, run->samples, b->n, &m->room_losses, sizeof *m->losses)) return;
+    for (int64_t k = 0; k < b->n; k++) {
+        double sum = 0, weight = 0;
+        for (int64_t i = 0; i < t; i++) {
+            double w = b->weight ? (double)b->weight[k * t + i] : 1;
+            if (w != 0) sum += w * (double)b->losses[k * t + i];
+            weight += w;
+        }
+        m->losses[run->samples + k] = (pitot_real)(weight != 0 ? sum / weight : 0);
+    }
+}
+
+/* The batch as the whole step has it, once the last micro-batch is in. */
+static void sum_up(pitot_run *run) {
+    pitot_batch *b = &run->batch;
+    int gathered = run->samples > 0 || b->t > 1;
+    run->loss_sum += b->loss * (double)(run->reduction == PITOT_SUM ? 1 : b->n);
+    run->samples += b->n;
+    if (b->more) return;
+    b->loss = run->loss_sum / (double)(run->reduction == PITOT_SUM ? 1 : run->samples);
+    b->n = run->samples;
+    if (gathered && b->losses) b->losses = run->sampling.room_losses >= run->samples ? run->sampling.losses : NULL;
+}
+
+static void run_probes(pitot_run *run) {
+    finish_pending(run);
+    for (int32_t i = 0; i < run->n_slots; i++) {
+        slot *s = &run->slot[i];
+        if (!s->due || !slot_has_needs(run, s)) continue;
+        slot_call(run, s, s->probe->backward, run->step, 0);
+        s->started = 1;
+    }
+}
+
+/* Probes whose callback has just failed say why. */
+static void say_what_broke(pitot_run *run) {
+    for (int32_t i = 0; run->curving.broken && i < run->n_slots; i++) {
+        slot *s = &run->slot[i];
+        if (s->due && s->condition != PITOT_STATE_OK && s->probe->needs & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN))
+            slot_has_needs(run, s);
+    }
 }
 
 int32_t pitot_after_backward(pitot_run *run) {
@@ -265,17 +226,25 @@ int32_t pitot_after_backward(pitot_run *run) {
     if (run->seen_backward)
         return run_fail(run, PITOT_EORDER, "pitot_after_backward: called twice in step %lld", (long long)run->step);
     enter(run);
+    params_look(run, 1);
+    take_losses(run);
+    sampling_add(run);
+    run->curving.batch = run->batch;
+    int more = run->batch.more;
+    if (run->seen_forward) sum_up(run);
+    if (more) {
+        run->seen_forward = 0;
+        leave(run);
+        return PITOT_OK;
+    }
     run->seen_backward = 1;
     run->tracked++;
-    look(run, 1);
-    if (run->needs & PITOT_NEED_BEFORE) copy_before(run);
-    finish_pending(run);
-    for (int32_t i = 0; i < run->n_slots; i++) {
-        slot *s = &run->slot[i];
-        if (!s->due || !has_inputs(run, s)) continue;
-        call(run, s, s->probe->backward, run->step, 0);
-        s->started = 1;
-    }
+    sampling_finish(run);
+    if (run->needs & PITOT_NEED_BEFORE) params_copy_before(run);
+    curvature_begin(run);
+    run_probes(run);
+    callback_finish(run);
+    say_what_broke(run);
     leave(run);
     return PITOT_OK;
 }
@@ -288,11 +257,12 @@ int32_t pitot_after_update(pitot_run *run, double lr) {
     if (run_idle(run)) return PITOT_EOFF;
     enter(run);
     run->lr = lr;
-    if (run->seen_backward) look(run, 0);
+    callback_finish(run); /* if one never came back */
+    if (run->seen_backward) params_look(run, 0);
     for (int32_t i = 0; run->seen_backward && i < run->n_slots; i++) {
         slot *s = &run->slot[i];
-        if (!s->due || !has_inputs(run, s)) continue;
-        call(run, s, s->probe->update, run->step, 1);
+        if (!s->due || !slot_has_needs(run, s)) continue;
+        slot_call(run, s, s->probe->update, run->step, 1);
         if (s->probe->spans == 2 && !s->off) s->pending = run->step;
         s->due = s->requested = 0;
     }
@@ -303,8 +273,44 @@ int32_t pitot_after_update(pitot_run *run, double lr) {
     return PITOT_OK;
 }
 
+int32_t pitot_add_preconditioner(pitot_run *run, const pitot_preconditioner *given) {
+    int go;
+    int32_t status = allowed(run, "pitot_add_preconditioner", &go);
+    pitot_preconditioner f;
+    if (!go || !(run->mask & PITOT_DUE_PRECONDITIONER)) return status;
+    run_copy_struct(&f, sizeof f, given);
+    if (f.param < 0 || f.param > run->n_params || f.n < 1 || !f.factor || f.axis < -1 || f.axis >= PITOT_DIMS)
+        return run_fail(run, PITOT_EINVAL, "pitot_add_preconditioner: param, axis, n or factor makes no sense");
+    if (!run_reserve(&run->factor, run->n_factors, 1, &run->room_factors, sizeof f))
+        return run_fail(run, PITOT_ENOMEM, "no memory for a preconditioner");
+    run->factor[run->n_factors++] = f;
+    return PITOT_OK;
+}
+
+int32_t pitot_hyper(pitot_run *run, int32_t group, const char *name, double value) {
+    char key[96];
+    if (run_idle(run)) return PITOT_EOFF;
+    if (!name || !*name || strlen(name) >= sizeof run->setting->name || group < -1)
+        return run_fail(run, PITOT_EINVAL, "pitot_hyper: the name is missing or too long, or the group is negative");
+    int64_t i = 0;
+    while (i < run->n_settings && (run->setting[i].group != group || strcmp(run->setting[i].name, name))) i++;
+    if (i == run->n_settings) {
+        if (!run_reserve(&run->setting, i, 1, &run->room_settings, sizeof *run->setting))
+            return run_fail(run, PITOT_ENOMEM, "no memory for a setting");
+        run->setting[i].group = group;
+        snprintf(run->setting[i].name, sizeof run->setting[i].name, "%s", name);
+        run->n_settings++;
+    }
+    run->setting[i].value = value;
+    if (run->step < 0) return PITOT_OK;
+    if (group < 0) snprintf(key, sizeof key, "hyper.%s", name);
+    else snprintf(key, sizeof key, "hyper.%s/%d", name, group);
+    return pitot_scalar(run, key, value);
+}
+
 int32_t pitot_scalar(pitot_run *run, const char *name, double value) {
     if (run_idle(run)) return PITOT_EOFF;
+    if (run->curving.calling) return PITOT_EORDER;
     if (run->step < 0) return run_fail(run, PITOT_EORDER, "pitot_scalar: there is no step yet; call pitot_begin first");
     enter(run);
     int32_t status = name ? emit_host(run, name, value) : PITOT_EINVAL;

@@ -136,15 +136,9 @@ static void schedule_all(const char *probes, int64_t every, char *out, size_t si
     }
 }
 
-static int32_t add_params(trainer *t, pitot_error *error) {
-    const pitot_net_param *p = pitot_net_params(t->net);
-    for (int64_t i = 0; i < pitot_net_param_count(t->net); i++) {
-        pitot_param q = { .struct_size = sizeof q, .name = p[i].name, .data = p[i].data, .grad = p[i].grad };
-        memcpy(q.shape, p[i].shape, sizeof q.shape);
-        int32_t id = pitot_add_param(t->run, &q);
-        if (id < 0) return pitot_fail(error, id, "%s: %s", t->config.model, pitot_last_error(t->run));
-    }
-    return PITOT_OK;
+static int32_t attach(trainer *t, pitot_error *error) {
+    int32_t status = pitot_attach(&t->attached, t->net, t->run);
+    return status ? pitot_fail(error, status, "%s: %s", t->config.model, pitot_last_error(t->run)) : PITOT_OK;
 }
 
 /* Probes that cannot be are the caller's mistake and leave no folder behind; so is a folder that is taken; the rest is the disk's. */
@@ -179,7 +173,7 @@ static int32_t make_run(trainer *t, const char *probe_options, pitot_error *erro
     int32_t status = facts ? open_run(t, &c, error) : pitot_fail(error, PITOT_ENOMEM, "no memory for a run");
     cJSON_free(facts);
     if (status) return status;
-    status = add_params(t, error);
+    status = attach(t, error);
     if (!status) status = copy_model(t, error);
     if (!status && !file_join(folder, sizeof folder, t->config.out, "checkpoints")) status = PITOT_EINVAL;
     return status ? status : file_make_folder(folder, error);

@@ -67,15 +67,15 @@ static void validate(trainer *t) {
 /* ---- one step ---- */
 
 static int32_t step(trainer *t, pitot_error *error) {
-    uint32_t due = pitot_begin(t->run, t->step);
+    pitot_begin(t->run, t->step);
     pitot_net_batch b = next_batch(t);
     int32_t status = pitot_net_forward(t->net, &b, &t->loss);
     if (status)
         return pitot_fail(error, status, "%s: step %lld: %s; do classes fit the last layer?", t->config.data, (long long)t->step,
                           pitot_strerror(status));
-    if (due) pitot_after_forward(t->run, &(pitot_batch){ sizeof(pitot_batch), b.n, t->loss, pitot_net_losses(t->net) });
+    pitot_attached_forward(&t->attached, &b, t->loss);
     pitot_net_backward(t->net);
-    pitot_after_backward(t->run);
+    pitot_attached_backward(&t->attached);
     pitot_optim_step(t->optim);
     t->step++;
     pitot_after_update(t->run, pitot_optim_lr(t->optim));

@@ -21,6 +21,7 @@ typedef struct trainer {
     pitot_data *data;
     pitot_optim *optim;
     pitot_run *run;
+    pitot_attached attached;        /* net on run */
     int64_t per_epoch, steps, step; /* steps an epoch, in all, done */
     int64_t resumed;
     int64_t shuffled;        /* epoch that `order` belongs to; -1: none */

@@ -69,7 +69,8 @@ static double one_step(pitot_net *net, pitot_optim *optim, pitot_run *run, int64
     double t = now(), loss;
     pitot_begin(run, k);
     pitot_net_forward(net, b, &loss);
-    pitot_after_forward(run, &(pitot_batch){ sizeof(pitot_batch), b->n, loss, pitot_net_losses(net) });
+    pitot_after_forward(run, &(pitot_batch){
+                                 .struct_size = sizeof(pitot_batch), .n = b->n, .loss = loss, .losses = pitot_net_losses(net) });
     pitot_net_backward(net);
     pitot_after_backward(run);
     pitot_optim_step(optim);

@@ -82,6 +82,7 @@ $CC -o "$here/mixed" "$here/use.c" $(pkg-config --cflags pitot_d) -L"$prefix/lib
 
 # ---- names ----
 
+abi=$(sed -n 's/^#define PITOT_ABI \([0-9]*\).*/\1/p' include/pitot/base.h)
 for l in libpitot libpitot_d; do
     nm -D --defined-only "$prefix/lib/$l.so" | awk '{print $3}' | grep -v '^PITOT_0.1$' | grep -v '^PITOT_0.1@' >"$here/names"
     [ -s "$here/names" ] && ! grep -qv '^pitot_[a-z0-9_]*@@PITOT_0\.1$' "$here/names"
@@ -90,7 +91,7 @@ for l in libpitot libpitot_d; do
     nm --defined-only --extern-only "$prefix/lib/$l.a" 2>/dev/null | awk 'NF == 3 {print $3}' >"$here/names"
     [ -s "$here/names" ] && ! grep -qv '^pitot_' "$here/names"
     check $? "$l.a defines pitot_* and nothing else" "$(grep -v '^pitot_' "$here/names" | head -n 5 | tr '\n' ' ')"
-    readelf -d "$prefix/lib/$l.so" | grep -q "SONAME.*\[$l.so.1\]"
+    readelf -d "$prefix/lib/$l.so" | grep -q "SONAME.*\[$l.so.$abi\]"
     check $? "$l.so has its soname" "$(readelf -d "$prefix/lib/$l.so" | grep SONAME)"
 done
 # every function of the headers is there

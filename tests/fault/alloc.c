@@ -97,7 +97,7 @@ static int work_hooks(void) {
             pitot_add_param(r, &p);
         }
         pitot_begin(r, step);
-        pitot_after_forward(r, &(pitot_batch){ sizeof(pitot_batch), 3, 0.5, x });
+        pitot_after_forward(r, &(pitot_batch){ .struct_size = sizeof(pitot_batch), .n = 3, .loss = 0.5, .losses = x });
         for (int i = 0; i < 3; i++) g[i] = (pitot_real)0.1 * x[i];
         pitot_after_backward(r);
         for (int i = 0; i < 3; i++) x[i] -= g[i], y[i] -= (pitot_real)0.1 * y[i];
@@ -157,7 +157,8 @@ static void write_log(void) {
     for (int64_t step = 0; step < 200; step++) {
         char name[32];
         pitot_begin(r, step);
-        pitot_after_forward(r, &(pitot_batch){ sizeof(pitot_batch), 1, sin((double)step), NULL });
+        pitot_after_forward(r, &(pitot_batch){
+                                   .struct_size = sizeof(pitot_batch), .n = 1, .loss = sin((double)step), .losses = NULL });
         pitot_after_backward(r);
         snprintf(name, sizeof name, "mine/%d", (int)(step % 40));
         pitot_scalar(r, name, (double)step);

@@ -133,7 +133,7 @@ static _Noreturn void loop_until_killed(const char *dir, int64_t start, int64_t 
     if (pitot_last_error(run)[0]) give_up(pitot_last_error(run));
     for (int64_t step = start; step < start + MOST_STEPS && step < ROOM; step++) {
         pitot_begin(run, step);
-        pitot_after_forward(run, &(pitot_batch){ sizeof(pitot_batch), 1, loss_of(step, round), NULL });
+        pitot_after_forward(run, &(pitot_batch){ .struct_size = sizeof(pitot_batch), .n = 1, .loss = loss_of(step, round) });
         for (int i = 0; i < TENSORS; i++) g[i][step % 2] = (pitot_real)cos((double)(step * TENSORS + i));
         pitot_after_backward(run);
         for (int i = 0; i < TENSORS; i++) x[i][0] -= (pitot_real)0.01 * g[i][0];

@@ -85,7 +85,7 @@ static void test_levels(void **state) {
     pitot_close(run, PITOT_DONE);
     run = open_toy(&t, NULL, "individual_losses"); /* the host gives no losses of samples */
     pitot_begin(run, 0);
-    pitot_after_forward(run, &(pitot_batch){ sizeof(pitot_batch), 3, 1, NULL });
+    pitot_after_forward(run, &(pitot_batch){ .struct_size = sizeof(pitot_batch), .n = 3, .loss = 1, .losses = NULL });
     pitot_after_backward(run);
     pitot_after_update(run, 1);
     assert_int_equal(state_of(run, "individual_losses"), PITOT_STATE_LEVEL);

@@ -106,7 +106,8 @@ static inline void toy_update(toy *t, double lr) {
 }
 
 static inline void toy_tell_forward(const toy *t, pitot_run *run) {
-    pitot_after_forward(run, &(pitot_batch){ sizeof(pitot_batch), SAMPLES, t->loss, t->losses });
+    pitot_after_forward(run,
+                        &(pitot_batch){ .struct_size = sizeof(pitot_batch), .n = SAMPLES, .loss = t->loss, .losses = t->losses });
 }
 
 static inline uint32_t toy_step(toy *t, pitot_run *run, int64_t step) {
@@ -326,6 +327,12 @@ enum { MINE_COUNT = sizeof mine / sizeof *mine };
 
 static inline int is_mine(const pitot_probe *p) {
     return p >= mine && p < mine + MINE_COUNT;
+}
+
+/* Needs more than a host of level 0 has; test_instruments.c has the reference cases of those. */
+static inline int is_beyond(const pitot_probe *p) {
+    const uint32_t more = PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS | PITOT_NEED_HESSIAN | PITOT_NEED_GGN | PITOT_NEED_PRECONDITIONER;
+    return ((p->needs | p->needs_one) & more) != 0;
 }
 
 static inline int set_up(void **state) {

@@ -100,22 +100,26 @@ static void write_reading(writer *w, const pitot_reading *r, const char *path) {
     } else write_value(w, path, -1, r->value);
 }
 
-/* The values of one field: an object by parameter if there are per-tensor ones (a scalar of the field is then its "total"). */
-static void write_field(writer *w, const store *s, const char *probe, const char *field, const char *key) {
+static int has_field(const store *s, const char *probe, const char *field) {
+    for (int64_t i = 0; i < s->n; i++)
+        if (is_of(&s->list[i], probe, field)) return 1;
+    return 0;
+}
+
+static const pitot_reading *whole_of(const store *s, const char *probe, const char *field, int *tensors) {
     const pitot_reading *whole = NULL;
-    int tensors = 0;
+    *tensors = 0;
     for (int64_t i = 0; i < s->n; i++) {
         if (!is_of(&s->list[i], probe, field)) continue;
         if (!s->list[i].tensor) whole = &s->list[i];
-        tensors += s->list[i].tensor != NULL;
+        *tensors += s->list[i].tensor != NULL;
     }
-    fprintf(w->out, ", \"%s\": ", key);
-    if (!tensors && whole) {
-        write_reading(w, whole, *field ? field : whole->kind == PITOT_READ_SCALAR ? "value" : "");
-        return;
-    }
-    fputc('{', w->out);
+    return whole;
+}
+
+static void write_tensors(writer *w, const store *s, const char *probe, const char *field) {
     int first = 1;
+    fputc('{', w->out);
     for (int64_t i = 0; i < s->n; i++) {
         const pitot_reading *r = &s->list[i];
         if (!is_of(r, probe, field) || !r->tensor) continue;
@@ -126,7 +130,38 @@ static void write_field(writer *w, const store *s, const char *probe, const char
         write_reading(w, r, r->tensor);
     }
     fputc('}', w->out);
+}
+
+/* The values of one field: a number or list; an object by parameter with a "total" beside it; or a number with "per_tensor" beside it. */
+static void write_field(writer *w, const store *s, const char *probe, const pitot_output *o, const char *key) {
+    int tensors;
+    const pitot_reading *whole = whole_of(s, probe, o->field, &tensors);
+    fprintf(w->out, "\"%s\": ", key);
+    if (whole && (!tensors || o->shape == PITOT_SCALAR_PER_TENSOR)) {
+        write_reading(w, whole, *o->field ? o->field : whole->kind == PITOT_READ_SCALAR ? "value" : "");
+        if (tensors) fputs(", \"per_tensor\": ", w->out), write_tensors(w, s, probe, o->field);
+        return;
+    }
+    write_tensors(w, s, probe, o->field);
     if (whole) fputs(", \"total\": ", w->out), write_reading(w, whole, "total");
+}
+
+/* All fields that have values. "group.name" ones next to each other make one object, "group". */
+static void write_fields(writer *w, const store *s, const pitot_probe *p) {
+    char group[64] = "";
+    for (const pitot_output *o = p->outputs; o->label; o++) {
+        const char *dot = strchr(o->field, '.');
+        int length = dot ? (int)(dot - o->field) : 0, opens = 0;
+        if (!has_field(s, p->name, o->field)) continue;
+        if (*group && (!dot || strncmp(group, o->field, (size_t)length + 1))) fputc('}', w->out), *group = 0;
+        if (dot && !*group) opens = 1;
+        if (opens) {
+            snprintf(group, sizeof group, "%.*s.", length, o->field);
+            fprintf(w->out, ", \"%.*s\": {", length, o->field);
+        } else fputs(", ", w->out);
+        write_field(w, s, p->name, o, dot ? dot + 1 : *o->field ? o->field : "value");
+    }
+    if (*group) fputc('}', w->out);
 }
 
 static const char *status_name(int32_t state, int two_step) {
@@ -153,9 +188,7 @@ static void write_probe(writer *w, const pitot_run *run, const store *s, const p
     write_string(w->out, p->name);
     fprintf(w->out, ": {\"status\": \"%s\"", status_name(state, is_two_step(p)));
     w->odd_used = 0;
-    if (state == PITOT_STATE_OK)
-        for (const pitot_output *o = p->outputs; o->label; o++)
-            write_field(w, s, p->name, o->field, *o->field ? o->field : "value");
+    if (state == PITOT_STATE_OK) write_fields(w, s, p);
     else fputs(", \"why\": ", w->out), write_string(w->out, *why ? why : "gave no value");
     if (w->odd_used) fprintf(w->out, ", \"nonfinite\": [%s]", w->odd);
     fputc('}', w->out);
@@ -167,6 +200,7 @@ typedef struct bench { /* everything that is under inspection */
     pitot_net *net;
     pitot_data *data;
     pitot_run *run;
+    pitot_attached attached;
     pitot_real *x, *targets;
     int32_t *classes;
     int64_t n;
@@ -231,21 +265,17 @@ static int32_t measure(bench *b, const char *probes, const char *options, double
     double loss;
     b->run = pitot_open(NULL, &c);
     if (!b->run || pitot_last_error(b->run)[0]) return pitot_fail(error, PITOT_EINVAL, "%s", pitot_last_error(b->run));
-    for (int64_t i = 0; i < pitot_net_param_count(b->net); i++) {
-        const pitot_net_param *p = &pitot_net_params(b->net)[i];
-        pitot_param q = { .struct_size = sizeof q, .name = p->name, .data = p->data, .grad = p->grad };
-        memcpy(q.shape, p->shape, sizeof q.shape);
-        pitot_add_param(b->run, &q);
-    }
+    int32_t status = pitot_attach(&b->attached, b->net, b->run);
+    if (status) return pitot_fail(error, status, "%s", pitot_last_error(b->run));
     pitot_net_batch batch = {
         .struct_size = sizeof batch, .n = b->n, .x = b->x, .classes = b->data->classes ? b->classes : NULL, .targets = b->targets
     };
     pitot_begin(b->run, 0);
-    int32_t status = pitot_net_forward(b->net, &batch, &loss);
+    status = pitot_net_forward(b->net, &batch, &loss);
     if (status) return pitot_fail(error, status, "%s: %s; do classes fit the last layer?", b->data->spec, pitot_strerror(status));
-    pitot_after_forward(b->run, &(pitot_batch){ sizeof(pitot_batch), b->n, loss, pitot_net_losses(b->net) });
+    pitot_attached_forward(&b->attached, &batch, loss);
     pitot_net_backward(b->net);
-    pitot_after_backward(b->run);
+    pitot_attached_backward(&b->attached);
     (void)lr;
     return PITOT_OK;
 }

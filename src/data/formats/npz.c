@@ -408,9 +408,9 @@ static int64_t load_integer(const array *a, const unsigned char *p) {
 static pitot_real load_real(const array *a, const unsigned char *p) {
     if (a->kind == 'u') return (pitot_real)load_bits(a, p);
     if (a->kind != 'f') return (pitot_real)load_integer(a, p);
-    if (a->width == 2) return data_half((uint32_t)load_bits(a, p));
-    if (a->width == 4) return data_float((uint32_t)load_bits(a, p));
-    return (pitot_real)data_double(load_bits(a, p));
+    if (a->width == 2) return bits_half((uint32_t)load_bits(a, p));
+    if (a->width == 4) return bits_float((uint32_t)load_bits(a, p));
+    return (pitot_real)bits_double(load_bits(a, p));
 }
 
 /* Over an array's values in C order, whatever their order in memory. */

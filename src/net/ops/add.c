@@ -31,6 +31,17 @@ static void backward(const node *n, const span *s) {
         if (s->dx[i]) memcpy(s->dx[i], s->dy, bytes);
 }
 
+static void tangent(const node *n, const span *s) {
+    int64_t count = s->n * n->out.size;
+    int begun = 0;
+    for (int32_t i = 0; i < n->n_inputs; i++) {
+        if (!s->xt[i]) continue;
+        if (begun) add_to(s->yt, s->xt[i], count);
+        else memcpy(s->yt, s->xt[i], (size_t)count * sizeof(pitot_real));
+        begun = 1;
+    }
+}
+
 const op op_add = {
     .name = "add",
     .summary = "sum of two or more inputs of one shape",
@@ -39,4 +50,5 @@ const op op_add = {
     .shape = add_shape,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
 };

@@ -95,6 +95,7 @@ const op op_avg_pool2d = {
     .attributes = table,
     .inputs_min = 1,
     .inputs_max = 1,
+    .flags = OP_LINEAR,
     .shape = pool_shape,
     .forward = forward,
     .backward = backward,

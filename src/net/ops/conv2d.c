@@ -80,7 +80,8 @@ static int32_t conv_shape(node *n, pitot_error *error) {
     n->out = (shape){ .n = 3, .dim = { a->out_channels, w.out[0], w.out[1] } };
     n->weight = (op_param){ { .n = 4, .dim = { a->out_channels, cin, a->kernel[0], a->kernel[1] } }, k };
     if (a->bias) n->bias = (op_param){ { .n = 1, .dim = { a->out_channels } }, k };
-    n->scratch = (k + a->out_channels / a->groups) * w.out[0] * w.out[1] * samples_together(w.out[0] * w.out[1], a->groups);
+    int64_t together = samples_together(w.out[0] * w.out[1], a->groups);
+    n->scratch = (k + (together > 1 ? 2 * a->out_channels : 0)) * w.out[0] * w.out[1] * together;
     n->flops = 2.0 * (double)a->out_channels * (double)k * (double)(w.out[0] * w.out[1]);
     return PITOT_OK;
 }
@@ -118,10 +119,13 @@ PITOT_HOT static void sum_columns(const pitot_real *dy, int64_t rows, int64_t co
     }
 }
 
+static int64_t plane_of(const conv *c) {
+    return c->w.channels * c->w.in[0] * c->w.in[1];
+}
+
 static const pitot_real *unfolded(const conv *c, const pitot_real *x, int64_t samples, pitot_real *scratch) {
     if (c->plain) return x;
-    for (int64_t k = 0; k < samples; k++)
-        window_unfold(&c->w, x + k * c->w.channels * c->w.in[0] * c->w.in[1], scratch + k * c->p, samples * c->p);
+    for (int64_t k = 0; k < samples; k++) window_unfold(&c->w, x + k * plane_of(c), scratch + k * c->p, samples * c->p);
     return scratch;
 }
 
@@ -134,27 +138,58 @@ static void products(const node *n, const span *s, product one) {
         for (int64_t g = 0; g < c.groups; g++) one(&c, s, i, s->n - i < c.together ? s->n - i : c.together, g);
 }
 
-/* Y (M,P) = W (M,K) U (K,P) + b, the columns of several samples side by side */
+/* y (M,P) = beta y + W (M,K) U (K,P), the columns of several samples side by side; x (samples, one group's channels) */
+static void add_product(const conv *c, const span *s, const pitot_real *weight, const pitot_real *x, int64_t samples, double beta,
+                        pitot_real *y) {
+    int64_t columns = samples * c->p;
+    const pitot_real *u = unfolded(c, x, samples, s->scratch);
+    blas_gemm(0, 0, c->m, columns, c->k, 1, weight, c->k, u, columns, beta, y, columns);
+}
+
+/* Y = W U + b */
 static void forward_product(const conv *c, const span *s, int64_t at, int64_t samples, int64_t group) {
     int64_t block = at * c->groups + group, columns = samples * c->p;
     pitot_real *y = s->y + block * c->m * c->p, *joined = samples > 1 ? s->scratch + c->k * columns : y;
-    const pitot_real *u = unfolded(c, s->x[0] + block * c->w.channels * c->w.in[0] * c->w.in[1], samples, s->scratch);
     if (s->bias) fill_rows(joined, c->m, columns, s->bias + group * c->m);
-    blas_gemm(0, 0, c->m, columns, c->k, 1, s->weight + group * c->m * c->k, c->k, u, columns, s->bias ? 1 : 0, joined, columns);
+    add_product(c, s, s->weight + group * c->m * c->k, s->x[0] + block * plane_of(c), samples, s->bias ? 1 : 0, joined);
     if (samples > 1) split_columns(c, joined, samples, y);
 }
 
-/* dW (M,K) += G (M,P) U', db += row sums of G, dU (K,P) = W' G, folded into dX */
+/* Yt = Wt U + W Ut + bt */
+static void tangent_product(const conv *c, const span *s, int64_t at, int64_t samples, int64_t group) {
+    int64_t block = at * c->groups + group, columns = samples * c->p, first = group * c->m * c->k;
+    pitot_real *yt = s->yt + block * c->m * c->p, *joined = samples > 1 ? s->scratch + c->k * columns : yt;
+    if (s->bias_t) fill_rows(joined, c->m, columns, s->bias_t + group * c->m);
+    add_product(c, s, s->weight_t + first, s->x[0] + block * plane_of(c), samples, s->bias_t ? 1 : 0, joined);
+    if (s->xt[0]) add_product(c, s, s->weight + first, s->xt[0] + block * plane_of(c), samples, 1, joined);
+    if (samples > 1) split_columns(c, joined, samples, yt);
+}
+
+/* dW (M,K) = beta dW + G (M,P) U' */
+static void weight_product(const conv *c, const span *s, const pitot_real *g, const pitot_real *x, int64_t samples, double beta,
+                           pitot_real *dweight) {
+    int64_t columns = samples * c->p;
+    const pitot_real *u = unfolded(c, x, samples, s->scratch);
+    blas_gemm(0, 1, c->m, c->k, columns, 1, g, columns, u, columns, beta, dweight, c->k);
+}
+
+/* dW += G U', db += row sums of G, dU (K,P) = W' G, folded into dX; of tangents: dW += Gt U' + G Ut', dU = W' Gt + Wt' G */
 static void backward_product(const conv *c, const span *s, int64_t at, int64_t samples, int64_t group) {
-    int64_t block = at * c->groups + group, columns = samples * c->p, plane = c->w.channels * c->w.in[0] * c->w.in[1];
-    int first = s->first && at == 0;
-    const pitot_real *dy = join_columns(c, s->dy + block * c->m * c->p, samples, s->scratch + c->k * columns);
-    const pitot_real *u = unfolded(c, s->x[0] + block * plane, samples, s->scratch), *weight = s->weight + group * c->m * c->k;
-    blas_gemm(0, 1, c->m, c->k, columns, 1, dy, columns, u, columns, first ? 0 : 1, s->dweight + group * c->m * c->k, c->k);
-    if (s->dbias) sum_columns(dy, c->m, columns, first, s->dbias + group * c->m);
+    int64_t block = at * c->groups + group, columns = samples * c->p, plane = plane_of(c), out = block * c->m * c->p;
+    int64_t first = group * c->m * c->k;
+    pitot_real *joined = s->scratch + c->k * columns, *dweight = s->dweight + first;
+    int fresh = s->first && at == 0, bends = s->g && s->dx[0];
+    const pitot_real *dy = join_columns(c, s->dy + out, samples, joined), *g = NULL;
+    weight_product(c, s, dy, s->x[0] + block * plane, samples, fresh ? 0 : 1, dweight);
+    if (s->dbias) sum_columns(dy, c->m, columns, fresh, s->dbias + group * c->m);
+    if (bends) {
+        g = join_columns(c, s->g + out, samples, joined + c->m * columns);
+        weight_product(c, s, g, s->xt[0] + block * plane, samples, 1, dweight);
+    }
     if (!s->dx[0]) return;
     pitot_real *dx = s->dx[0] + block * plane, *du = c->plain ? dx : s->scratch;
-    blas_gemm(1, 0, c->k, columns, c->m, 1, weight, c->k, dy, columns, 0, du, columns);
+    blas_gemm(1, 0, c->k, columns, c->m, 1, s->weight + first, c->k, dy, columns, 0, du, columns);
+    if (bends) blas_gemm(1, 0, c->k, columns, c->m, 1, s->weight_t + first, c->k, g, columns, 1, du, columns);
     for (int64_t k = 0; !c->plain && k < samples; k++) window_fold(&c->w, du + k * c->p, columns, dx + k * plane);
 }
 
@@ -164,6 +199,23 @@ static void forward(const node *n, const span *s) {
 
 static void backward(const node *n, const span *s) {
     products(n, s, backward_product);
+}
+
+static void tangent(const node *n, const span *s) {
+    products(n, s, tangent_product);
+}
+
+static void capture(const node *n, pitot_capture *c) {
+    const attributes_conv2d *a = n->attributes;
+    c->kind = PITOT_CONV2D;
+    c->h = n->in[0].dim[1];
+    c->w = n->in[0].dim[2];
+    for (int i = 0; i < 2; i++) {
+        c->stride[i] = (int32_t)a->stride[i];
+        c->padding[i] = (int32_t)a->padding[i];
+        c->dilation[i] = (int32_t)a->dilation[i];
+    }
+    c->groups = (int32_t)a->groups;
 }
 
 const op op_conv2d = {
@@ -176,4 +228,7 @@ const op op_conv2d = {
     .shape = conv_shape,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
+    .tangent_backward = backward,
+    .capture = capture,
 };

@@ -37,32 +37,31 @@ static void draw(const node *n, const span *s, int64_t sample, pitot_real *facto
     }
 }
 
-static void forward(const node *n, const span *s) {
+/* to = from, in training times the factors kept */
+static void scale(const node *n, const span *s, const pitot_real *from, pitot_real *to) {
     int64_t size = n->out.size, room = n->kept / (int64_t)sizeof(pitot_real);
     if (!s->training) {
-        memcpy(s->y, s->x[0], (size_t)(s->n * size) * sizeof(pitot_real));
+        memcpy(to, from, (size_t)(s->n * size) * sizeof(pitot_real));
         return;
     }
     for (int64_t k = 0; k < s->n; k++) {
-        pitot_real *factor = (pitot_real *)s->kept + k * room, *y = s->y + k * size;
-        const pitot_real *x = s->x[0] + k * size;
-        draw(n, s, s->sample + k, factor);
-        for (int64_t i = 0; i < size; i++) y[i] = factor[i] * x[i];
+        const pitot_real *factor = (const pitot_real *)s->kept + k * room;
+        for (int64_t i = 0; i < size; i++) to[k * size + i] = factor[i] * from[k * size + i];
     }
 }
 
+static void forward(const node *n, const span *s) {
+    int64_t room = n->kept / (int64_t)sizeof(pitot_real);
+    for (int64_t k = 0; s->training && k < s->n; k++) draw(n, s, s->sample + k, (pitot_real *)s->kept + k * room);
+    scale(n, s, s->x[0], s->y);
+}
+
 static void backward(const node *n, const span *s) {
-    int64_t size = n->out.size, room = n->kept / (int64_t)sizeof(pitot_real);
-    if (!s->dx[0]) return;
-    if (!s->training) {
-        memcpy(s->dx[0], s->dy, (size_t)(s->n * size) * sizeof(pitot_real));
-        return;
-    }
-    for (int64_t k = 0; k < s->n; k++) {
-        const pitot_real *factor = (const pitot_real *)s->kept + k * room, *dy = s->dy + k * size;
-        pitot_real *dx = s->dx[0] + k * size;
-        for (int64_t i = 0; i < size; i++) dx[i] = factor[i] * dy[i];
-    }
+    if (s->dx[0]) scale(n, s, s->dy, s->dx[0]);
+}
+
+static void tangent(const node *n, const span *s) {
+    scale(n, s, s->xt[0], s->yt);
 }
 
 const op op_dropout = {
@@ -76,4 +75,5 @@ const op op_dropout = {
     .shape = same_shape,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
 };

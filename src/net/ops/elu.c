@@ -22,6 +22,12 @@ static pitot_real slope(pitot_real x, pitot_real y, const void *attributes) {
     return x > 0 ? 1 : y + (pitot_real)a->alpha;
 }
 
+static pitot_real bend(pitot_real x, pitot_real y, const void *attributes) {
+    const attributes_elu *a = attributes;
+    return x > 0 ? 0 : y + (pitot_real)a->alpha;
+}
+#define BEND_OF_DY
+
 #include "net/pointwise.inc"
 
 const op op_elu = {
@@ -35,4 +41,6 @@ const op op_elu = {
     .shape = same_shape,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
+    .tangent_backward = tangent_backward,
 };

@@ -35,6 +35,19 @@ static pitot_real slope(pitot_real x, pitot_real y, const void *attributes) {
     return (1 + t) / 2 + x * (1 - t * t) * root_two_over_pi * (1 + 3 * cubic * x * x) / 2;
 }
 
+static pitot_real bend(pitot_real x, pitot_real y, const void *attributes) {
+    const attributes_gelu *a = attributes;
+    (void)y;
+    if (!a->approximate) {
+        pitot_real p = density * REAL(exp)(-x * x / 2);
+        return 2 * p - x * (x * p);
+    }
+    pitot_real t = REAL(tanh)(bent(x)), u = root_two_over_pi * (1 + 3 * cubic * x * x), v = 6 * root_two_over_pi * cubic * x;
+    pitot_real dt = (1 - t * t) * u; /* bent' = u, bent'' = v */
+    return dt + x * ((1 - t * t) * v - 2 * t * dt * u) / 2;
+}
+#define BEND_OF_DY
+
 #include "net/pointwise.inc"
 
 const op op_gelu = {
@@ -48,4 +61,6 @@ const op op_gelu = {
     .shape = same_shape,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
+    .tangent_backward = tangent_backward,
 };

@@ -32,6 +32,7 @@ const op op_global_avg_pool2d = {
     .summary = "mean of each channel: (C,H,W) to (C)",
     .inputs_min = 1,
     .inputs_max = 1,
+    .flags = OP_LINEAR,
     .shape = pool_shape,
     .forward = forward,
     .backward = backward,

@@ -37,4 +37,5 @@ const op op_leaky_relu = {
     .shape = same_shape,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
 };

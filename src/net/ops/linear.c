@@ -65,35 +65,60 @@ static void forward(const node *n, const span *s) {
     run_slices(s, &j, j.dout, forward_slice);
 }
 
+/* Yt = A Wt' + At W' + bt, columns begin..end */
+static void tangent_slice(void *job, int64_t begin, int64_t end, int thread) {
+    const slices *j = job;
+    const span *s = j->s;
+    int64_t from = begin * GRAIN, n = slice_end(end, j->dout) - from;
+    pitot_real *yt = s->yt + from;
+    (void)thread;
+    for (int64_t k = 0; s->bias_t && k < s->n; k++) memcpy(yt + k * j->dout, s->bias_t + from, (size_t)n * sizeof *yt);
+    blas_gemm(0, 1, s->n, n, j->din, 1, s->x[0], j->din, s->weight_t + from * j->din, j->din, s->bias_t ? 1 : 0, yt, j->dout);
+    if (s->xt[0]) blas_gemm(0, 1, s->n, n, j->din, 1, s->xt[0], j->din, s->weight + from * j->din, j->din, 1, yt, j->dout);
+}
+
+static void tangent(const node *n, const span *s) {
+    slices j = { s, n->in[0].size, n->out.size };
+    run_slices(s, &j, j.dout, tangent_slice);
+}
+
 PITOT_HOT static void sum_rows(const pitot_real *dy, int64_t rows, int64_t ld, int64_t columns, pitot_real *sum) {
     memset(sum, 0, (size_t)columns * sizeof *sum);
     for (int64_t k = 0; k < rows; k++)
         for (int64_t i = 0; i < columns; i++) sum[i] += dy[k * ld + i];
 }
 
-/* dW (dout,din) = G' A, db = column sums of G, rows begin..end */
+/* dW (dout,din) = G' A, db = column sums of G, rows begin..end; of tangents: dW = Gt' A + G' At, db = column sums of Gt */
 static void weight_slice(void *job, int64_t begin, int64_t end, int thread) {
     const slices *j = job;
     const span *s = j->s;
     int64_t from = begin * GRAIN, n = slice_end(end, j->dout) - from;
     (void)thread;
     blas_gemm(1, 0, n, j->din, s->n, 1, s->dy + from, j->dout, s->x[0], j->din, 0, s->dweight + from * j->din, j->din);
+    if (s->g && s->xt[0])
+        blas_gemm(1, 0, n, j->din, s->n, 1, s->g + from, j->dout, s->xt[0], j->din, 1, s->dweight + from * j->din, j->din);
     if (s->dbias) sum_rows(s->dy + from, s->n, j->dout, n, s->dbias + from);
 }
 
-/* dA (N,din) = G W, columns begin..end */
+/* dA (N,din) = G W, columns begin..end; of tangents: Gt W + G Wt */
 static void input_slice(void *job, int64_t begin, int64_t end, int thread) {
     const slices *j = job;
     const span *s = j->s;
     int64_t from = begin * GRAIN, n = slice_end(end, j->din) - from;
     (void)thread;
     blas_gemm(0, 0, s->n, n, j->dout, 1, s->dy, j->dout, s->weight + from, j->din, 0, s->dx[0] + from, j->din);
+    if (s->g) blas_gemm(0, 0, s->n, n, j->dout, 1, s->g, j->dout, s->weight_t + from, j->din, 1, s->dx[0] + from, j->din);
 }
 
 static void backward(const node *n, const span *s) {
     slices j = { s, n->in[0].size, n->out.size };
     run_slices(s, &j, j.dout, weight_slice);
     if (s->dx[0]) run_slices(s, &j, j.din, input_slice);
+}
+
+static void capture(const node *n, pitot_capture *c) {
+    (void)n;
+    c->kind = PITOT_LINEAR;
 }
 
 const op op_linear = {
@@ -107,4 +132,7 @@ const op op_linear = {
     .shape = linear_shape,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
+    .tangent_backward = backward,
+    .capture = capture,
 };

@@ -160,6 +160,16 @@ static void backward(const node *n, const span *s) {
     }
 }
 
+static void tangent(const node *n, const span *s) {
+    int64_t in = n->in[0].dim[1] * n->in[0].dim[2], out = n->out.dim[1] * n->out.dim[2];
+    for (int64_t c = 0; c < s->n * n->in[0].dim[0]; c++) {
+        const pitot_real *xt = s->xt[0] + c * in;
+        const int32_t *at = (const int32_t *)s->kept + c * out;
+        pitot_real *yt = s->yt + c * out;
+        for (int64_t i = 0; i < out; i++) yt[i] = xt[at[i]];
+    }
+}
+
 const op op_max_pool2d = {
     .name = "max_pool2d",
     .summary = "largest value of each window",
@@ -170,4 +180,5 @@ const op op_max_pool2d = {
     .shape = pool_shape,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
 };

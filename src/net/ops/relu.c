@@ -25,4 +25,5 @@ const op op_relu = {
     .shape = same_shape,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
 };

@@ -17,6 +17,12 @@ static pitot_real slope(pitot_real x, pitot_real y, const void *attributes) {
     return x > 0 ? scale : y + scale * alpha;
 }
 
+static pitot_real bend(pitot_real x, pitot_real y, const void *attributes) {
+    (void)attributes;
+    return x > 0 ? 0 : y + scale * alpha;
+}
+#define BEND_OF_DY
+
 #include "net/pointwise.inc"
 
 const op op_selu = {
@@ -28,4 +34,6 @@ const op op_selu = {
     .shape = same_shape,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
+    .tangent_backward = tangent_backward,
 };

@@ -15,6 +15,14 @@ static pitot_real slope(pitot_real x, pitot_real y, const void *attributes) {
     return s * (1 + x * (1 - s));
 }
 
+static pitot_real bend(pitot_real x, pitot_real y, const void *attributes) {
+    (void)y;
+    (void)attributes;
+    pitot_real s = 1 / (1 + REAL(exp)(-x));
+    return s * (1 - s) * (2 + x * (1 - 2 * s));
+}
+#define BEND_OF_DY
+
 #include "net/pointwise.inc"
 
 const op op_silu = {
@@ -26,4 +34,6 @@ const op op_silu = {
     .shape = same_shape,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
+    .tangent_backward = tangent_backward,
 };

@@ -26,6 +26,16 @@ static pitot_real slope(pitot_real x, pitot_real y, const void *attributes) {
     return z > (pitot_real)a->threshold ? 1 : 1 / (1 + REAL(exp)(-z));
 }
 
+static pitot_real bend(pitot_real x, pitot_real y, const void *attributes) {
+    const attributes_softplus *a = attributes;
+    (void)y;
+    pitot_real z = (pitot_real)a->beta * x;
+    if (z > (pitot_real)a->threshold) return 0;
+    pitot_real s = 1 / (1 + REAL(exp)(-z));
+    return (pitot_real)a->beta * s * (1 - s);
+}
+#define BEND_OF_DY
+
 #include "net/pointwise.inc"
 
 const op op_softplus = {
@@ -39,4 +49,6 @@ const op op_softplus = {
     .shape = same_shape,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
+    .tangent_backward = tangent_backward,
 };

@@ -14,6 +14,13 @@ static pitot_real slope(pitot_real x, pitot_real y, const void *attributes) {
     return 1 - y * y;
 }
 
+static pitot_real bend(pitot_real x, pitot_real y, const void *attributes) {
+    (void)x;
+    (void)attributes;
+    return -2 * y;
+}
+#define BEND_OF_DX
+
 #include "net/pointwise.inc"
 
 const op op_tanh = {
@@ -25,4 +32,6 @@ const op op_tanh = {
     .shape = same_shape,
     .forward = forward,
     .backward = backward,
+    .tangent = tangent,
+    .tangent_backward = tangent_backward,
 };

@@ -1,0 +1,90 @@
+/* hess_max_ev.c: largest and smallest eigenvalue of the Hessian of the mini-batch loss, by sign, from a Lanczos iteration that goes on
+   from the eigenvectors of the step tracked before. Of a mini-batch, not of the data set: on average the largest is larger than there. */
+
+#include "pitot/probe.h"
+
+#include <string.h>
+
+typedef struct options {
+    double tolerance;
+    int64_t products;
+} options;
+
+static const pitot_option table[] = {
+    { "tolerance", PITOT_REAL, 1, offsetof(options, tolerance), "0.01", 1e-12, 1, NULL, "",
+      "residual of both eigenpairs, as a share of the largest magnitude" },
+    { "products", PITOT_INT, 1, offsetof(options, products), "100", 4, 100000, NULL, "", "most products with the Hessian" },
+    { 0 },
+};
+
+static const pitot_output outputs[] = {
+    { "", PITOT_SCALAR, PITOT_SYMLOG_AXIS, "", "largest eigenvalue of the Hessian", NULL },
+    { "min", PITOT_SCALAR, PITOT_SYMLOG_AXIS, "", "smallest eigenvalue of the Hessian", NULL },
+    { "residual", PITOT_SCALAR, PITOT_LOG_AXIS, "", "|H u - theta u| of the largest", NULL },
+    { "min_residual", PITOT_SCALAR, PITOT_LOG_AXIS, "", "|H u - theta u| of the smallest", NULL },
+    { "products", PITOT_SCALAR, PITOT_LINEAR_AXIS, "", "products with the Hessian", NULL },
+    { "product_error", PITOT_SCALAR, PITOT_LOG_AXIS, "", "relative error of a product, where differences of gradients stand for it",
+      NULL },
+    { 0 },
+};
+
+enum { TOP, BOTTOM, PAIR, BASIS = 20 }; /* vectors of D values */
+
+/* This probe's state, two values for each of a parameter's, from or to two vectors of D values. */
+static void move(const pitot_frame *f, pitot_real *vectors, int out) {
+    int64_t at = 0;
+    for (int64_t i = 0; i < f->n_tensors; i++) {
+        const pitot_tensor *t = &f->tensor[i];
+        if (!t->grad) continue;
+        for (int64_t k = 0; k < PAIR; k++) {
+            pitot_real *v = vectors + k * f->size + at, *s = t->state + k * t->size;
+            if (out) memcpy(s, v, (size_t)t->size * sizeof *s);
+            else memcpy(v, s, (size_t)t->size * sizeof *s);
+        }
+        at += t->size;
+    }
+}
+
+static int32_t backward(const pitot_frame *f) {
+    const options *o = f->options;
+    pitot_real *pair = f->work;
+    pitot_lanczos how = { .struct_size = sizeof how,
+                          .tolerance = o->tolerance,
+                          .products = o->products,
+                          .vectors = BASIS,
+                          .work = f->work + PAIR * f->size,
+                          .seed = (uint64_t)(pitot_random(f, 0) * 0x1p53),
+                          .step = (uint64_t)f->step };
+    pitot_extremes e = { .struct_size = sizeof e };
+    move(f, pair, 0);
+    int32_t status = pitot_lanczos_extremes(f->hessian, &how, pair + TOP * f->size, pair + BOTTOM * f->size, &e);
+    if (status == PITOT_EHOST) return pitot_undefined(f, "a product with the Hessian failed or is not finite"), PITOT_OK;
+    if (status) return status;
+    move(f, pair, 1);
+    pitot_emit(f, "", e.largest.value);
+    pitot_emit(f, "min", e.smallest.value);
+    pitot_emit(f, "residual", e.largest.residual);
+    pitot_emit(f, "min_residual", e.smallest.residual);
+    pitot_emit(f, "products", (double)e.products);
+    if (!f->hessian->exact) pitot_emit(f, "product_error", f->hessian->error);
+    return PITOT_OK;
+}
+
+const pitot_probe pitot_probe_hess_max_ev = {
+    .struct_size = sizeof(pitot_probe),
+    .abi = PITOT_ABI,
+    .needs = PITOT_NEED_HESSIAN,
+    .presets = PITOT_FULL,
+    .spans = 1,
+    .name = "hess_max_ev",
+    .summary = "largest and smallest eigenvalue of the Hessian, with their residuals and the products they took",
+    .paper = "Lanczos 1950; Wu, Simon 2000, SIAM J. Matrix Anal. Appl. 22 (thick restart); Schneider, Dangel, Hennig 2021, arXiv "
+             "2102.06604",
+    .formula = "max and min of u'Hu over |u| = 1",
+    .options_size = sizeof(options),
+    .options = table,
+    .tensor_state = PAIR,
+    .work_vectors = BASIS + PAIR,
+    .outputs = outputs,
+    .backward = backward,
+};

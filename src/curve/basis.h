@@ -1,0 +1,28 @@
+/* basis.h: loops over a few long vectors, each one pass over memory: blocks of all vectors go through the cache together. Vectors are
+   rows of n values, one after another; sums are in double, threaded as those of probe.h, the same bits every time for one thread count. */
+
+#ifndef PITOT_SRC_BASIS_H
+#define PITOT_SRC_BASIS_H
+
+#include "pitot/base.h"
+
+enum { BASIS_MOST = 64 }; /* rows */
+
+/* y -= sum_j h[j] v_j, then out[j] = v_j'y, of what is left. Returns y'y of it. v (m,n); h, out (m). h NULL: y stays. */
+double basis_reduce(const pitot_real *v, int m, int64_t n, pitot_real *y, const double *h, double *out);
+
+/* Makes y orthogonal to the orthonormal rows of v, subtracting until no more than round-off is left, at most three times; h (m): what
+   was along them. Returns the length of the rest; 0 if the rest is round-off. `least`: lengths up to it are round-off anyway. NaN if
+   anything was not finite. */
+double basis_orthogonalise(const pitot_real *v, int m, int64_t n, pitot_real *y, double *h, double least);
+
+/* Rows of out (q,n) = sum_i c[i][j] v_i for j < q; out may be v. c: rows BASIS_MOST apart. m, q <= BASIS_MOST. */
+void basis_mix(const pitot_real *v, int m, int64_t n, double c[][BASIS_MOST], int q, pitot_real *out);
+
+/* y *= scale. */
+void basis_scale(pitot_real *y, int64_t n, double scale);
+
+/* y += amount * a direction of length about 1: the draw-th of this seed and step, values uniform. */
+void basis_add_random(pitot_real *y, int64_t n, double amount, uint64_t seed, uint64_t step, uint64_t draw);
+
+#endif

@@ -1,0 +1,32 @@
+/* capture.c: what a layer saw and what came back. After backward, dy of a layer with parameters is still there: only ops in place write
+   over theirs, and those have none. */
+
+#include "net/net.h"
+
+static const node *layer_at(const pitot_net *net, int64_t i, const buffers **b) {
+    for (int32_t k = 0; k < net->n_nodes; k++) {
+        *b = &net->buffer[k];
+        if (((*b)->weight >= 0 || (*b)->bias >= 0) && i-- == 0) return &net->node[k];
+    }
+    return NULL;
+}
+
+int32_t pitot_net_capture(const pitot_net *net, int64_t i, pitot_capture *capture) {
+    if (!net->has_gradient) return PITOT_EORDER;
+    const buffers *b;
+    const node *n = layer_at(net, i, &b);
+    if (!n || !capture) return PITOT_EINVAL;
+    if (!b->dy || !n->op->capture) return PITOT_ENOTSUP;
+    *capture = (pitot_capture){
+        .struct_size = sizeof *capture,
+        .weight = b->weight + 1,
+        .bias = b->bias + 1,
+        .A = n->input[0] < 0 ? net->last.x : net->buffer[n->input[0]].y,
+        .G = b->dy,
+        .n = net->last.n,
+        .t = 1,
+        .scale = 1,
+    };
+    n->op->capture(n, capture);
+    return PITOT_OK;
+}

@@ -1,0 +1,332 @@
+/* curvature.c: Hessian and GGN of the step's (last micro-)batch as operators over the host's callbacks. */
+
+#include "base/alloc.h"
+#include "run/run.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { OFTEN = 2, SELDOM = 32 }; /* promises are checked at the first points, then at every SELDOM-th */
+
+static const double same_twice = sizeof(pitot_real) == 8 ? 1e-9 : 1e-4; /* two products with one vector, relative */
+static const double same_gradient = 1e-3, same_low_precision = 3e-2;    /* `grad` at the step's point beside the step's gradient */
+
+double curvature_share(const pitot_run *run) {
+    if (!run->sampling.several || run->reduction == PITOT_SUM) return 1;
+    return (double)run->samples / (double)run->curving.batch.n;
+}
+
+static int proves(const pitot_run *run) {
+    const curving *c = &run->curving;
+    return !c->proven && (c->points <= OFTEN || c->points % SELDOM == 0);
+}
+
+/* ---- exact products ---- */
+
+static int32_t product(pitot_run *run, int which, const pitot_real *v, int64_t n, pitot_real *out, int64_t n_out) {
+    pitot_call call = { .struct_size = sizeof call, .n = n, .v = v, .n_out = n_out, .out = out };
+    return callback_call(run, which, &call);
+}
+
+static int32_t prove_product(pitot_run *run, const pitot_real *v, const pitot_real *first) {
+    curving *c = &run->curving;
+    c->proven = 1;
+    if (!run_room(run, &c->vector, &c->room_vector, c->size, sizeof *c->vector)) return PITOT_OK; /* then unproven */
+    int32_t status = product(run, CALL_HVP, v, c->size, c->vector, c->size);
+    if (status) return status;
+    double off = sqrt(pitot_sum_squared_difference(first, c->vector, c->size)), length = sqrt(pitot_sum_squares(first, c->size));
+    if (!(off > same_twice * length)) return PITOT_OK;
+    callback_break(run, CALL_HVP,
+                   "gave two products with one vector that differ by %.2g of their length: same samples, same dropout masks?",
+                   off / length);
+    return PITOT_EHOST;
+}
+
+static int32_t apply_hvp(void *self, const pitot_real *x, pitot_real *y, int64_t k) {
+    pitot_run *run = self;
+    int64_t n = run->curving.size;
+    for (int64_t j = 0; j < k; j++) {
+        int32_t status = product(run, CALL_HVP, x + j * n, n, y + j * n, n);
+        if (!status && proves(run)) status = prove_product(run, x, y);
+        if (status) return status;
+    }
+    return PITOT_OK;
+}
+
+/* ---- finite differences of the host's gradient ---- */
+
+static int32_t gradient_at(void *self, const pitot_real *direction, double h, pitot_real *g) {
+    pitot_run *run = self;
+    pitot_call call = { .struct_size = sizeof call, .n = run->curving.size };
+    int32_t status = callback_prepare(run);
+    if (status) return status;
+    callback_move(run, direction, h);
+    callback_clear_gradients(run);
+    status = callback_call(run, CALL_GRAD, &call);
+    if (status) return status;
+    callback_gradient(run, g);
+    run->curving.loss = call.loss;
+    return PITOT_OK;
+}
+
+static int is_low_precision(const pitot_run *run) {
+    for (int32_t i = 0; i < run->n_live; i++)
+        if (run->param[i].grad_layout.dtype == PITOT_F16 || run->param[i].grad_layout.dtype == PITOT_BF16) return 1;
+    return 0;
+}
+
+/* The step's gradient as a vector (D). */
+static void step_gradient(const pitot_run *run, pitot_real *out) {
+    for (int32_t i = 0; i < run->n_live; i++) {
+        if (!run->tensor[i].grad) continue;
+        memcpy(out, run->tensor[i].grad, (size_t)run->param[i].layout.size * sizeof *out);
+        out += run->param[i].layout.size;
+    }
+}
+
+static int32_t prove_gradient(pitot_run *run, pitot_real *ours, pitot_real *theirs) {
+    curving *c = &run->curving;
+    int32_t status = gradient_at(run, NULL, 0, theirs);
+    if (status || run->sampling.several) return status; /* the step's gradient is then that of more samples */
+    step_gradient(run, ours);
+    double off = sqrt(pitot_sum_squared_difference(ours, theirs, c->size)), length = sqrt(pitot_sum_squares(ours, c->size));
+    if (!(off > (is_low_precision(run) ? same_low_precision : same_gradient) * length)) return PITOT_OK;
+    callback_break(run, CALL_GRAD, "gave a gradient %.2g of its length away from the step's: same samples, same dropout masks?",
+                   off / length);
+    return PITOT_EHOST;
+}
+
+/* Along the gradient the loss rises by |g|^2 for each unit: finds a wrong sign or scale, which captures and gradient may share. */
+static int32_t prove_slope(pitot_run *run, const pitot_real *g, pitot_real *scratch) {
+    curving *c = &run->curving;
+    double square = pitot_sum_squares(g, c->size), loss = c->loss, best = INFINITY, ratio = 0;
+    if (!isfinite(loss) || !(square > 0) || run->sampling.several) return PITOT_OK;
+    for (double part = 1e-2; part > 1e-4; part /= 10) { /* the loss moves by about this share of itself */
+        double h = part * (fabs(loss) + 1e-3) / square, up, down;
+        int32_t status = gradient_at(run, g, h, scratch);
+        up = c->loss;
+        if (!status) status = gradient_at(run, g, -h, scratch);
+        down = c->loss;
+        if (status) return status;
+        double r = (up - down) / (2 * h * square);
+        if (fabs(r - 1) < best) best = fabs(r - 1), ratio = r;
+    }
+    if (!(best > 0.2)) return PITOT_OK;
+    callback_break(run, CALL_GRAD, "gave gradients that are %.4g times the slope of its losses: is grad_scale or loss_scale wrong?",
+                   ratio != 0 ? 1 / ratio : INFINITY);
+    return PITOT_EHOST;
+}
+
+static int32_t prove_grad(pitot_run *run) {
+    curving *c = &run->curving;
+    pitot_real *a = c->vector, *b = c->vector + c->size, *s = c->vector + 2 * c->size;
+    int first = c->points == 0;
+    c->proven = 1;
+    int32_t status = prove_gradient(run, a, b);
+    return status || !first ? status : prove_slope(run, b, s);
+}
+
+static double parameter_length(const pitot_run *run) {
+    double square = 0;
+    for (int32_t i = 0; i < run->n_live; i++)
+        if (run->tensor[i].grad) square += pitot_sum_squares(run->tensor[i].data, run->param[i].layout.size);
+    return sqrt(square);
+}
+
+static int32_t apply_difference(void *self, const pitot_real *x, pitot_real *y, int64_t k) {
+    pitot_run *run = self;
+    curving *c = &run->curving;
+    if (!c->vector) return PITOT_EBUDGET;
+    if (proves(run)) {
+        int32_t status = prove_grad(run);
+        if (status) return status;
+    }
+    int32_t status = c->difference.op.apply(&c->difference, x, y, k);
+    c->hessian.error = c->difference.op.error;
+    return status;
+}
+
+/* ---- level 3: G v = J' (d2 loss / df2) J v ---- */
+
+static int64_t outputs(const pitot_run *run) {
+    const pitot_batch *b = &run->curving.batch;
+    return b->n * (b->t ? b->t : 1) * b->c;
+}
+
+/* (n,t,c) from rows that may be wider. */
+static void gather_output(const pitot_run *run, const pitot_real *f, pitot_real *out) {
+    const pitot_batch *b = &run->curving.batch;
+    int64_t stride = b->c_stride ? b->c_stride : b->c;
+    for (int64_t k = 0; k < outputs(run) / b->c; k++) memcpy(out + k * b->c, f + k * stride, (size_t)b->c * sizeof *out);
+}
+
+static int32_t outputs_at(pitot_run *run, const pitot_real *v, double h, pitot_real *out) {
+    pitot_call call = { .struct_size = sizeof call, .n = run->curving.size };
+    callback_move(run, v, h);
+    int32_t status = callback_call(run, CALL_FORWARD, &call);
+    if (!status && !call.output) status = PITOT_EHOST;
+    if (!status) gather_output(run, call.output, out);
+    return status;
+}
+
+/* J v, exact or by central differences of the outputs. */
+static int32_t jacobian(pitot_run *run, const pitot_real *v, pitot_real *out, pitot_real *scratch) {
+    curving *c = &run->curving;
+    if (callback_there(run, CALL_JVP)) return product(run, CALL_JVP, v, c->size, out, outputs(run));
+    double length = sqrt(pitot_sum_squares(v, c->size)), unit = sizeof(pitot_real) == 8 ? 6e-6 : 5e-3;
+    if (length == 0) return memset(out, 0, (size_t)outputs(run) * sizeof *out), PITOT_OK;
+    double h = unit * (1 + parameter_length(run)) / length / sqrt((double)c->size);
+    int32_t status = callback_prepare(run);
+    if (!status) status = outputs_at(run, v, h, out);
+    if (!status) status = outputs_at(run, v, -h, scratch);
+    callback_move(run, v, 0);
+    for (int64_t i = 0; !status && i < outputs(run); i++) out[i] = (pitot_real)(((double)out[i] - (double)scratch[i]) / (2 * h));
+    return status;
+}
+
+/* How much term k counts in the reduced loss. */
+static double term_weight(const pitot_run *run, int64_t k, double total) {
+    const pitot_batch *b = &run->curving.batch;
+    double w = b->weight ? (double)b->weight[k] : 1;
+    if (run->reduction == PITOT_SUM) return w;
+    return run->reduction == PITOT_MEAN_TERMS ? w / total : w / (double)(b->n * (b->t ? b->t : 1));
+}
+
+/* u = (d2 l / df2) d for one term's outputs f (c) */
+static void output_hessian(const pitot_batch *b, const pitot_real *f, double weight, pitot_real *d) {
+    double most = -INFINITY, sum = 0, along = 0;
+    double factor = b->loss_kind == PITOT_SQUARED_ERROR ? 2 : b->loss_kind == PITOT_MEAN_SQUARED_ERROR ? 2 / (double)b->c : 1;
+    if (b->loss_kind == PITOT_CROSS_ENTROPY) {
+        for (int64_t i = 0; i < b->c; i++) most = fmax(most, (double)f[i]);
+        for (int64_t i = 0; i < b->c; i++) {
+            double e = exp((double)f[i] - most);
+            sum += e;
+            along += e * (double)d[i];
+        }
+    }
+    for (int64_t i = 0; i < b->c; i++) {
+        double u = factor * (double)d[i];
+        if (b->loss_kind == PITOT_CROSS_ENTROPY) u = exp((double)f[i] - most) / sum * ((double)d[i] - along / sum);
+        if (b->loss_kind == PITOT_BINARY_CROSS_ENTROPY) {
+            double e = exp(-fabs((double)f[i]));
+            u = e / ((1 + e) * (1 + e)) * (double)d[i] / (double)b->c;
+        }
+        d[i] = (pitot_real)(weight * u);
+    }
+}
+
+static void known_hessian(pitot_run *run, pitot_real *d) {
+    const pitot_batch *b = &run->curving.batch;
+    int64_t terms = outputs(run) / b->c, stride = b->c_stride ? b->c_stride : b->c;
+    double total = 0;
+    for (int64_t k = 0; k < terms; k++) total += b->weight ? (double)b->weight[k] : 1;
+    for (int64_t k = 0; k < terms; k++) output_hessian(b, b->output + k * stride, term_weight(run, k, total), d + k * b->c);
+}
+
+/* u = sum_r S_r (S_r'd), term by term */
+static int32_t rooted_hessian(pitot_run *run, pitot_real *d, pitot_real *sum) {
+    curving *c = &run->curving;
+    int64_t n = outputs(run), width = c->batch.c;
+    pitot_call call = { .struct_size = sizeof call };
+    int32_t status = callback_call(run, CALL_ROOT, &call);
+    if (status) return status;
+    if (call.n_out < n || call.n_out % n || !run_room(run, &c->root, &c->room_root, call.n_out, sizeof *c->root))
+        return run_fail(run, PITOT_EBUDGET,
+                        "hessian_root wants %lld values; a multiple of %lld and within the byte budget is needed",
+                        (long long)call.n_out, (long long)n);
+    status = product(run, CALL_ROOT, NULL, 0, c->root, call.n_out);
+    memset(sum, 0, (size_t)n * sizeof *sum);
+    for (int64_t at = 0; !status && at < call.n_out; at += width) {
+        pitot_real *part = sum + at % n;
+        double along = pitot_dot(c->root + at, d + at % n, width);
+        for (int64_t i = 0; i < width; i++) part[i] += (pitot_real)(along * (double)c->root[at + i]);
+    }
+    if (!status) memcpy(d, sum, (size_t)n * sizeof *d);
+    return status;
+}
+
+static int32_t transposed(pitot_run *run, const pitot_real *u, pitot_real *out) {
+    curving *c = &run->curving;
+    pitot_call call = { .struct_size = sizeof call, .n = outputs(run), .v = u, .n_out = c->size, .out = out };
+    int32_t status = callback_prepare(run);
+    if (status) return status;
+    callback_clear_gradients(run);
+    status = callback_call(run, CALL_VJP, &call);
+    if (!status && !call.in_out) callback_gradient(run, out);
+    return status;
+}
+
+static int32_t apply_ggn(void *self, const pitot_real *x, pitot_real *y, int64_t k) {
+    pitot_run *run = self;
+    curving *c = &run->curving;
+    int64_t n = outputs(run);
+    for (int i = 0; i < 2; i++)
+        if (!run_room(run, &c->out[i], &c->room_out[i], n, sizeof *c->out[i])) return PITOT_EBUDGET;
+    for (int64_t j = 0; j < k; j++) {
+        int32_t status = jacobian(run, x + j * c->size, c->out[0], c->out[1]);
+        if (!status && c->batch.loss_kind) known_hessian(run, c->out[0]);
+        else if (!status) status = rooted_hessian(run, c->out[0], c->out[1]);
+        if (!status) status = transposed(run, c->out[0], y + j * c->size);
+        if (status) return status;
+    }
+    return PITOT_OK;
+}
+
+/* ---- what can be had ---- */
+
+static const char *why(const pitot_run *run, int which, const char *otherwise) {
+    return run->curving.broken & 1u << which ? run->curving.why[which] : otherwise;
+}
+
+/* Finite differences move parameters where they lie: single and double precision can be. */
+static int movable(const pitot_run *run) {
+    for (int32_t i = 0; i < run->n_live; i++)
+        if (run->tensor[i].grad && run->param[i].layout.dtype != PITOT_F32 && run->param[i].layout.dtype != PITOT_F64) return 0;
+    return 1;
+}
+
+const char *curvature_hessian_missing(const pitot_run *run) {
+    if (run->curving.size == 0) return "no parameter has a gradient";
+    if (callback_there(run, CALL_HVP)) return NULL;
+    if (callback_there(run, CALL_GRAD))
+        return movable(run) ? NULL
+                            : "parameters of 16 bits cannot be moved by small steps: register the master weights, or offer `hvp`";
+    return why(run, CALL_HVP, why(run, CALL_GRAD, "needs a gradient or Hessian-product callback (level 2): pitot_set_callbacks"));
+}
+
+const char *curvature_ggn_missing(const pitot_run *run) {
+    const pitot_batch *b = &run->curving.batch;
+    if (run->curving.size == 0) return "no parameter has a gradient";
+    if (!callback_there(run, CALL_VJP))
+        return why(run, CALL_VJP, "needs a vector-Jacobian callback (level 3): pitot_callbacks.vjp");
+    if (!callback_there(run, CALL_JVP) && !callback_there(run, CALL_FORWARD))
+        return why(run, CALL_JVP, why(run, CALL_FORWARD, "needs a callback `jvp` or `forward` (level 3)"));
+    if (b->c < 1 || b->c > INT32_MAX || (b->c_stride && b->c_stride < b->c) || outputs(run) > INT64_MAX / 64)
+        return "needs the number of outputs (level 3): pitot_batch.c";
+    if (b->loss_kind == PITOT_LOSS_UNKNOWN)
+        return callback_there(run, CALL_ROOT) ? NULL : "needs pitot_batch.loss_kind or the callback `hessian_root`";
+    if (b->loss_kind < 0 || b->loss_kind > PITOT_BINARY_CROSS_ENTROPY) return "pitot_batch.loss_kind is none that is known";
+    return b->output ? NULL : "needs the outputs (level 3): pitot_batch.output";
+}
+
+static void open_difference(pitot_run *run) {
+    curving *c = &run->curving;
+    if (!run_room(run, &c->vector, &c->room_vector, DIFFERENCE_VECTORS * c->size, sizeof *c->vector)) return;
+    if (c->difference.work != c->vector || c->difference.op.n != c->size)
+        difference_init(&c->difference, gradient_at, run, c->size, parameter_length(run), c->vector);
+    else difference_moved(&c->difference, parameter_length(run));
+}
+
+void curvature_begin(pitot_run *run) {
+    curving *c = &run->curving;
+    c->size = params_size(run);
+    c->proven = 0;
+    c->hessian.n = c->ggn.n = 0;
+    if (run->needs & PITOT_NEED_HESSIAN && !curvature_hessian_missing(run)) {
+        int exact = callback_there(run, CALL_HVP);
+        if (!exact) open_difference(run);
+        c->hessian = (pitot_linop){ sizeof c->hessian, "hessian", c->size, 1, exact, exact ? apply_hvp : apply_difference, run, 0 };
+    }
+    if (run->needs & PITOT_NEED_GGN && !curvature_ggn_missing(run))
+        c->ggn = (pitot_linop){ sizeof c->ggn, "ggn", c->size, 1, callback_there(run, CALL_JVP), apply_ggn, run, 0 };
+}

@@ -1,0 +1,173 @@
+/* plain.c: see plain.h: what is done when, and where it lies. */
+
+#include "sweep/plain.h"
+
+#include "base/blas.h"
+#include "base/hot.h"
+#include "base/threads.h"
+
+#include <math.h>
+
+enum { GRAIN = 16, HEAD = 25, MOST_EXPONENT = 120, MODERATE = 40 };
+
+int plain_fits(const sweep_target *t) {
+    const sweep_use *u = t->use;
+    return t->n_uses == 1 && u->kind == SWEEP_LINEAR && u->t == 1 && u->a_sample >= u->din && u->g_sample >= u->dout;
+}
+
+static plain plain_of(const sweep_job *job, const sweep_target *t) {
+    const sweep_use *u = t->use;
+    plain p = { .job = job, .t = t, .scale = job->scale * u->scale };
+    factor a = { .x = u->a, .d = u->din, .ld = u->a_sample }, g = { .x = u->g, .d = u->dout, .ld = u->g_sample };
+    p.left = u->transposed ? a : g;
+    p.right = u->transposed ? g : a;
+    p.g = grid_of(p.left.d, p.right.d);
+    p.gram = gram_pays(job->n, p.left.d, p.right.d);
+    double values = job->wants & SWEEP_MOMENTS ? 2 * (double)t->size : 4 * (double)(u->din + u->dout);
+    p.threads = sweep_threads(job, (double)job->n * values, INT32_MAX);
+    return p;
+}
+
+int64_t plain_tiles(const sweep_target *t) {
+    const sweep_use *u = t->use;
+    grid g = u->transposed ? grid_of(u->din, u->dout) : grid_of(u->dout, u->din);
+    return g.across == 1 ? g.down : (u->transposed ? u->din : u->dout) * g.across;
+}
+
+static void lay_out_factor(const sweep_job *job, factor *f, arena *a) {
+    int along = (job->wants & SWEEP_ALONG) != 0, moments = (job->wants & SWEEP_MOMENTS) != 0;
+    f->norm = arena_take(a, 1, job->n, sizeof *f->norm);
+    f->copy = arena_take(a, along * job->n, f->d, sizeof *f->copy);
+    f->square = arena_take(a, moments * job->n, f->d, sizeof *f->square);
+}
+
+static void lay_out(plain *p, arena *a) {
+    int along = (p->job->wants & SWEEP_ALONG) != 0, moments = (p->job->wants & SWEEP_MOMENTS) != 0;
+    int64_t n = p->job->n, block = moments * to_lines(p->g.rows * p->g.columns);
+    lay_out_factor(p->job, &p->left, a);
+    lay_out_factor(p->job, &p->right, a);
+    p->along = arena_take(a, along, n, sizeof *p->along);
+    p->deviation = arena_take(a, along, n, sizeof *p->deviation);
+    p->part = arena_take(a, along * p->threads, to_lines(n), sizeof *p->part);
+    p->products = arena_take(a, along * p->threads, along_room(), sizeof *p->products);
+    p->variance = arena_take(a, p->threads, block, sizeof *p->variance);
+    p->mean = arena_take(a, p->threads, block, sizeof *p->mean);
+}
+
+void plain_work(const sweep_job *job, const sweep_target *t, arena *a) {
+    plain p = plain_of(job, t);
+    lay_out(&p, a);
+}
+
+/* ---- norms, copies ---- */
+
+static void norm_task(void *job, int64_t begin, int64_t end, int thread) {
+    const plain *p = job;
+    (void)thread;
+    for (int64_t n = begin; n < end; n++) {
+        p->left.norm[n] = loop_square(p->left.x + n * p->left.ld, p->left.d);
+        p->right.norm[n] = loop_square(p->right.x + n * p->right.ld, p->right.d);
+    }
+}
+
+/* Of the longest finite vector: its length is below 2 to this. */
+static int exponent_of(const double *norm, int64_t n) {
+    double longest = 0;
+    int e;
+    for (int64_t i = 0; i < n; i++)
+        if (norm[i] > longest && isfinite(norm[i])) longest = norm[i];
+    frexp(sqrt(longest), &e);
+    return e;
+}
+
+static void choose_exponents(factor *f, int64_t n) {
+    int e = exponent_of(f->norm, n), moderate = e > -MODERATE && e < MODERATE;
+    f->exponent = (int)most(-MOST_EXPONENT, least(HEAD - e, MOST_EXPONENT));
+    f->y = moderate ? f->x : f->copy;
+    f->ld_y = moderate ? f->ld : f->d;
+    f->exponent_y = moderate ? 0 : f->exponent;
+}
+
+PITOT_HOT static void copy_scaled(const pitot_real *x, pitot_real power, int64_t n, pitot_real *copy) {
+    for (int64_t i = 0; i < n; i++) copy[i] = power * x[i];
+}
+
+PITOT_HOT static void copy_squares(const pitot_real *x, pitot_real power, int64_t n, pitot_real *square) {
+    for (int64_t i = 0; i < n; i++) square[i] = (power * x[i]) * (power * x[i]);
+}
+
+static void copy_factor(const factor *f, uint32_t wants, int64_t n) {
+    pitot_real power = (pitot_real)ldexp(1, f->exponent);
+    if (wants & SWEEP_ALONG && f->y == f->copy) copy_scaled(f->x + n * f->ld, power, f->d, f->copy + n * f->d);
+    if (wants & SWEEP_MOMENTS) copy_squares(f->x + n * f->ld, power, f->d, f->square + n * f->d);
+}
+
+static void copy_task(void *job, int64_t begin, int64_t end, int thread) {
+    const plain *p = job;
+    (void)thread;
+    for (int64_t n = begin; n < end; n++) {
+        copy_factor(&p->left, p->job->wants, n);
+        copy_factor(&p->right, p->job->wants, n);
+    }
+}
+
+/* ---- the walk ---- */
+
+static void share_task(void *job, int64_t begin, int64_t end, int thread) {
+    const plain *p = job;
+    int64_t blocks = p->g.down * p->g.across;
+    if (p->job->wants & SWEEP_ALONG) along_task(job, begin, end, thread);
+    if (p->job->wants & SWEEP_MOMENTS) block_task(job, blocks * begin / p->threads, blocks * end / p->threads, thread);
+}
+
+static void add_squares(const plain *p) {
+    for (int64_t n = 0; n < p->job->n; n++) p->job->square[n] += p->scale * p->scale * p->left.norm[n] * p->right.norm[n];
+}
+
+static void add_along(plain *p) {
+    int64_t n = p->job->n;
+    if (along_finish(p)) threads_run(p->threads, n, deviation_task, p);
+    for (int64_t i = 0; i < n; i++) {
+        p->job->along[i] += p->along[i];
+        p->job->deviation[i] += p->deviation[i];
+    }
+}
+
+void plain_run(const sweep_job *job, int32_t target, arena *a) {
+    plain p = plain_of(job, &job->target[target]);
+    p.index = target;
+    lay_out(&p, a);
+    if (p.t->size <= 0) return;
+    threads_run(p.threads, job->n, norm_task, &p);
+    choose_exponents(&p.left, job->n);
+    choose_exponents(&p.right, job->n);
+    if (job->wants & SWEEP_NORMS) add_squares(&p);
+    if (!(job->wants & (SWEEP_ALONG | SWEEP_MOMENTS))) return;
+    if (job->wants & SWEEP_MOMENTS || p.left.exponent_y || p.right.exponent_y) threads_run(p.threads, job->n, copy_task, &p);
+    threads_run(p.threads, p.threads, share_task, &p);
+    if (job->wants & SWEEP_ALONG) add_along(&p);
+}
+
+/* ---- the sum: L'R, cut along its larger side ---- */
+
+typedef struct sum_job {
+    plain p;
+    pitot_real *out;
+} sum_job;
+
+static void sum_task(void *job, int64_t begin, int64_t end, int thread) {
+    const sum_job *s = job;
+    const factor *l = &s->p.left, *r = &s->p.right;
+    int down = l->d >= r->d;
+    int64_t from = begin * GRAIN, size = least(end * GRAIN, down ? l->d : r->d) - from;
+    const pitot_real *left = l->x + (down ? from : 0), *right = r->x + (down ? 0 : from);
+    pitot_real *out = s->out + from * (down ? r->d : 1);
+    (void)thread;
+    blas_gemm(1, 0, down ? size : l->d, down ? r->d : size, s->p.job->n, s->p.scale, left, l->ld, right, r->ld, 0, out, r->d);
+}
+
+void plain_sum(const sweep_job *job, const sweep_target *t, pitot_real *out) {
+    sum_job s = { plain_of(job, t), out };
+    double flops = 2 * (double)job->n * (double)t->size;
+    threads_run(sweep_threads(job, flops, INT32_MAX), parts(most(s.p.left.d, s.p.right.d), GRAIN), sum_task, &s);
+}

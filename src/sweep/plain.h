@@ -1,0 +1,52 @@
+/* plain.h: a linear layer used once, at one position: g_n = scale * L_n R_n', L (n,rows) and R (n,columns) being G and A, or A and G of a
+   transposed weight. */
+
+#ifndef PITOT_SRC_SWEEP_PLAIN_H
+#define PITOT_SRC_SWEEP_PLAIN_H
+
+#include "sweep/parts.h"
+
+typedef struct factor { /* L or R */
+    const pitot_real *x;
+    int64_t d, ld;
+    double *norm;              /* (n): squared norms */
+    int exponent;              /* 2 to this brings the longest vector near 2^25: products of squares then stay in range */
+    pitot_real *square, *copy; /* (n,d): (x*2^exponent)^2; x*2^exponent where x is far out of range, else unused */
+    const pitot_real *y;       /* x or the copy: what inner products are made of, and what it was multiplied by */
+    int64_t ld_y;
+    int exponent_y;
+} factor;
+
+typedef struct grid {      /* blocks of the weight; each is one tile, or, where rows are cut, each of its rows is one */
+    int64_t rows, columns; /* of a block */
+    int64_t down, across;  /* blocks */
+} grid;
+
+typedef struct plain {
+    const sweep_job *job;
+    const sweep_target *t;
+    int32_t index;
+    int threads, gram; /* gram: along from Gram matrices, not from products with the mean */
+    double scale;
+    factor left, right;
+    grid g;
+    double *along, *deviation;   /* (n): this target's. deviation -1: cancels */
+    double *part;                /* (threads,n) */
+    pitot_real *products;        /* (threads, along_room) */
+    pitot_real *variance, *mean; /* (threads, block) */
+} plain;
+
+int64_t along_room(void); /* values of pitot_real for one thread */
+int gram_pays(int64_t n, int64_t rows, int64_t columns);
+/* A thread's share of g_n'g: into part (gram) or straight into along. */
+void along_task(void *job, int64_t begin, int64_t end, int thread);
+/* From the threads' shares: along, and deviation by the difference of squares. Returns how many of the latter cancel. */
+int64_t along_finish(plain *p);
+/* The cancelled ones once more, value by value. */
+void deviation_task(void *job, int64_t begin, int64_t end, int thread);
+
+grid grid_of(int64_t rows, int64_t columns);
+/* Blocks begin..end: their moments, handed to the job's sink. */
+void block_task(void *job, int64_t begin, int64_t end, int thread);
+
+#endif

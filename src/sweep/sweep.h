@@ -1,0 +1,91 @@
+/* sweep.h: everything per sample from one walk over the layers' inputs A and output gradients G, without a per-sample gradient ever
+   standing in memory for more than one sample and one tile.
+
+   A target is a tensor with all of its uses in one pass. The gradient of sample n with respect to it is
+
+       g_n = scale * sum over uses u of  u.scale * tile_u(n)
+
+   and two ways lead to what is wanted of the g_n:
+
+   plain   one use, linear, one position: |g_n|^2 = |A_n|^2 |G_n|^2; g_n'g from whichever of the Gram matrices AA', GG' and the product
+           G_n' g A_n is cheaper; sum_n g_n^2 as one product of squares, block by block in cache. What cancels, a variance below 2^-8
+           of its second moment or an |g_n - g|^2 below 2^-8 |g_n|^2, is made again as a centred sum in double
+   tiled   all else: each sample's tile is made in cache, used for everything, and dropped; sums are centred on the known mean and
+           run in double. Where only |g_n|^2 is wanted and positions are few, products of the positions replace the tile (ghost.c)
+
+   Threads take samples or blocks in equal runs. The same job gives the same bits on every repetition with the same thread count. What
+   is not finite in A, G or the mean passes through to everything that depends on it. */
+
+#ifndef PITOT_SRC_SWEEP_H
+#define PITOT_SRC_SWEEP_H
+
+#include "net/window.h"
+#include "pitot/base.h"
+
+enum {                   /* sweep_use.kind: tile of sample n, sums over positions t */
+       SWEEP_LINEAR = 1, /* (dout,din) = sum_t G_t A_t'; transposed: (din,dout) */
+       SWEEP_CONV,       /* (groups*m, k) = G (m,P) U' per group, U the unfolded input (k,P) */
+       SWEEP_SCALE,      /* (d) = sum_t G_t * A_t, value by value */
+       SWEEP_SUM,        /* (d) = sum_t G_t: a bias */
+       SWEEP_GIVEN       /* the tile is G_n itself */
+};
+
+typedef struct sweep_use {
+    int32_t kind, transposed;
+    const pitot_real *a, *g;
+    int64_t t;                             /* positions, >= 1; convolution: P = h' w' is taken from the window, and this is 1 */
+    int64_t a_sample, a_position;          /* values from one sample, one position to the next; linear, t > 1: a_position >= din, */
+    int64_t g_sample, g_position, g_value; /* g_position >= dout. g_value: of SWEEP_SUM, from one value of the sum to the next */
+    int64_t din, dout;                     /* linear: din, dout; scale, sum, given: d = dout */
+    window w;                              /* convolution: of one group's channels */
+    int64_t groups, m;                     /* convolution: groups, and output channels of each */
+    int32_t channels_last, reserved;       /* convolution: A (h,w,c), G (h',w',c) per sample */
+    double scale;
+} sweep_use;
+
+typedef struct sweep_target {
+    int32_t tensor; /* the caller's number for it */
+    int32_t n_uses; /* 0: its gradients are 0 */
+    const sweep_use *use;
+    int64_t size;
+    const pitot_real *mean; /* (size): g, the mean of the g_n, is job.mean_scale times this. NULL will do for norms alone */
+} sweep_target;
+
+enum { SWEEP_NORMS = 1, SWEEP_ALONG = 2, SWEEP_MOMENTS = 4 }; /* sweep_job.wants */
+
+typedef struct sweep_tile {     /* moments of a run of one target's values */
+    int32_t target;             /* index into job.target */
+    int32_t thread;             /* below job.threads; what carries the same number is never handed over side by side */
+    int64_t index;              /* of this tile: 0 .. sweep_tiles(target)-1 */
+    int64_t begin, end;         /* values of the target */
+    const pitot_real *mean;     /* (end-begin): of the g_n; this and the next are gone when the call returns */
+    const pitot_real *variance; /* (end-begin): biased, sum_n (g_n - mean)^2 / n; never negative; 0 if n = 1 */
+} sweep_tile;
+
+typedef struct sweep_job {
+    int64_t n; /* samples */
+    double scale, mean_scale;
+    uint32_t wants;
+    int32_t n_targets;
+    const sweep_target *target;
+    double *square;    /* (n): |g_n|^2, summed over targets; overwritten. SWEEP_NORMS */
+    double *along;     /* (n): g_n'g, g the mean. SWEEP_ALONG */
+    double *deviation; /* (n): |g_n - g|^2, without cancellation. SWEEP_ALONG */
+    /* SWEEP_MOMENTS: each tile of each target once, from several threads side by side, in no particular order. */
+    void (*moments)(void *user, const sweep_tile *tile);
+    void *user;
+    int32_t threads, reserved;
+    pitot_real *work; /* (sweep_work(job)), aligned to 64 bytes */
+} sweep_job;
+
+/* Values of pitot_real that `work` must hold for this job; sizes, strides, wants and threads count, pointers do not. -1: beyond 2^60. */
+int64_t sweep_work(const sweep_job *job);
+/* Tiles that a target is cut into, from its size and the sizes and strides of its uses alone. */
+int64_t sweep_tiles(const sweep_target *target);
+/* Called from outside parallel regions, like sweep_sum. */
+void sweep_run(const sweep_job *job);
+
+/* out (size) = scale * sum over samples and uses of u.scale * tile: what the gradient buffer should hold. Needs the same `work`. */
+void sweep_sum(const sweep_job *job, int32_t target, pitot_real *out);
+
+#endif

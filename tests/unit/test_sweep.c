@@ -1,0 +1,730 @@
+/* The sweep against loops over samples in double that make every gradient in full: every kind and geometry, several uses and targets,
+   every subset of what can be asked for, values that cancel, and values at the ends of the range. */
+
+#include "base/alloc.h"
+#include "sweep/sweep.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#ifdef PITOT_DOUBLE
+static const double tolerance = 1e-12;
+#else
+static const double tolerance = 3e-5;
+#endif
+
+enum { USES = 4, TARGETS = 6, GUARD = 64 };
+
+static uint64_t seed = 1;
+
+static double uniform(void) { /* [-1,1) */
+    seed = seed * 6364136223846793005u + 1442695040888963407u;
+    return (double)(int64_t)(seed >> 11) * 0x1p-52 - 1;
+}
+
+/* ---- uses ---- */
+
+typedef struct layout {
+    const char *name;
+    int32_t kind, transposed, time_first, channels_last;
+    int64_t t, din, dout;                                                 /* convolution: din, dout channels */
+    int64_t in[2], kernel[2], stride[2], padding[2], dilation[2], groups; /* 0: 1, padding 0 */
+    int64_t gap;                                                          /* unused values between samples and positions */
+} layout;
+
+#define LINEAR(...) \
+    { .name = #__VA_ARGS__, .kind = SWEEP_LINEAR, __VA_ARGS__ }
+#define CONV(...) \
+    { .name = #__VA_ARGS__, .kind = SWEEP_CONV, __VA_ARGS__ }
+#define OTHER(which, ...) \
+    { .name = #which " " #__VA_ARGS__, .kind = SWEEP_##which, __VA_ARGS__ }
+
+static const layout layouts[] = {
+    LINEAR(.t = 1, .din = 7, .dout = 5),
+    LINEAR(.t = 1, .din = 1, .dout = 1),
+    LINEAR(.t = 1, .din = 1, .dout = 9),
+    LINEAR(.t = 1, .din = 9, .dout = 1, .gap = 3),
+    LINEAR(.t = 1, .din = 90, .dout = 70, .gap = 1),
+    LINEAR(.t = 1, .din = 6, .dout = 33, .transposed = 1),
+    LINEAR(.t = 1, .din = 130, .dout = 700),
+    LINEAR(.t = 1, .din = 2501, .dout = 90),
+    LINEAR(.t = 1, .din = 71, .dout = 1100, .transposed = 1),
+    LINEAR(.t = 4, .din = 7, .dout = 5),
+    LINEAR(.t = 4, .din = 7, .dout = 5, .gap = 2),
+    LINEAR(.t = 3, .din = 20, .dout = 31, .time_first = 1),
+    LINEAR(.t = 3, .din = 20, .dout = 31, .time_first = 1, .transposed = 1),
+    LINEAR(.t = 70, .din = 160, .dout = 150),
+    LINEAR(.t = 2, .din = 300, .dout = 200, .transposed = 1),
+    LINEAR(.t = 2, .din = 40001, .dout = 2),
+    LINEAR(.t = 2, .din = 1, .dout = 1),
+    CONV(.din = 2, .dout = 3, .in = { 6, 5 }, .kernel = { 3, 3 }),
+    CONV(.din = 2, .dout = 3, .in = { 6, 5 }, .kernel = { 3, 3 }, .padding = { 1, 1 }, .gap = 3),
+    CONV(.din = 2, .dout = 3, .in = { 7, 6 }, .kernel = { 3, 2 }, .stride = { 2, 1 }, .padding = { 1, 0 }),
+    CONV(.din = 3, .dout = 4, .in = { 7, 9 }, .kernel = { 2, 3 }, .dilation = { 3, 1 }, .padding = { 1, 2 }),
+    CONV(.din = 4, .dout = 6, .in = { 5, 4 }, .kernel = { 3, 3 }, .padding = { 1, 1 }, .groups = 2),
+    CONV(.din = 4, .dout = 4, .in = { 5, 4 }, .kernel = { 3, 3 }, .groups = 4, .channels_last = 1),
+    CONV(.din = 3, .dout = 5, .in = { 4, 4 }, .kernel = { 1, 1 }),
+    CONV(.din = 3, .dout = 5, .in = { 4, 4 }, .kernel = { 1, 1 }, .channels_last = 1),
+    CONV(.din = 4, .dout = 6, .in = { 4, 3 }, .kernel = { 1, 1 }, .groups = 2),
+    CONV(.din = 3, .dout = 5, .in = { 4, 5 }, .kernel = { 1, 1 }, .stride = { 2, 2 }),
+    CONV(.din = 3, .dout = 4, .in = { 6, 7 }, .kernel = { 3, 2 }, .padding = { 1, 1 }, .channels_last = 1),
+    CONV(.din = 4, .dout = 6, .in = { 6, 7 }, .kernel = { 3, 2 }, .stride = { 1, 2 }, .groups = 2, .channels_last = 1),
+    CONV(.din = 20, .dout = 30, .in = { 4, 4 }, .kernel = { 3, 3 }),
+    CONV(.din = 20, .dout = 30, .in = { 4, 4 }, .kernel = { 3, 3 }, .channels_last = 1),
+    CONV(.din = 64, .dout = 66, .in = { 5, 4 }, .kernel = { 4, 4 }),
+    CONV(.din = 64, .dout = 70, .in = { 5, 4 }, .kernel = { 4, 4 }, .padding = { 2, 3 }, .groups = 1),
+    CONV(.din = 1, .dout = 1, .in = { 1, 1 }, .kernel = { 1, 1 }),
+    OTHER(SCALE, .t = 1, .dout = 9),
+    OTHER(SCALE, .t = 5, .dout = 9, .gap = 1),
+    OTHER(SCALE, .t = 5, .dout = 17, .time_first = 1),
+    OTHER(SUM, .t = 1, .dout = 11),
+    OTHER(SUM, .t = 1, .dout = 40001),
+    OTHER(SUM, .t = 6, .dout = 11, .gap = 2),
+    OTHER(SUM, .t = 6, .dout = 11, .time_first = 1),
+    OTHER(SUM, .t = 50, .dout = 12, .channels_last = 2), /* 2: positions fastest */
+    OTHER(SUM, .t = 1, .dout = 12, .channels_last = 2, .gap = 1),
+    OTHER(GIVEN, .dout = 13, .gap = 2),
+    OTHER(GIVEN, .dout = 40000),
+};
+enum { LAYOUTS = sizeof layouts / sizeof *layouts };
+
+static int64_t or_one(int64_t v) {
+    return v ? v : 1;
+}
+
+static window window_of(const layout *l) {
+    window w = { .channels = l->din / or_one(l->groups) };
+    for (int i = 0; i < 2; i++) {
+        w.in[i] = l->in[i];
+        w.kernel[i] = l->kernel[i];
+        w.stride[i] = or_one(l->stride[i]);
+        w.padding[i] = l->padding[i];
+        w.dilation[i] = or_one(l->dilation[i]);
+        w.out[i] = (w.in[i] + 2 * w.padding[i] - w.dilation[i] * (w.kernel[i] - 1) - 1) / w.stride[i] + 1;
+    }
+    return w;
+}
+
+static int64_t size_of(const layout *l) {
+    if (l->kind == SWEEP_LINEAR) return l->din * l->dout;
+    return l->kind == SWEEP_CONV ? l->dout * l->din / or_one(l->groups) * l->kernel[0] * l->kernel[1] : l->dout;
+}
+
+/* Distances of samples and positions of d values each; returns how many values there are in all. */
+static int64_t strides(const layout *l, int64_t n, int64_t d, int64_t *sample, int64_t *position) {
+    *position = l->time_first ? n * (d + l->gap) : d + l->gap;
+    *sample = l->time_first ? d + l->gap : or_one(l->t) * (d + l->gap);
+    return (n - 1) * *sample + (or_one(l->t) - 1) * *position + d;
+}
+
+static pitot_real *values(int64_t n) {
+    pitot_real *x = malloc((size_t)n * sizeof *x);
+    assert_non_null(x);
+    for (int64_t i = 0; i < n; i++) x[i] = (pitot_real)(uniform() + 0.2);
+    return x;
+}
+
+static sweep_use use_of(const layout *l, int64_t n, double scale) {
+    sweep_use u = {
+        .kind = l->kind, .transposed = l->transposed, .t = or_one(l->t), .din = l->din, .dout = l->dout, .scale = scale
+    };
+    u.groups = or_one(l->groups);
+    u.g_value = 1;
+    if (l->kind == SWEEP_CONV) {
+        u.w = window_of(l);
+        u.m = l->dout / u.groups;
+        u.channels_last = l->channels_last;
+        u.a = values(strides(l, n, l->din * l->in[0] * l->in[1], &u.a_sample, &u.a_position));
+        u.g = values(strides(l, n, l->dout * u.w.out[0] * u.w.out[1], &u.g_sample, &u.g_position));
+        return u;
+    }
+    int64_t g = strides(l, n, l->dout, &u.g_sample, &u.g_position);
+    if (l->channels_last == 2) {
+        u.g_position = 1;
+        u.g_value = u.t + l->gap;
+        u.g_sample = l->dout * u.g_value;
+        g = n * u.g_sample;
+    }
+    u.g = values(g);
+    if (l->kind == SWEEP_LINEAR) u.a = values(strides(l, n, l->din, &u.a_sample, &u.a_position));
+    if (l->kind == SWEEP_SCALE) u.a = values(strides(l, n, l->dout, &u.a_sample, &u.a_position));
+    return u;
+}
+
+/* ---- the same by loops ---- */
+
+static void loop_linear(const sweep_use *u, const pitot_real *a, const pitot_real *g, double *out) {
+    for (int64_t t = 0; t < u->t; t++)
+        for (int64_t i = 0; i < u->dout; i++)
+            for (int64_t j = 0; j < u->din; j++)
+                out[u->transposed ? j * u->dout + i : i * u->din + j] +=
+                    u->scale * (double)g[t * u->g_position + i] * (double)a[t * u->a_position + j];
+}
+
+/* Value (c,y,x) of (channels,h,w), or of (h,w,channels); 0 outside. */
+static double pixel(const pitot_real *v, int last, int64_t channels, const int64_t size[2], int64_t c, int64_t y, int64_t x) {
+    if (y < 0 || x < 0 || y >= size[0] || x >= size[1]) return 0;
+    return (double)v[last ? (y * size[1] + x) * channels + c : (c * size[0] + y) * size[1] + x];
+}
+
+/* One weight: output channel o, input channel c of its group, kernel position (ky,kx). */
+static double loop_weight(const sweep_use *u, const pitot_real *a, const pitot_real *g, int64_t o, int64_t c, int64_t ky,
+                          int64_t kx) {
+    const window *w = &u->w;
+    double all = 0;
+    for (int64_t y = 0; y < w->out[0]; y++)
+        for (int64_t x = 0; x < w->out[1]; x++)
+            all += pixel(g, u->channels_last, u->groups * u->m, w->out, o, y, x) *
+                   pixel(a, u->channels_last, u->groups * w->channels, w->in, o / u->m * w->channels + c,
+                         y * w->stride[0] + ky * w->dilation[0] - w->padding[0],
+                         x * w->stride[1] + kx * w->dilation[1] - w->padding[1]);
+    return all;
+}
+
+static void loop_conv(const sweep_use *u, const pitot_real *a, const pitot_real *g, double *out) {
+    for (int64_t o = 0; o < u->groups * u->m; o++)
+        for (int64_t c = 0; c < u->w.channels; c++)
+            for (int64_t ky = 0; ky < u->w.kernel[0]; ky++)
+                for (int64_t kx = 0; kx < u->w.kernel[1]; kx++) *out++ += u->scale * loop_weight(u, a, g, o, c, ky, kx);
+}
+
+static void loop_vector(const sweep_use *u, const pitot_real *a, const pitot_real *g, double *out) {
+    for (int64_t t = 0; t < u->t; t++)
+        for (int64_t i = 0; i < u->dout; i++)
+            out[i] += u->scale * (double)g[t * u->g_position + i * u->g_value] * (a ? (double)a[t * u->a_position + i] : 1);
+}
+
+static void add_gradient(const sweep_use *u, int64_t n, double *out) {
+    const pitot_real *a = u->a ? u->a + n * u->a_sample : NULL, *g = u->g + n * u->g_sample;
+    if (u->kind == SWEEP_LINEAR) loop_linear(u, a, g, out);
+    else if (u->kind == SWEEP_CONV) loop_conv(u, a, g, out);
+    else loop_vector(u, a, g, out);
+}
+
+/* ---- a job and what should come out of it ---- */
+
+typedef struct reference {                /* of one target */
+    double *g, *mean, *variance, *second; /* (n,size), (size) ... */
+} reference;
+
+typedef struct fixture {
+    sweep_job job;
+    sweep_target target[TARGETS];
+    sweep_use use[TARGETS][USES];
+    reference want[TARGETS];
+    pitot_real *mean[TARGETS], *variance[TARGETS], *seen_mean[TARGETS];
+    _Atomic int *visits[TARGETS];       /* (size) */
+    _Atomic int *tiles[TARGETS];        /* (sweep_tiles) */
+    double *square, *along, *deviation; /* (n): should be */
+    int64_t n;
+} fixture;
+
+static void *cleared(int64_t n, size_t size) {
+    void *block = calloc((size_t)(n ? n : 1), size);
+    assert_non_null(block);
+    return block;
+}
+
+static void start(fixture *f, int64_t n) {
+    *f = (fixture){ .n = n };
+    f->job = (sweep_job){ .n = n, .scale = 1, .mean_scale = 1, .target = f->target };
+    f->square = cleared(n, sizeof(double));
+    f->along = cleared(n, sizeof(double));
+    f->deviation = cleared(n, sizeof(double));
+}
+
+static int add_target(fixture *f, int64_t size) {
+    int i = f->job.n_targets++;
+    f->target[i] = (sweep_target){ .tensor = 100 + i, .use = f->use[i], .size = size };
+    return i;
+}
+
+static void add_use(fixture *f, int target, const layout *l, double scale) {
+    f->use[target][f->target[target].n_uses++] = use_of(l, f->n, scale);
+}
+
+static void one_target(fixture *f, const layout *l, int64_t n) {
+    start(f, n);
+    add_use(f, add_target(f, size_of(l)), l, 1);
+}
+
+static void expect_target(fixture *f, int i) {
+    const sweep_target *t = &f->target[i];
+    reference r = { cleared(f->n * t->size, sizeof(double)), cleared(t->size, sizeof(double)), cleared(t->size, sizeof(double)),
+                    cleared(t->size, sizeof(double)) };
+    for (int64_t n = 0; n < f->n; n++) {
+        double *g = r.g + n * t->size;
+        for (int32_t k = 0; k < t->n_uses; k++) add_gradient(&t->use[k], n, g);
+        for (int64_t j = 0; j < t->size; j++) r.mean[j] += (g[j] *= f->job.scale) / (double)f->n;
+    }
+    for (int64_t n = 0; n < f->n; n++)
+        for (int64_t j = 0; j < t->size; j++) {
+            double g = r.g[n * t->size + j], d = g - r.mean[j];
+            r.variance[j] += d * d / (double)f->n;
+            r.second[j] += g * g / (double)f->n;
+            f->square[n] += g * g;
+            f->along[n] += g * r.mean[j];
+            f->deviation[n] += d * d;
+        }
+    f->want[i] = r;
+}
+
+/* Makes what should come out, and room for what does. */
+static void expect(fixture *f) {
+    for (int i = 0; i < f->job.n_targets; i++) {
+        int64_t size = f->target[i].size;
+        expect_target(f, i);
+        f->mean[i] = cleared(size, sizeof(pitot_real));
+        f->variance[i] = cleared(size, sizeof(pitot_real));
+        f->seen_mean[i] = cleared(size, sizeof(pitot_real));
+        f->visits[i] = cleared(size, sizeof(_Atomic int));
+        f->tiles[i] = cleared(sweep_tiles(&f->target[i]), sizeof(_Atomic int));
+        for (int64_t j = 0; j < size; j++) f->mean[i][j] = (pitot_real)(f->want[i].mean[j] / f->job.mean_scale);
+        f->target[i].mean = f->mean[i];
+    }
+}
+
+static void finish(fixture *f) {
+    for (int i = 0; i < f->job.n_targets; i++) {
+        void *blocks[] = { f->want[i].g,   f->want[i].mean, f->want[i].variance,  f->want[i].second,  f->mean[i],
+                           f->variance[i], f->seen_mean[i], (void *)f->visits[i], (void *)f->tiles[i] };
+        for (size_t k = 0; k < sizeof blocks / sizeof *blocks; k++) free(blocks[k]);
+        for (int32_t k = 0; k < f->target[i].n_uses; k++) {
+            free((void *)(uintptr_t)f->use[i][k].a);
+            free((void *)(uintptr_t)f->use[i][k].g);
+        }
+    }
+    free(f->square);
+    free(f->along);
+    free(f->deviation);
+}
+
+/* ---- running it ---- */
+
+static void take_tile(void *user, const sweep_tile *tile) {
+    fixture *f = user;
+    int i = tile->target;
+    size_t bytes = (size_t)(tile->end - tile->begin) * sizeof(pitot_real);
+    if (tile->thread < 0 || tile->thread >= f->job.threads || tile->index < 0 || tile->index >= sweep_tiles(&f->target[i])) abort();
+    if (tile->begin < 0 || tile->begin >= tile->end || tile->end > f->target[i].size) abort();
+    memcpy(f->seen_mean[i] + tile->begin, tile->mean, bytes);
+    memcpy(f->variance[i] + tile->begin, tile->variance, bytes);
+    for (int64_t k = tile->begin; k < tile->end; k++) atomic_fetch_add(&f->visits[i][k], 1);
+    atomic_fetch_add(&f->tiles[i][tile->index], 1);
+}
+
+typedef struct result {
+    double *square, *along, *deviation;
+} result;
+
+/* The job with these wants and threads, its work filled with NaN and a guard behind it. */
+static result run(fixture *f, uint32_t wants, int threads) {
+    result r = { cleared(f->n, sizeof(double)), cleared(f->n, sizeof(double)), cleared(f->n, sizeof(double)) };
+    sweep_job *j = &f->job;
+    j->wants = wants;
+    j->threads = threads;
+    j->square = wants & SWEEP_NORMS ? r.square : NULL;
+    j->along = wants & SWEEP_ALONG ? r.along : NULL;
+    j->deviation = wants & SWEEP_ALONG ? r.deviation : NULL;
+    j->moments = wants & SWEEP_MOMENTS ? take_tile : NULL;
+    j->user = f;
+    for (int i = 0; i < j->n_targets; i++) {
+        memset((void *)f->visits[i], 0, (size_t)f->target[i].size * sizeof(int));
+        memset((void *)f->tiles[i], 0, (size_t)sweep_tiles(&f->target[i]) * sizeof(int));
+    }
+    int64_t need = sweep_work(j);
+    assert_true(need >= 0);
+    j->work = mem_alloc(need + GUARD, sizeof *j->work);
+    assert_non_null(j->work);
+    for (int64_t i = 0; i < need + GUARD; i++) j->work[i] = i < need ? (pitot_real)NAN : 12345;
+    sweep_run(j);
+    for (int64_t i = need; i < need + GUARD; i++) assert_true(j->work[i] == 12345);
+    mem_free(j->work);
+    return r;
+}
+
+static void drop(result *r) {
+    free(r->square);
+    free(r->along);
+    free(r->deviation);
+}
+
+static void near(double got, double want, double bound, const char *what, int64_t at) {
+    if (fabs(got - want) <= bound) return;
+    print_error("%s[%lld]: %.10g, not %.10g (+- %.3g)\n", what, (long long)at, got, want, bound);
+    fail();
+}
+
+static double average(const double *x, int64_t n) {
+    double all = 0;
+    for (int64_t i = 0; i < n; i++) all += x[i] / (double)n;
+    return all;
+}
+
+/* Sums over positions may cancel: their rounding is that of the target's other values. */
+static void check_moments(const fixture *f) {
+    for (int i = 0; i < f->job.n_targets; i++) {
+        double usual = average(f->want[i].second, f->target[i].size);
+        for (int64_t k = 0; k < sweep_tiles(&f->target[i]); k++) assert_int_equal(f->tiles[i][k], 1);
+        for (int64_t k = 0; k < f->target[i].size; k++) {
+            double second = fmax(usual, f->want[i].second[k]), variance = f->want[i].variance[k];
+            assert_int_equal(f->visits[i][k], 1);
+            near((double)f->seen_mean[i][k], f->want[i].mean[k], tolerance * sqrt(second), "mean", k);
+            near((double)f->variance[i][k], f->n == 1 ? 0 : variance, tolerance * (4 * variance + second), "variance", k);
+            assert_true(f->variance[i][k] >= 0);
+        }
+    }
+}
+
+static void check(const fixture *f, const result *r, uint32_t wants) {
+    double longest = 0;
+    for (int64_t n = 0; n < f->n; n++) longest = fmax(longest, sqrt(f->square[n]));
+    for (int64_t n = 0; n < f->n; n++) {
+        if (wants & SWEEP_NORMS) near(r->square[n], f->square[n], tolerance * f->square[n], "square", n);
+        if (!(wants & SWEEP_ALONG)) continue;
+        near(r->along[n], f->along[n], tolerance * sqrt(f->square[n]) * longest, "along", n);
+        near(r->deviation[n], f->n == 1 ? 0 : f->deviation[n], 4 * tolerance * f->deviation[n], "deviation", n);
+    }
+    if (wants & SWEEP_MOMENTS) check_moments(f);
+}
+
+static void check_sums(fixture *f, int threads) {
+    for (int i = 0; i < f->job.n_targets; i++) {
+        pitot_real *out = cleared(f->target[i].size, sizeof *out);
+        f->job.threads = threads;
+        f->job.work = mem_alloc(sweep_work(&f->job), sizeof *f->job.work);
+        sweep_sum(&f->job, i, out);
+        double bound = tolerance * (double)f->n * sqrt(average(f->want[i].second, f->target[i].size));
+        for (int64_t k = 0; k < f->target[i].size; k++)
+            near((double)out[k], f->want[i].mean[k] * (double)f->n, bound + tolerance * (double)f->n * sqrt(f->want[i].second[k]),
+                 "sum", k);
+        mem_free(f->job.work);
+        free(out);
+    }
+}
+
+static void check_all(fixture *f) {
+    for (uint32_t wants = 0; wants < 8; wants++)
+        for (int threads = 1; threads <= 3; threads++) {
+            result r = run(f, wants, threads);
+            check(f, &r, wants);
+            drop(&r);
+            if (wants == SWEEP_NORMS || wants == 7) check_sums(f, threads);
+        }
+}
+
+/* ---- tests ---- */
+
+static void every_layout_is_what_loops_make_of_it(void **state) {
+    static const int64_t samples[] = { 1, 2, 5, 37 };
+    (void)state;
+    for (int i = 0; i < LAYOUTS; i++)
+        for (int k = 0; k < 4; k++) {
+            if (size_of(&layouts[i]) > 20000 && samples[k] > 5) continue;
+            fixture f;
+            one_target(&f, &layouts[i], samples[k]);
+            expect(&f);
+            check_all(&f);
+            finish(&f);
+        }
+}
+
+static void scales_multiply(void **state) {
+    static const layout chosen[] = {
+        LINEAR(.t = 1, .din = 30, .dout = 21),  LINEAR(.t = 3, .din = 8, .dout = 21),
+        LINEAR(.t = 1, .din = 1500, .dout = 3), CONV(.din = 3, .dout = 4, .in = { 6, 6 }, .kernel = { 3, 3 }),
+        OTHER(SUM, .t = 1, .dout = 30),         OTHER(SCALE, .t = 2, .dout = 4)
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof chosen / sizeof *chosen; i++) {
+        fixture f;
+        start(&f, 37);
+        f.job.scale = -2.5;
+        f.job.mean_scale = 1 / 37.0;
+        add_use(&f, add_target(&f, size_of(&chosen[i])), &chosen[i], 0.3);
+        expect(&f);
+        check_all(&f);
+        finish(&f);
+    }
+}
+
+static void uses_of_one_tensor_add_up_before_they_are_squared(void **state) {
+    static const layout linear[] = { LINEAR(.t = 1, .din = 24, .dout = 15), LINEAR(.t = 5, .din = 24, .dout = 15),
+                                     LINEAR(.t = 2, .din = 15, .dout = 24, .transposed = 1, .time_first = 1),
+                                     OTHER(GIVEN, .dout = 360) };
+    static const layout long_rows[] = { LINEAR(.t = 1, .din = 201, .dout = 202), LINEAR(.t = 2, .din = 202, .dout = 201) };
+    static const layout conv[] = { CONV(.din = 6, .dout = 10, .in = { 5, 5 }, .kernel = { 1, 1 }),
+                                   LINEAR(.t = 3, .din = 6, .dout = 10) };
+    static const layout bias[] = { OTHER(SUM, .t = 1, .dout = 10), OTHER(SUM, .t = 9, .dout = 10, .channels_last = 2),
+                                   OTHER(SCALE, .t = 2, .dout = 10) };
+    static const struct {
+        const layout *l;
+        int n;
+    } sets[] = { { linear, 4 }, { long_rows, 2 }, { conv, 2 }, { bias, 3 } };
+    (void)state;
+    for (int equal = 0; equal < 2; equal++)
+        for (int i = 0; i < 4; i++) {
+            fixture f;
+            start(&f, i == 1 ? 5 : 19);
+            int t = add_target(&f, size_of(sets[i].l));
+            for (int k = 0; k < sets[i].n; k++) add_use(&f, t, &sets[i].l[k], equal ? 0.7 : 1 - 0.4 * k);
+            expect(&f);
+            check_all(&f);
+            finish(&f);
+        }
+}
+
+static void targets_add_up(void **state) {
+    static const layout net[] = { CONV(.din = 2, .dout = 6, .in = { 8, 7 }, .kernel = { 3, 3 }),
+                                  OTHER(SUM, .t = 30, .dout = 6, .channels_last = 2),
+                                  LINEAR(.t = 1, .din = 40, .dout = 30),
+                                  OTHER(SUM, .t = 1, .dout = 30),
+                                  OTHER(SCALE, .t = 3, .dout = 5),
+                                  OTHER(GIVEN, .dout = 7) };
+    (void)state;
+    fixture f;
+    start(&f, 37);
+    for (int i = 0; i < 6; i++) add_use(&f, add_target(&f, size_of(&net[i])), &net[i], 1);
+    expect(&f);
+    check_all(&f);
+    finish(&f);
+}
+
+static void nothing_in_gives_nothing(void **state) {
+    (void)state;
+    fixture f;
+    start(&f, 5);
+    expect(&f);
+    check_all(&f);
+    f.job.n = f.n = 0;
+    result r = run(&f, 7, 2);
+    drop(&r);
+    finish(&f);
+    start(&f, 3);
+    add_target(&f, 9); /* a tensor that nothing used */
+    expect(&f);
+    check_all(&f);
+    finish(&f);
+}
+
+static void work_beyond_all_memory_is_refused(void **state) {
+    (void)state;
+    fixture f;
+    start(&f, 1);
+    int t = add_target(&f, (int64_t)1 << 40);
+    f.use[t][f.target[t].n_uses++] = (sweep_use){
+        .kind = SWEEP_LINEAR, .t = 1, .din = 1 << 20, .dout = 1 << 20, .a_sample = 1 << 20, .g_sample = 1 << 20, .scale = 1
+    };
+    f.job.threads = 2;
+    f.job.wants = 7;
+    f.job.n = (int64_t)1 << 45;
+    assert_true(sweep_work(&f.job) == -1);
+    f.job.n = 128;
+    assert_true(sweep_work(&f.job) > 0 && sweep_work(&f.job) < (int64_t)1 << 31);
+    f.target[t].n_uses = 0;
+    finish(&f);
+}
+
+static void repetition_changes_no_bit(void **state) {
+    (void)state;
+    for (int i = 0; i < LAYOUTS; i++) {
+        fixture f;
+        if (size_of(&layouts[i]) > 50000) continue;
+        one_target(&f, &layouts[i], 19);
+        expect(&f);
+        size_t bytes = (size_t)f.target[0].size * sizeof(pitot_real), doubles = 19 * sizeof(double);
+        pitot_real *before = malloc(bytes);
+        assert_non_null(before);
+        result a = run(&f, 7, 3);
+        memcpy(before, f.variance[0], bytes);
+        result b = run(&f, 7, 3);
+        assert_memory_equal(before, f.variance[0], bytes);
+        assert_memory_equal(a.square, b.square, doubles);
+        assert_memory_equal(a.along, b.along, doubles);
+        assert_memory_equal(a.deviation, b.deviation, doubles);
+        drop(&a);
+        drop(&b);
+        free(before);
+        finish(&f);
+    }
+}
+
+/* ---- values that cancel, values at the ends of the range ---- */
+
+static const layout shapes[] = { LINEAR(.t = 1, .din = 70, .dout = 45),
+                                 LINEAR(.t = 1, .din = 70, .dout = 45, .transposed = 1),
+                                 LINEAR(.t = 1, .din = 3, .dout = 2),
+                                 LINEAR(.t = 3, .din = 17, .dout = 12),
+                                 CONV(.din = 3, .dout = 4, .in = { 6, 5 }, .kernel = { 3, 3 }, .padding = { 1, 1 }),
+                                 CONV(.din = 20, .dout = 30, .in = { 4, 4 }, .kernel = { 3, 3 }),
+                                 OTHER(SUM, .t = 1, .dout = 9),
+                                 OTHER(SCALE, .t = 4, .dout = 9) };
+enum { SHAPES = sizeof shapes / sizeof *shapes };
+
+static pitot_real *writable(const pitot_real *x) {
+    return (pitot_real *)(uintptr_t)x;
+}
+
+/* Every sample like the first, with a relative noise. */
+static void make_alike(fixture *f, double noise) {
+    sweep_use *u = &f->use[0][0];
+    for (int64_t n = 1; n < f->n; n++) {
+        for (int64_t i = 0; u->a && i < u->a_sample; i++)
+            writable(u->a)[n * u->a_sample + i] = (pitot_real)((double)u->a[i] * (1 + noise * uniform()));
+        for (int64_t i = 0; i < u->g_sample; i++)
+            writable(u->g)[n * u->g_sample + i] = (pitot_real)((double)u->g[i] * (1 + noise * uniform()));
+    }
+}
+
+static void identical_samples_do_not_vary(void **state) {
+    const double tiny = sizeof(pitot_real) == 8 ? 1e-24 : 1e-11;
+    (void)state;
+    for (int i = 0; i < SHAPES; i++) {
+        fixture f;
+        one_target(&f, &shapes[i], 37);
+        make_alike(&f, 0);
+        expect(&f);
+        result r = run(&f, 7, 2);
+        for (int64_t n = 0; n < f.n; n++) {
+            assert_true(r.deviation[n] >= 0 && r.deviation[n] <= tiny * f.square[n]);
+            near(r.along[n], f.square[n], tolerance * f.square[n], "along", n);
+        }
+        for (int64_t k = 0; k < f.target[0].size; k++)
+            assert_true(f.variance[0][k] >= 0 && (double)f.variance[0][k] <= tiny * r.square[0]);
+        drop(&r);
+        finish(&f);
+    }
+}
+
+static void small_variances_keep_their_digits(void **state) {
+    (void)state;
+    for (int i = 0; i < SHAPES; i++) {
+        fixture f;
+        one_target(&f, &shapes[i], 37);
+        make_alike(&f, 2e-3);
+        expect(&f);
+        result r = run(&f, 7, 2);
+        for (int64_t n = 0; n < f.n; n++) near(r.deviation[n], f.deviation[n], 1e-2 * f.deviation[n], "deviation", n);
+        for (int64_t k = 0; k < f.target[0].size; k++) {
+            assert_true(f.want[0].variance[k] < 1e-2 * f.want[0].second[k] || i > 2);
+            near((double)f.variance[0][k], f.want[0].variance[k], 1e-2 * f.want[0].variance[k], "variance", k);
+        }
+        drop(&r);
+        finish(&f);
+    }
+}
+
+static void multiply(const pitot_real *x, int64_t n, double by) {
+    for (int64_t i = 0; x && i < n; i++) writable(x)[i] = (pitot_real)((double)x[i] * by);
+}
+
+/* Variances where a pitot_real may end: below, as what it holds there; above, as infinity. */
+static void check_variances(const fixture *f) {
+    for (int64_t k = 0; k < f->target[0].size; k++) {
+        double want = f->want[0].variance[k];
+        if (isinf((pitot_real)want)) assert_true(isinf(f->variance[0][k]));
+        else near((double)f->variance[0][k], want, 1e-42 + tolerance * (4 * want + f->want[0].second[k]), "variance", k);
+    }
+}
+
+static void magnitudes_at_the_ends_of_the_range(void **state) {
+    static const double by[][2] = {
+        { 1e-25, 1 }, { 1, 1e-25 }, { 1e18, 1e-25 }, { 1e15, 1 }, { 1, 1e17 }, { 1e-30, 1e30 }, { 0, 1 }
+    };
+    (void)state;
+    for (int i = 0; i < SHAPES; i++)
+        for (size_t k = 0; k < sizeof by / sizeof *by; k++) {
+            fixture f;
+            one_target(&f, &shapes[i], 37);
+            const sweep_use *u = &f.use[0][0];
+            multiply(u->a, 37 * u->a_sample, by[k][0]);
+            multiply(u->g, 37 * u->g_sample, by[k][1]);
+            expect(&f);
+            for (uint32_t wants = 1; wants < 8; wants += 2) {
+                result r = run(&f, wants, 2);
+                check(&f, &r, wants & 3);
+                if (wants & SWEEP_MOMENTS) check_variances(&f);
+                drop(&r);
+            }
+            finish(&f);
+        }
+}
+
+static void vectors_of_zeros(void **state) {
+    (void)state;
+    for (int i = 0; i < SHAPES; i++) {
+        fixture f;
+        one_target(&f, &shapes[i], 5);
+        sweep_use *u = &f.use[0][0];
+        multiply(u->g + 2 * u->g_sample, u->g_sample, 0);
+        for (int64_t n = 0; u->a && n < 5; n++) writable(u->a + n * u->a_sample)[0] = 0;
+        expect(&f);
+        check_all(&f);
+        finish(&f);
+        one_target(&f, &shapes[i], 5);
+        multiply(f.use[0][0].g, 5 * f.use[0][0].g_sample, 0);
+        expect(&f);
+        check_all(&f);
+        finish(&f);
+    }
+}
+
+static int lost(double x) {
+    return !isfinite(x);
+}
+
+static int lost_values(const pitot_real *x, int64_t n) {
+    int count = 0;
+    for (int64_t i = 0; i < n; i++) count += lost((double)x[i]);
+    return count;
+}
+
+static void what_is_not_finite_passes_through(void **state) {
+    static const double bad[] = { NAN, INFINITY, -INFINITY };
+    (void)state;
+    for (int i = 0; i < SHAPES; i++)
+        for (int k = 0; k < 6; k++) {
+            fixture f;
+            one_target(&f, &shapes[i], 37);
+            sweep_use *u = &f.use[0][0];
+            pitot_real *sample = writable(k < 3 && u->a ? u->a + 3 * u->a_sample : u->g + 3 * u->g_sample);
+            sample[u->kind == SWEEP_CONV ? 6 : 0] = (pitot_real)bad[k % 3];
+            expect(&f);
+            for (uint32_t wants = 1; wants < 8; wants++) {
+                result r = run(&f, wants, 2);
+                if (wants & SWEEP_NORMS) near(r.square[4], f.square[4], tolerance * f.square[4], "square", 4);
+                if (wants & SWEEP_NORMS) assert_int_equal(lost(r.square[3]), 1);
+                if (wants & SWEEP_ALONG) assert_int_equal(lost(r.along[3]) + lost(r.deviation[3]), 2);
+                if (wants & SWEEP_MOMENTS) assert_true(lost_values(f.variance[0], f.target[0].size) > 0);
+                drop(&r);
+            }
+            finish(&f);
+        }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_layout_is_what_loops_make_of_it),
+        cmocka_unit_test(scales_multiply),
+        cmocka_unit_test(uses_of_one_tensor_add_up_before_they_are_squared),
+        cmocka_unit_test(targets_add_up),
+        cmocka_unit_test(nothing_in_gives_nothing),
+        cmocka_unit_test(work_beyond_all_memory_is_refused),
+        cmocka_unit_test(repetition_changes_no_bit),
+        cmocka_unit_test(identical_samples_do_not_vary),
+        cmocka_unit_test(small_variances_keep_their_digits),
+        cmocka_unit_test(magnitudes_at_the_ends_of_the_range),
+        cmocka_unit_test(vectors_of_zeros),
+        cmocka_unit_test(what_is_not_finite_passes_through),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
