@@ -14,17 +14,17 @@ typedef struct pitot_lanczos {
     size_t struct_size;
     double tolerance; /* residual |Op u - theta u| wanted, as a share of the largest |theta| seen; 0: 1e-2 */
     int64_t products; /* most products with the operator, those that check the residuals included; 0: 100 */
-    int64_t vectors;  /* vectors of n values in `work`: 6 or more, of which 64 are used. The search restarts when they are full: 10
-                            are enough from one probe of a training run to the next, 20 spare products when starting cold */
+    int64_t vectors;  /* vectors of n values in `work`: 6 or more, of which 64 are used. The search restarts when they are full; 10
+                            are enough along a training run, 20 find a small end more surely from a cold start */
     pitot_real *work; /* (vectors, n) */
-    double random;    /* share of a random direction in a warm start, so that an eigenvector that came up from below is found: on
-                            one call in four, drawn from (seed, step), at once, otherwise in time; 0: 0.1 */
+    double random;    /* share of a random direction in a warm start, so that an eigenvector that came up from below is found.
+                            One call in four, drawn from (seed, step), searches on for it: mostly within 5 calls; 0: 0.1 */
     uint64_t seed, step; /* of that direction */
 } pitot_lanczos;
 
 typedef struct pitot_eigenpair {
     double value;      /* theta = u' Op u */
-    double residual;   /* |Op u - theta u| with |u| = 1, from a product with u itself; an eigenvalue lies within it of theta */
+    double residual;   /* |Op u - theta u| with |u| = 1, from a product made for it; an eigenvalue lies within it of theta */
     int32_t converged; /* residual <= tolerance * largest |theta| */
     int32_t reserved;
 } pitot_eigenpair;
@@ -39,13 +39,14 @@ typedef struct pitot_extremes {
 /* Largest and smallest eigenvalue of a symmetric operator by Lanczos iteration with full reorthogonalisation and thick restart
    (Wu, Simon 2000, SIAM J. Matrix Anal. Appl. 22); sums in double, threaded inside hooks, the same bits every time for one thread
    count. top, bottom (n): in, eigenvectors of a similar operator to start from, or zeros (what is not finite counts as zeros); out, the
-   unit eigenvectors found. Both are measured by products with themselves. They need not have converged: when `products` are used up,
-   or the products' own noise is above the tolerance (then the search ends after two measurements), the result is PITOT_OK with what was
-   reached. With one vector to speak of (n = 1, products < 3) it stands for both ends. An operator that yields values that are not
-   finite, or a status != 0, ends the search with PITOT_EHOST or that status; top and bottom are then of no use. PITOT_EINVAL: op is not
-   symmetric, vectors < 6, something is NULL or negative. Nothing is allocated; 200 KB of stack. Cost: products with the operator (with a
-   tolerance of 1e-2, 8 to 16 cold, 5 to 8 along a training run, 3 if nothing has moved), and about 8 n flops for each vector kept with
-   each. Not thread-safe on one `work`. */
+   unit eigenvectors found. Both are measured by products with themselves, or by one with their sum. A residual says that an eigenvalue is near, not that none lies
+   beyond: of an end that is small beside the other, tolerance * largest |theta| is about what is known. They need not have converged:
+   when `products` are used up, or the products' own noise is above the tolerance (then the search ends after two measurements), the
+   result is PITOT_OK with what was reached. With one vector to speak of (n = 1, products < 3) it stands for both ends. An operator that
+   yields values that are not finite, or a status != 0, ends the search with PITOT_EHOST or that status; top and bottom are then of no
+   use. PITOT_EINVAL: op is not symmetric, vectors < 6, something is NULL or negative. Nothing is allocated; 200 KB of stack. Cost:
+   products with the operator (with a tolerance of 1e-2, 8 to 16 cold, 5 to 6 along a slowly drifting operator, 9 to 15 from one mini-batch to another, 3 if nothing has moved), and about
+   8 n flops for each vector kept with each. Not thread-safe on one `work`. */
 PITOT_API int32_t pitot_lanczos_extremes(const pitot_linop *op, const pitot_lanczos *settings, pitot_real *top, pitot_real *bottom,
                                          pitot_extremes *out);
 

@@ -68,10 +68,15 @@ void krylov_solve(krylov *z) {
     eigen_symmetric(z->k, a, z->value, z->s);
 }
 
-double krylov_estimate(const krylov *z, int j) {
+/* The residual of column j is this times v. */
+static double krylov_link(const krylov *z, int j) {
     double sum = 0;
     for (int i = 0; i < z->k; i++) sum += z->link[i] * z->s[i][j];
-    return fabs(sum);
+    return sum;
+}
+
+double krylov_estimate(const krylov *z, int j) {
+    return fabs(krylov_link(z, j));
 }
 
 void krylov_vector(const krylov *z, int j, pitot_real *u) {
@@ -89,6 +94,33 @@ int32_t krylov_measure(krylov *z, const pitot_real *u, double *value, double *re
     basis_reduce(u, 1, z->n, y, NULL, value);
     *residual = sqrt(basis_reduce(u, 1, z->n, y, value, &left));
     return isfinite(*value) && isfinite(*residual) ? PITOT_OK : PITOT_EHOST;
+}
+
+/* sqrt(2) y - a u - b w: squared length */
+static double rest_of_pair(const pitot_real *y, double a, const pitot_real *u, double b, const pitot_real *w, int64_t n) {
+    double rest = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double r = M_SQRT2 * (double)y[i] - a * (double)u[i] - b * (double)w[i];
+        rest += r * r;
+    }
+    return rest;
+}
+
+int32_t krylov_measure_pair(krylov *z, const int column[2], pitot_real *u, pitot_real *w, double value[2], double residual[2]) {
+    pitot_real *y = krylov_row(z, z->k + z->has_next);
+    double link[2] = { krylov_link(z, column[0]), krylov_link(z, column[1]) }, sign = link[0] * link[1] < 0 ? -1 : 1;
+    krylov_vector(z, column[0], u);
+    krylov_vector(z, column[1], w);
+    for (int64_t i = 0; i < z->n; i++) w[i] = (pitot_real)(((double)u[i] + sign * (double)w[i]) * M_SQRT1_2);
+    int32_t status = apply(z, w, y);
+    if (status) return status;
+    krylov_vector(z, column[1], w);
+    value[0] = M_SQRT2 * pitot_dot(u, y, z->n);
+    value[1] = M_SQRT2 * sign * pitot_dot(w, y, z->n);
+    double rest = rest_of_pair(y, value[0], u, sign * value[1], w, z->n), expected = fabs(link[0]) + fabs(link[1]),
+           more = sqrt(fmax(0, rest - expected * expected));
+    for (int i = 0; i < 2; i++) residual[i] = fabs(link[i]) + more;
+    return isfinite(rest) && isfinite(value[0]) && isfinite(value[1]) ? PITOT_OK : PITOT_EHOST;
 }
 
 /* Columns to keep: half, alternately from the top and from the bottom. */

@@ -43,6 +43,10 @@ double krylov_estimate(const krylov *z, int j);
 void krylov_vector(const krylov *z, int j, pitot_real *u);
 /* One product with the unit vector u: value = u'Op u, residual = |Op u - value u|. */
 int32_t krylov_measure(krylov *z, const pitot_real *u, double *value, double *residual);
+/* The Ritz pairs of columns i and j of s with one product: u and w (n) become the vectors, and Op (u + w) or Op (u - w) is made, the sign
+   such that their residuals, both along v as the decomposition has it, add up. What the product shows beyond that, the error of
+   products and decomposition, is added to both. */
+int32_t krylov_measure_pair(krylov *z, const int column[2], pitot_real *u, pitot_real *w, double value[2], double residual[2]);
 /* Keeps the Ritz vectors of half of the values, from both ends, if there is no room for another step; solved as before. */
 void krylov_make_room(krylov *z);
 

@@ -1,11 +1,11 @@
 /* lanczos.c: both ends of a spectrum, by thick-restart Lanczos iteration (krylov.h). What it starts from and when it stops:
 
-   A warm start is the one vector top + bottom + a random part. One Krylov space for both ends took fewer products on drifting spectra
-   than a block started from the two vectors: 5 to 8 instead of 5 to 11, the two that measure the residuals included.
+   A warm start is the one vector 0.3 top + bottom + a random part: the top is found sooner, the bottom gains more from a good start. One
+   Krylov space for both ends took fewer products on drifting spectra than a block started from the two vectors.
 
    The first product answers whether anything has moved: if Op (top + bottom) lies in the span of the two, they are measured as they
    are, and a still operator costs three products. That alone would never see an eigenvalue that has grown past them in a direction
-   where the vectors have nothing: on a share of the calls, drawn at random, the space must reach DEEP dimensions whatever the
+   where the vectors have nothing: on a share of the calls, drawn at random, the search takes DEEP steps whatever the
    residuals say; there the random part, with products of its own, has come out. */
 
 #include "base/random.h"
@@ -18,14 +18,14 @@
 
 enum { LEAST_VECTORS = 6, LEAST_STEPS = 2, DEEP = 6, ROUNDS = 2 };
 
-static const double DEEP_SHARE = 0.25, CLOSE = 0.95;
+static const double DEEP_SHARE = 0.25, CLOSE = 0.95, TOP_WEIGHT = 0.3;
 
 typedef struct search {
     krylov k;
     const pitot_lanczos *set;
     double tolerance, bar; /* bar: of the decomposition's own residuals, before it is worth measuring them */
     int64_t limit;
-    int steps; /* least */
+    int steps, taken; /* least, so far */
     pitot_real *top, *bottom;
     pitot_extremes *out;
 } search;
@@ -50,7 +50,9 @@ static int start(search *z) {
     double share = z->set->random > 0 ? z->set->random : 0.1;
     int top = make_unit(z->top, k->n), bottom = make_unit(z->bottom, k->n);
     if (top && bottom && fabs(pitot_dot(z->top, z->bottom, k->n)) > 0.5) bottom = 0;
-    for (int64_t i = 0; i < k->n; i++) v[i] = (pitot_real)((top ? (double)z->top[i] : 0) + (bottom ? (double)z->bottom[i] : 0));
+    double weight = bottom ? TOP_WEIGHT : 1;
+    for (int64_t i = 0; i < k->n; i++)
+        v[i] = (pitot_real)((top ? weight * (double)z->top[i] : 0) + (bottom ? (double)z->bottom[i] : 0));
     if (top || bottom) basis_add_random(v, k->n, top && bottom ? share : 1, k->seed, k->step, k->draws++);
     krylov_start(k);
     return top + bottom;
@@ -84,6 +86,23 @@ static int32_t measure_both(search *z, int same) {
     return PITOT_OK;
 }
 
+/* The Ritz pairs at the ends of the decomposition: two with one product. */
+static int32_t measure_ends(search *z) {
+    krylov *k = &z->k;
+    const int column[2] = { k->k - 1, 0 };
+    double value[2], residual[2];
+    if (k->k == 1) {
+        krylov_vector(k, 0, z->top);
+        return measure_both(z, 1);
+    }
+    int32_t status = krylov_measure_pair(k, column, z->top, z->bottom, value, residual);
+    if (status) return status;
+    z->out->largest = (pitot_eigenpair){ .value = value[0], .residual = residual[0] };
+    z->out->smallest = (pitot_eigenpair){ .value = value[1], .residual = residual[1] };
+    judge(z);
+    return PITOT_OK;
+}
+
 /* After the first step, from Op v in the span of rows 0 and 1: whether its part outside of the span of top and bottom is small enough
    for both of them to have converged. */
 static int has_not_moved(const search *z) {
@@ -100,26 +119,29 @@ static int has_not_moved(const search *z) {
 static int seems_done(const search *z) {
     const krylov *k = &z->k;
     double limit = z->bar * z->tolerance * fmax(fabs(k->value[0]), fabs(k->value[k->k - 1]));
-    int enough = k->k >= (k->n < z->steps ? (int)k->n : z->steps);
+    int enough = z->taken >= z->steps || k->k >= k->n;
     return enough && krylov_estimate(k, 0) <= limit && krylov_estimate(k, k->k - 1) <= limit;
 }
 
 /* Whether the limit leaves room for a step and the measurements. */
 static int may_step(const search *z) {
-    return z->k.has_next && z->k.products + (z->k.k == 0 ? 2 : 3) <= z->limit;
+    return z->k.has_next && z->k.products + 2 <= z->limit;
+}
+
+static int32_t step(search *z) {
+    z->taken++;
+    return krylov_step(&z->k);
 }
 
 static int32_t iterate(search *z) {
     krylov *k = &z->k;
     for (int rounds = 0; rounds < ROUNDS;) {
-        int32_t status = krylov_step(k);
+        int32_t status = step(z);
         if (status) return status;
         krylov_solve(k);
         krylov_make_room(k);
         if (!seems_done(z) && may_step(z)) continue;
-        krylov_vector(k, k->k - 1, z->top);
-        if (k->k > 1) krylov_vector(k, 0, z->bottom);
-        status = measure_both(z, k->k == 1);
+        status = measure_ends(z);
         if (status || is_done(z) || !may_step(z)) return status;
         z->bar *= 0.5;
         rounds++;
@@ -136,7 +158,7 @@ static int32_t find(search *z) {
     }
     if (warm && random_uniform(k->seed, RANDOM_LANCZOS, k->step, UINT64_MAX) < DEEP_SHARE) z->steps = DEEP;
     if (warm == 2 && z->steps < DEEP && z->limit >= 5) {
-        int32_t status = krylov_step(k);
+        int32_t status = step(z);
         if (status) return status;
         if (has_not_moved(z)) {
             status = measure_both(z, 0);

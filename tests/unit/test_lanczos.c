@@ -14,6 +14,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -24,6 +25,12 @@ static double gauss(uint64_t *counter) {
     double out[2];
     random_normal(11, 99, 0, (*counter)++, out);
     return out[0];
+}
+
+/* Under valgrind and sanitizers: fewer rounds of the same. */
+static int is_brief(void) {
+    const char *text = getenv("PITOT_FUZZ_SCALE");
+    return text && strtod(text, NULL) < 1;
 }
 
 /* ---- operators: diag + mirrors, or dense; they count, add noise, and fail when told to ---- */
@@ -364,13 +371,12 @@ static void test_limits(void **state) {
     probe_free(&p);
 }
 
-static void test_exact_start(void **state) {
-    (void)state;
+static void check_exact_start(int64_t vectors) {
     int64_t n = 2000, all = 0, least = 100;
     double *diagonal = mem_alloc(n, sizeof *diagonal);
     fill_net_like(diagonal, n);
     matrix m = matrix_new(n, diagonal, NULL);
-    probe p = probe_new(n, 20);
+    probe p = probe_new(n, vectors);
     for (int step = 0; step < 40; step++) {
         forget(&p);
         p.top[9] = -3;
@@ -381,12 +387,18 @@ static void test_exact_start(void **state) {
         all += e.products;
         if (e.products < least) least = e.products;
     }
-    print_message("exact start: least %d products, %.2f on average\n", (int)least, (double)all / 40);
+    print_message("exact start, %d vectors: least %d products, %.2f on average\n", (int)vectors, (int)least, (double)all / 40);
     assert_int_equal(least, 3);
     assert_true(all <= 5 * 40);
     mem_free(m.x);
     mem_free(diagonal);
     probe_free(&p);
+}
+
+static void test_exact_start(void **state) {
+    (void)state;
+    check_exact_start(20);
+    check_exact_start(6);
 }
 
 /* Whatever lies in the vectors: the answer is right. */
@@ -453,14 +465,14 @@ static int steps_to_find(int64_t n, double above, uint64_t seed) {
 
 static void test_crossing(void **state) {
     (void)state;
-    int all = 0, most = 0;
-    for (uint64_t seed = 0; seed < 20; seed++) {
-        int steps = steps_to_find(seed % 2 ? 1000 : 30000, seed % 4 < 2 ? 1.3 : 1.1, seed);
+    int all = 0, most = 0, rounds = is_brief() ? 4 : 20;
+    for (uint64_t seed = 0; seed < (uint64_t)rounds; seed++) {
+        int steps = steps_to_find(seed % 2 || is_brief() ? 1000 : 30000, seed % 4 < 2 ? 1.3 : 1.1, seed);
         all += steps;
         if (steps > most) most = steps;
     }
-    print_message("crossing: found after %.1f calls on average, %d at most\n", all / 20.0, most);
-    assert_true(all <= 6 * 20 && most <= 20);
+    print_message("crossing: found after %.1f calls on average, %d at most\n", (double)all / rounds, most);
+    assert_true(most <= 20 && (all <= 6 * rounds || is_brief()));
 }
 
 /* ---- a drifting operator: sum of outliers u u' and a bulk on the rest ---- */
@@ -577,7 +589,7 @@ static double follow(double outliers_from, double negative, double angle) {
 static void test_drift(void **state) {
     (void)state;
     static const double angles[] = { 0, 0.045, 0.1, 0.2 };
-    for (size_t i = 0; i < sizeof angles / sizeof *angles; i++) {
+    for (size_t i = 0; i < sizeof angles / sizeof *angles; i += is_brief() ? 3 : 1) {
         assert_true(follow(2, -0.8, angles[i]) <= 8);
         assert_true(follow(10, -4, angles[i]) <= 8);
         assert_true(follow(2, -20, angles[i]) <= 8);
@@ -613,7 +625,7 @@ static void check_bits(int threads) {
 
 static void test_same_bits(void **state) {
     (void)state;
-    check_bits(1);
+    if (!is_brief()) check_bits(1);
     check_bits(2);
 }
 

@@ -90,7 +90,8 @@ static const layout layouts[] = {
     OTHER(SUM, .t = 1, .dout = 40001),
     OTHER(SUM, .t = 6, .dout = 11, .gap = 2),
     OTHER(SUM, .t = 6, .dout = 11, .time_first = 1),
-    OTHER(SUM, .t = 50, .dout = 12, .channels_last = 2), /* 2: positions fastest */
+    OTHER(SUM, .t = 50, .dout = 12, .channels_last = 2),          /* 2: positions fastest */
+    OTHER(SUM, .t = 7, .dout = 12, .channels_last = 3, .gap = 1), /* 3: every other value */
     OTHER(SUM, .t = 1, .dout = 12, .channels_last = 2, .gap = 1),
     OTHER(GIVEN, .dout = 13, .gap = 2),
     OTHER(GIVEN, .dout = 40000),
@@ -148,9 +149,9 @@ static sweep_use use_of(const layout *l, int64_t n, double scale) {
         return u;
     }
     int64_t g = strides(l, n, l->dout, &u.g_sample, &u.g_position);
-    if (l->channels_last == 2) {
-        u.g_position = 1;
-        u.g_value = u.t + l->gap;
+    if (l->channels_last >= 2) {
+        u.g_position = l->channels_last - 1;
+        u.g_value = u.g_position * (u.t + l->gap);
         u.g_sample = l->dout * u.g_value;
         g = n * u.g_sample;
     }
