@@ -20,7 +20,7 @@ static const pitot_output outputs[] = {
 
 enum { RATIOS, VALUES, SUMS, LANES = 8 };
 
-static void moments(const pitot_frame *f, const pitot_moments *m, double *sums) {
+PITOT_HOT static void moments(const pitot_frame *f, const pitot_moments *m, double *sums) {
     const pitot_real epsilon = (pitot_real)((const options *)f->options)->epsilon;
     const pitot_real *mean = m->mean, *variance = m->variance;
     double lane[LANES] = { 0 };

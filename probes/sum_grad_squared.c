@@ -7,7 +7,7 @@ static const pitot_output outputs[] = {
     { 0 },
 };
 
-static void moments(const pitot_frame *f, const pitot_moments *m, double *sums) {
+PITOT_HOT static void moments(const pitot_frame *f, const pitot_moments *m, double *sums) {
     pitot_real n = (pitot_real)m->n;
     (void)f;
     for (int64_t i = 0; i < m->end - m->begin; i++) m->state[m->begin + i] = n * (m->variance[i] + m->mean[i] * m->mean[i]);

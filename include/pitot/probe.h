@@ -17,6 +17,7 @@
 #define PITOT_PROBE_H
 
 #include "pitot/base.h"
+#include "pitot/hot.h"
 #include "pitot/linop.h"
 #include "pitot/option.h"
 #include "pitot/solve.h"

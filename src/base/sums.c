@@ -1,7 +1,7 @@
 /* sums.c: sums over tensors in double. Eight partial sums per thread keep the adder busy and make the order of additions, and so the
    bits, a function of the length and the thread count alone. */
 
-#include "base/hot.h"
+#include "pitot/hot.h"
 #include "base/threads.h"
 #include "pitot/probe.h"
 #include "base/sums.h"

@@ -2,7 +2,7 @@
 
 #include "curve/basis.h"
 
-#include "base/hot.h"
+#include "pitot/hot.h"
 #include "base/random.h"
 #include "base/sums.h"
 #include "base/threads.h"

@@ -2,7 +2,7 @@
 
 #include "curve/difference.h"
 
-#include "base/hot.h"
+#include "pitot/hot.h"
 #include "base/sums.h"
 #include "base/threads.h"
 #include "pitot/probe.h"

@@ -1,7 +1,7 @@
 /* walk.c: through the segments, upwards or down. Sample-by-sample segments send a few samples through all their nodes before the next,
    side by side on threads; on the way down each thread sums what parameters get on its own, added up in the order of threads. */
 
-#include "base/hot.h"
+#include "pitot/hot.h"
 #include "base/random.h"
 #include "base/threads.h"
 #include "net/net.h"

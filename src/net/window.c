@@ -2,7 +2,7 @@
 
 #include "net/window.h"
 
-#include "base/hot.h"
+#include "pitot/hot.h"
 
 #include <string.h>
 

@@ -1,7 +1,7 @@
 /* sgd.c: gradient descent with momentum (Polyak 1964; Nesterov 1983 as in Sutskever et al. 2013), as in PyTorch: the buffer starts as
    the first gradient, undamped, and the learning rate multiplies the buffer when it is used. */
 
-#include "base/hot.h"
+#include "pitot/hot.h"
 #include "pitot/optim.h"
 
 typedef struct sgd_options {

@@ -406,9 +406,15 @@ static void late_moments(pitot_run *run) {
     }
 }
 
+/* |g|^2: the mean of the g_n'g where they are known. */
 static double mean_square(const pitot_run *run) {
     const sampling *s = &run->sampling;
-    double unit = unit_of(run) / (double)s->counted, all = 0;
+    double unit = unit_of(run) / (double)s->counted, ratio = (double)s->listed / (double)s->counted, all = 0;
+    if (!s->several && run->needs & PITOT_NEED_SAMPLES) {
+        for (int64_t k = 0; k < s->listed; k++) all += s->along[k];
+        return ratio * all / (double)s->counted;
+    }
+    if (!(run->needs & PITOT_NEED_SAMPLES)) return 0;
     for (int32_t k = 0; k < s->n_targets; k++) {
         const param *p = &run->param[s->target[k].tensor];
         const pitot_real *g = s->several                     ? p->earlier

@@ -1,6 +1,6 @@
 /* loops.c: see parts.h. Partial sums side by side: the order of additions follows from the length alone. */
 
-#include "base/hot.h"
+#include "pitot/hot.h"
 #include "sweep/parts.h"
 
 enum { LANES = 16 }; /* with 8, gcc takes the lanes apart into scalars */

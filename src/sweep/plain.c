@@ -3,7 +3,7 @@
 #include "sweep/plain.h"
 
 #include "base/blas.h"
-#include "base/hot.h"
+#include "pitot/hot.h"
 #include "base/threads.h"
 
 #include <math.h>

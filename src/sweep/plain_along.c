@@ -4,7 +4,7 @@
 #include "sweep/plain.h"
 
 #include "base/blas.h"
-#include "base/hot.h"
+#include "pitot/hot.h"
 
 #include <math.h>
 #include <string.h>

@@ -3,7 +3,7 @@
 #include "sweep/parts.h"
 
 #include "base/blas.h"
-#include "base/hot.h"
+#include "pitot/hot.h"
 
 /* ---- geometry ---- */
 

@@ -50,31 +50,25 @@ static pitot_optim *make_optim(pitot_net *net, int threads) {
     return o;
 }
 
-/* A run with these probes in a folder that is gone afterwards; NULL: none asked for. */
-static pitot_run *open_run(const pitot_net *net, const char *probes, int threads) {
+/* A run with these probes in a folder that is gone afterwards, the net on it; NULL: none asked for. */
+static pitot_run *open_run(pitot_attached *a, pitot_net *net, const char *probes, int threads) {
     static char folder[] = "/tmp/pitot-bench-XXXXXX";
     if (!probes || !mkdtemp(folder)) return NULL;
     pitot_run *run =
         pitot_open(folder, &(pitot_config){ .struct_size = sizeof(pitot_config), .probes = probes, .threads = threads });
-    for (int64_t i = 0; i < pitot_net_param_count(net); i++) {
-        const pitot_net_param *p = &pitot_net_params(net)[i];
-        pitot_param q = { .struct_size = sizeof q, .name = p->name, .data = p->data, .grad = p->grad };
-        for (int d = 0; d < p->n_dim; d++) q.shape[d] = p->shape[d];
-        pitot_add_param(run, &q);
-    }
+    if (pitot_attach(a, net, run)) fprintf(stderr, "%s\n", pitot_last_error(run));
     return run;
 }
 
-static double one_step(pitot_net *net, pitot_optim *optim, pitot_run *run, int64_t k, const pitot_net_batch *b) {
+static double one_step(const pitot_attached *a, pitot_net *net, pitot_optim *optim, int64_t k, const pitot_net_batch *b) {
     double t = now(), loss;
-    pitot_begin(run, k);
+    pitot_begin(a->run, k);
     pitot_net_forward(net, b, &loss);
-    pitot_after_forward(run, &(pitot_batch){
-                                 .struct_size = sizeof(pitot_batch), .n = b->n, .loss = loss, .losses = pitot_net_losses(net) });
+    pitot_attached_forward(a, b, loss);
     pitot_net_backward(net);
-    pitot_after_backward(run);
+    pitot_attached_backward(a);
     pitot_optim_step(optim);
-    pitot_after_update(run, 1e-3);
+    pitot_after_update(a->run, 1e-3);
     return now() - t;
 }
 
@@ -101,13 +95,14 @@ int main(int argc, char **argv) {
     for (int64_t i = 0; i < batch * facts.input; i++) x[i] = (pitot_real)((double)(i * 7919 % 1000) / 500.0 - 1);
     for (int64_t i = 0; i < batch; i++) y[i] = (int32_t)(i % facts.output);
     pitot_net_batch b = { .struct_size = sizeof b, .n = batch, .x = x, .classes = y, .training = 1 };
-    pitot_run *run = open_run(net, argc == 6 ? argv[5] : NULL, threads);
+    pitot_attached plain = { .struct_size = sizeof plain, .net = net }, probed = plain;
+    pitot_run *run = open_run(&probed, net, argc == 6 ? argv[5] : NULL, threads);
     double end = now() + budget, *tracked = calloc(MOST, sizeof *tracked);
     for (int warm = 3; (now() < end || n == 0) && n < MOST; warm--) {
-        double plain = one_step(net, optim, NULL, n, &b), probed = run ? one_step(net, optim, run, 4 - warm, &b) : 0;
+        double without = one_step(&plain, net, optim, n, &b), with = run ? one_step(&probed, net, optim, 4 - warm, &b) : 0;
         if (warm > 0) continue;
-        times[n] = plain;
-        tracked[n++] = probed;
+        times[n] = without;
+        tracked[n++] = with;
     }
     double middle = median(times, n);
     printf("%.4f %.4f %.6g %.2f %.4f\n", middle, 1e3 * times[0], facts.step_flops * (double)batch, best_rate(), median(tracked, n));

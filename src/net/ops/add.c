@@ -1,6 +1,6 @@
 /* add.c: the sum of two or more inputs of one shape: where branches meet. */
 
-#include "base/hot.h"
+#include "pitot/hot.h"
 #include "net/op.h"
 
 #include <string.h>

@@ -3,7 +3,7 @@
    for all of them. The unfolded images stay in cache. */
 
 #include "base/blas.h"
-#include "base/hot.h"
+#include "pitot/hot.h"
 #include "net/window.h"
 
 #include <string.h>

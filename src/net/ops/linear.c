@@ -1,7 +1,7 @@
 /* linear.c: Y = A W' + b on the last (only) axis: three matrix products a step, each over the whole batch. */
 
 #include "base/blas.h"
-#include "base/hot.h"
+#include "pitot/hot.h"
 #include "base/threads.h"
 #include "net/op.h"
 

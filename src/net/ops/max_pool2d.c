@@ -1,6 +1,6 @@
 /* max_pool2d.c: the largest value of each window; padding counts as -infinity. Where it was is kept for backward. */
 
-#include "base/hot.h"
+#include "pitot/hot.h"
 #include "net/window.h"
 
 #include <math.h>

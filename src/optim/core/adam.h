@@ -7,7 +7,7 @@
 #ifndef PITOT_SRC_ADAM_H
 #define PITOT_SRC_ADAM_H
 
-#include "base/hot.h"
+#include "pitot/hot.h"
 #include "net/real.h"
 #include "pitot/optim.h"
 
