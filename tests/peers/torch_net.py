@@ -2,7 +2,8 @@
 
 Each net: the model file is read here and built from torch.nn.functional; random weights go through a safetensors file, samples
 through an npz file. `pitot inspect` gives loss, per-sample losses and gradients, compared with float64 autograd in double (1e-9,
-relative to the largest value of the tensor) and in float (1e-4). Then `pitot train --no-shuffle` makes 20 steps with each
+relative to the largest value of the tensor) and in float (1e-4); so are the per-sample quantities, and products with Hessian and GGN,
+against double backward. Then `pitot train --no-shuffle` makes 20 steps with each
 optimizer, compared with torch.optim in float32. Prints "ok NAME" and "not ok NAME: why"; exit status 1 if anything differs.
 """
 
@@ -229,9 +230,9 @@ def run(arguments):
     return done.stdout
 
 
-def inspect(case, precision):
+def inspect(case, precision, probes="loss,individual_losses,grad,grad_norm", more=()):
     text = run(["inspect", "--model", case.model, "--weights", case.weights, "--data", "npz:" + case.npz, "--batch", str(case.samples),
-                "--probes", "loss,individual_losses,grad,grad_norm", "--precision", precision, "--json", "-"])
+                "--probes", probes, "--precision", precision, "--json", "-", *more])
     answer = json.loads(text)
     if answer["precision"] != precision or answer["samples"] != case.samples:
         raise RuntimeError("the answer is for %s samples in %s" % (answer["samples"], answer["precision"]))
@@ -265,6 +266,83 @@ def compare_inspection(case, want, precision, tolerance):
         off["norm of " + n] = distance(got["grad_norm"][n], np.sqrt((g ** 2).sum()))
     worst = max(off, key=off.get)
     say(off[worst] <= tolerance, name, "%s is off by %.2g" % (worst, off[worst]))
+
+
+def sample_gradients(case):
+    """Flat gradients (n, D) of every sample's own loss, in double."""
+    rows = []
+    for k in range(case.samples):
+        theta = {n: t.double().requires_grad_() for n, t in case.theta.items()}
+        y = case.y if case.net["loss"] == "cross_entropy" else case.y.double()
+        losses_of(case.net, forward(case.net, case.x[k:k + 1].double(), theta), y[k:k + 1]).mean().backward()
+        rows.append({n: t.grad.numpy() for n, t in theta.items()})
+    return rows
+
+
+def compare_samples(case, precision, tolerance):
+    name = "samples %s %s" % (case.net["name"], precision)
+    try:
+        got = inspect(case, precision, "sample_grad_l2,sum_grad_squared,grad_variance,mean_gsnr,noise_scale")
+    except (RuntimeError, ValueError, KeyError, OSError) as e:
+        return say(False, name, str(e))
+    rows, n = sample_gradients(case), case.samples
+    second = {k: sum(r[k] ** 2 for r in rows) for k in rows[0]}
+    mean = {k: sum(r[k] for r in rows) / n for k in rows[0]}
+    variance = {k: sum((r[k] - mean[k]) ** 2 for r in rows) / n for k in rows[0]}
+    square = sum((m ** 2).sum() for m in mean.values())
+    ratios = np.concatenate([(mean[k] ** 2 / (variance[k] + 1e-5)).ravel() for k in mean])
+    off = {"sample_grad_l2": distance(got["sample_grad_l2"], [sum((g ** 2).sum() for g in r.values()) for r in rows]),
+           "mean_gsnr": distance(got["mean_gsnr"], ratios.mean()),
+           "noise_scale": distance(got["noise_scale"], sum(v.sum() for v in variance.values()) * n / (n - 1) / square)}
+    for k in second:
+        off["sum_grad_squared of " + k] = distance(got["sum_grad_squared"][k], second[k])
+        off["grad_variance of " + k] = distance(got["grad_variance"][k], variance[k])
+    worst = max(off, key=off.get)
+    say(off[worst] <= tolerance, name, "%s is off by %.2g" % (worst, off[worst]))
+
+
+def output_hessian(net, f, d, n):
+    """Product of the mean loss's Hessian in the outputs f with d."""
+    if net["loss"] == "cross_entropy":
+        p = torch.softmax(f, 1)
+        return (p * d - p * (p * d).sum(1, keepdim=True)) / n
+    if net["loss"] == "mse":
+        return 2 * d / f.numel()
+    p = torch.sigmoid(f)
+    return p * (1 - p) * d / f.numel()
+
+
+def products_here(case, v):
+    """H v by double backward; G v = J' (d2 loss / df2) J v, J v by differentiating J'u in u."""
+    theta = {n: t.double().requires_grad_() for n, t in case.theta.items()}
+    y = case.y if case.net["loss"] == "cross_entropy" else case.y.double()
+    f, parts = forward(case.net, case.x.double(), theta), list(theta.values())
+    grad = torch.autograd.grad(losses_of(case.net, f, y).mean(), parts, create_graph=True)
+    along = sum((g * w).sum() for g, w in zip(grad, v.values()))
+    # gradients that do not depend on a parameter have no second derivative in it
+    hv = torch.autograd.grad(along, parts, retain_graph=True, allow_unused=True) if along.requires_grad else [None] * len(parts)
+    hv = [torch.zeros_like(t) if h is None else h for h, t in zip(hv, parts)]
+    u = torch.zeros_like(f, requires_grad=True)
+    back = torch.autograd.grad(f, parts, u, create_graph=True, allow_unused=True)
+    jv = torch.autograd.grad(sum((b * w).sum() for b, w in zip(back, v.values()) if b is not None), u, retain_graph=True)[0]
+    gv = torch.autograd.grad(f, parts, output_hessian(case.net, f, jv, case.samples).detach())
+    return {"hessian": torch.cat([h.reshape(-1) for h in hv]).numpy(), "ggn": torch.cat([g.reshape(-1) for g in gv]).numpy()}
+
+
+def compare_products(case, precision, tolerance, seed):
+    draw = torch.Generator().manual_seed(seed)
+    v = {n: torch.randn(t.shape, generator=draw, dtype=torch.float64) for n, t in case.theta.items()}
+    file = os.path.join(WORK, "v.npy")
+    np.save(file, torch.cat([w.reshape(-1) for w in v.values()]).numpy())
+    for operator, want in products_here(case, v).items():
+        name = "%s product %s %s" % (operator, case.net["name"], precision)
+        try:
+            got = inspect(case, precision, "product", ["--set", "product.operator=" + operator, "--set", "product.vector=" + file])["product"]
+        except (RuntimeError, ValueError, KeyError, OSError) as e:
+            say(False, name, str(e))
+            continue
+        off = distance(got, want)
+        say(off <= tolerance, name, "is off by %.2g" % off)
 
 
 def train_here(case, method, options, batch, steps):
@@ -320,6 +398,9 @@ def main():
         want = reference(case)
         compare_inspection(case, want, "double", DOUBLE)
         compare_inspection(case, want, "float", FLOAT)
+        for precision, tolerance in (("double", DOUBLE), ("float", FLOAT)):
+            compare_samples(case, precision, tolerance)
+            compare_products(case, precision, tolerance, i)
     mlp = dict(name="trained_mlp", input=[9], loss="cross_entropy", layers=[linear("a", 16), op("tanh"), linear("b", 12), op("silu"), linear("c", 4)])
     cnn = dict(name="trained_cnn", input=[2, 8, 8], loss="cross_entropy", layers=[
         conv("c1", 6, 3, padding=1), op("tanh"), op("avg_pool2d", kernel=2), conv("c2", 8, 3), op("tanh"), op("flatten"), linear("out", 5)])
