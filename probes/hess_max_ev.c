@@ -20,11 +20,11 @@ static const pitot_option table[] = {
 static const pitot_output outputs[] = {
     { "", PITOT_SCALAR, PITOT_SYMLOG_AXIS, "", "largest eigenvalue of the Hessian", NULL },
     { "min", PITOT_SCALAR, PITOT_SYMLOG_AXIS, "", "smallest eigenvalue of the Hessian", NULL },
-    { "residual", PITOT_SCALAR, PITOT_LOG_AXIS, "", "|H u - theta u| of the largest", NULL },
-    { "min_residual", PITOT_SCALAR, PITOT_LOG_AXIS, "", "|H u - theta u| of the smallest", NULL },
-    { "products", PITOT_SCALAR, PITOT_LINEAR_AXIS, "", "products with the Hessian", NULL },
-    { "product_error", PITOT_SCALAR, PITOT_LOG_AXIS, "", "relative error of a product, where differences of gradients stand for it",
-      NULL },
+    { "residual", PITOT_SCALAR, PITOT_NOT_DRAWN, "", "|H u - theta u| of the largest", NULL },
+    { "min_residual", PITOT_SCALAR, PITOT_NOT_DRAWN, "", "|H u - theta u| of the smallest", NULL },
+    { "products", PITOT_SCALAR, PITOT_NOT_DRAWN, "", "products with the Hessian", NULL },
+    { "product_error", PITOT_SCALAR, PITOT_NOT_DRAWN, "",
+      "relative error of a product, where differences of gradients stand for it", NULL },
     { 0 },
 };
 

@@ -33,12 +33,12 @@ typedef struct averages { /* of the two-batch estimate */
 
 static const pitot_output outputs[] = {
     { "", PITOT_SCALAR, PITOT_LOG_AXIS, "samples", "gradient noise over gradient, tr S / |g|^2", NULL },
-    { "unbiased.s", PITOT_SCALAR, PITOT_LOG_AXIS, "", "trace of the gradient covariance", NULL },
-    { "unbiased.g2", PITOT_SCALAR, PITOT_SYMLOG_AXIS, "", "squared length of the true gradient", NULL },
+    { "unbiased.s", PITOT_SCALAR, PITOT_NOT_DRAWN, "", "trace of the gradient covariance", NULL },
+    { "unbiased.g2", PITOT_SCALAR, PITOT_NOT_DRAWN, "", "squared length of the true gradient", NULL },
     { "unbiased.b_simple", PITOT_SCALAR, PITOT_LOG_AXIS, "samples", "simple noise scale", NULL },
     { "interval", PITOT_LIST, PITOT_LOG_AXIS, "samples", "95 % interval of the simple noise scale", NULL },
-    { "two_batch.s", PITOT_SCALAR, PITOT_SYMLOG_AXIS, "", "trace of the gradient covariance, from micro-batches", NULL },
-    { "two_batch.g2", PITOT_SCALAR, PITOT_SYMLOG_AXIS, "", "squared length of the true gradient, from micro-batches", NULL },
+    { "two_batch.s", PITOT_SCALAR, PITOT_NOT_DRAWN, "", "trace of the gradient covariance, from micro-batches", NULL },
+    { "two_batch.g2", PITOT_SCALAR, PITOT_NOT_DRAWN, "", "squared length of the true gradient, from micro-batches", NULL },
     { "two_batch.b_simple", PITOT_SCALAR, PITOT_LOG_AXIS, "samples", "simple noise scale, from averages over micro-batches", NULL },
     { 0 },
 };

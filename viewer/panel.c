@@ -115,6 +115,13 @@ static const pitot_output *find_output(const pitot_probe *probe, const char *fie
     return NULL;
 }
 
+/* Numbers that say how far another one is to be trusted stay in the log. */
+static int is_drawn(const entry *e) {
+    int probe = probe_length(e->name, e->length), field = probe < e->length ? probe + 1 : e->length;
+    const pitot_output *o = find_output(find_probe(e->name, probe), e->name + field, e->length - field);
+    return !o || o->axis != PITOT_NOT_DRAWN;
+}
+
 /* Copies text, cut between characters if it is too long. */
 static void copy_text(char *out, size_t size, const char *text, size_t length) {
     if (length >= size) {
@@ -172,7 +179,9 @@ int32_t panel_list_make(const pitot_log *log, panel_list *list) {
     }
     for (int64_t i = 0; i < count; i++) {
         pitot_series s;
-        if (pitot_log_series(log, i, &s) == PITOT_OK && s.name) e[n++] = entry_of(log, s.name, i);
+        if (pitot_log_series(log, i, &s) != PITOT_OK || !s.name) continue;
+        e[n] = entry_of(log, s.name, i);
+        n += is_drawn(&e[n]);
     }
     if (n > 1) qsort(e, (size_t)n, sizeof *e, compare);
     fill(list, e, n);

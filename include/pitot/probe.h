@@ -54,7 +54,12 @@ enum { /* pitot_output.shape */
        PITOT_TENSORS,          /* a value per value of each tensor */
        PITOT_SCALAR_PER_TENSOR /* a scalar, and the same of each tensor beside it */
 };
-enum { PITOT_LINEAR_AXIS, PITOT_LOG_AXIS, PITOT_SYMLOG_AXIS }; /* pitot_output.axis */
+enum { /* pitot_output.axis */
+       PITOT_LINEAR_AXIS,
+       PITOT_LOG_AXIS,
+       PITOT_SYMLOG_AXIS,
+       PITOT_NOT_DRAWN /* stays in the log: it says how far another number is to be trusted */
+};
 
 typedef struct pitot_band { /* what is worth a look; a bound at +-infinity is none */
     double warn_below, warn_above, alarm_below, alarm_above;
