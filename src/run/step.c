@@ -85,7 +85,7 @@ static void describe(pitot_run *run) {
 uint32_t pitot_begin(pitot_run *run, int64_t step) {
     if (run_idle(run)) return 0;
     if (run->curving.calling) callback_finish(run); /* a callback never came back */
-    if (run->open_step && step == run->step && !run->seen_backward) return run->mask;
+    if (run->open_step && step == run->step) return run->mask;
     if (step < 0) return (uint32_t)(0 * run_fail(run, PITOT_EINVAL, "pitot_begin: step %lld is negative", (long long)step));
     enter(run);
     if (run->first_begin == 0) run->first_begin = run->entered;

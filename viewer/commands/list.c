@@ -14,18 +14,19 @@ typedef struct entry { /* one thing of any registry */
 
 typedef int (*entry_at)(int64_t i, entry *e); /* 0: no more */
 
-static const char *needs_of(uint32_t needs) {
+static const char *needs_of(uint32_t needs, uint32_t one) {
     if (needs & PITOT_NEED_PRECONDITIONER) return "level P";
     if (needs & PITOT_NEED_GGN) return "level 3";
     if (needs & PITOT_NEED_HESSIAN) return "level 2";
-    if (needs & PITOT_NEED_SAMPLES) return "level 1";
+    if (needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS)) return "level 1";
+    if (one & PITOT_NEED_SAMPLES) return one & PITOT_NEED_MICRO ? "level 1, or micro-batches" : "level 1";
     return "level 0";
 }
 
 static int probe_at(int64_t i, entry *e) {
     const pitot_probe *p = pitot_probes()[i];
     if (!p) return 0;
-    *e = (entry){ p->name, p->summary, p->paper, p->formula, needs_of(p->needs), "", p->options, p->outputs };
+    *e = (entry){ p->name, p->summary, p->paper, p->formula, needs_of(p->needs, p->needs_one), "", p->options, p->outputs };
     return 1;
 }
 
