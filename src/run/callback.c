@@ -21,6 +21,10 @@ int callback_there(const pitot_run *run, int which) {
     return function(run, which) && !(run->curving.broken & 1u << which);
 }
 
+const char *callback_why(const pitot_run *run, int which, const char *otherwise) {
+    return run->curving.broken & 1u << which ? run->curving.why[which] : otherwise;
+}
+
 void callback_break(pitot_run *run, int which, const char *format, ...) {
     char text[WHY_ROOM - 32];
     va_list list;

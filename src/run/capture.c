@@ -131,7 +131,7 @@ static int32_t take(pitot_run *run, taken *k, const pitot_capture *c, int is_g) 
         at = copy_in(run, from, dtype ? dtype : ARRAY_REAL, is_g ? g.g_values : g.a_values);
         if (at < 0) return run_fail(run, PITOT_EBUDGET, "no room for a copy of a capture; raise config.memory");
     }
-    if (is_g) k->c.G = from, k->g_at = at, k->has_g = 1;
+    if (is_g) k->c.G = from, k->c.g_dtype = dtype, k->g_at = at, k->has_g = 1;
     else k->c.A = from, k->a_at = at, k->has_a = 1;
     return PITOT_OK;
 }

@@ -274,10 +274,6 @@ static int32_t apply_ggn(void *self, const pitot_real *x, pitot_real *y, int64_t
 
 /* ---- what can be had ---- */
 
-static const char *why(const pitot_run *run, int which, const char *otherwise) {
-    return run->curving.broken & 1u << which ? run->curving.why[which] : otherwise;
-}
-
 /* Finite differences move parameters where they lie: single and double precision can be. */
 static int movable(const pitot_run *run) {
     for (int32_t i = 0; i < run->n_live; i++)
@@ -291,16 +287,18 @@ const char *curvature_hessian_missing(const pitot_run *run) {
     if (callback_there(run, CALL_GRAD))
         return movable(run) ? NULL
                             : "parameters of 16 bits cannot be moved by small steps: register the master weights, or offer `hvp`";
-    return why(run, CALL_HVP, why(run, CALL_GRAD, "needs a gradient or Hessian-product callback (level 2): pitot_set_callbacks"));
+    return callback_why(run, CALL_HVP,
+                        callback_why(run, CALL_GRAD,
+                                     "needs a gradient or Hessian-product callback (level 2): pitot_set_callbacks"));
 }
 
 const char *curvature_ggn_missing(const pitot_run *run) {
     const pitot_batch *b = &run->curving.batch;
     if (run->curving.size == 0) return "no parameter has a gradient";
     if (!callback_there(run, CALL_VJP))
-        return why(run, CALL_VJP, "needs a vector-Jacobian callback (level 3): pitot_callbacks.vjp");
+        return callback_why(run, CALL_VJP, "needs a vector-Jacobian callback (level 3): pitot_callbacks.vjp");
     if (!callback_there(run, CALL_JVP) && !callback_there(run, CALL_FORWARD))
-        return why(run, CALL_JVP, why(run, CALL_FORWARD, "needs a callback `jvp` or `forward` (level 3)"));
+        return callback_why(run, CALL_JVP, callback_why(run, CALL_FORWARD, "needs a callback `jvp` or `forward` (level 3)"));
     if (b->c < 1 || b->c > INT32_MAX || (b->c_stride && b->c_stride < b->c) || outputs(run) > INT64_MAX / 64)
         return "needs the number of outputs (level 3): pitot_batch.c";
     if (b->loss_kind == PITOT_LOSS_UNKNOWN)

@@ -198,9 +198,9 @@ int32_t pitot_close(pitot_run *run, int32_t how) {
 
 /* ---- how it stands ---- */
 
-/* Off for good, or for want of something that the host may still offer. */
+/* Off for good, or for now: for want of something that the host may still offer, or because of what it did. */
 static int is_off(const slot *s) {
-    return s->off || s->condition == PITOT_STATE_LEVEL;
+    return s->off || s->condition == PITOT_STATE_LEVEL || s->condition == PITOT_STATE_ERROR;
 }
 
 int32_t pitot_get_health(const pitot_run *run, pitot_health *health) {

@@ -326,6 +326,8 @@ enum { CALL_GRAD, CALL_HVP, CALL_FORWARD, CALL_JVP, CALL_VJP, CALL_ROOT };
 /* Calls the host. Parameters, gradients and guards have been kept before the first call of a step. A status; failures are counted. */
 int32_t callback_call(pitot_run *run, int which, pitot_call *call);
 int callback_there(const pitot_run *run, int which);
+/* Why it is not called any more, or `otherwise` if that is not so. */
+const char *callback_why(const pitot_run *run, int which, const char *otherwise);
 /* Keeps everything, if that has not been done at this step: before parameters are moved. */
 int32_t callback_prepare(pitot_run *run);
 /* theta + h * direction into the host's parameters; direction (D) */

@@ -236,13 +236,41 @@ static sweep_job job_of(pitot_run *run) {
     return j;
 }
 
-/* Do the captures add up to the gradient? The first time that a tensor has any. */
+static int is_low(int32_t dtype) {
+    return dtype == PITOT_F16 || dtype == PITOT_BF16;
+}
+
+/* Sums of 16-bit products, or kept in 16 bits. */
+static int is_coarse(const pitot_run *run, int32_t tensor) {
+    const sampling *s = &run->sampling;
+    for (int64_t i = 0; i < s->n_captures; i++) {
+        const pitot_capture *c = &s->capture[i].c;
+        if ((c->weight == tensor + 1 || c->bias == tensor + 1) && (is_low(c->a_dtype) || is_low(c->g_dtype))) return 1;
+    }
+    return is_low(run->param[tensor].grad_layout.dtype);
+}
+
+/* As long as the sum would be if nothing in it cancelled (Cauchy, Schwarz): its round-off is a share of this. */
+static double longest(const sweep_job *j, const sweep_target *t) {
+    double all = 0;
+    for (int32_t i = 0; i < t->n_uses; i++) {
+        const sweep_use *u = &t->use[i];
+        int conv = u->kind == SWEEP_CONV;
+        int64_t terms = j->n * u->t, a = conv ? j->n * u->a_sample : terms * u->din,
+                g = conv ? j->n * u->g_sample : terms * u->dout;
+        int paired = conv || u->kind == SWEEP_LINEAR || u->kind == SWEEP_SCALE;
+        all += fabs(u->scale) * sqrt(pitot_sum_squares(u->g, g) * (paired ? pitot_sum_squares(u->a, a) : (double)terms));
+    }
+    return fabs(j->scale) * all;
+}
+
+/* Do the captures add up to the gradient? Until they have done so once. */
 static int check_target(pitot_run *run, const sweep_job *job, int32_t k) {
     const sweep_target *t = &job->target[k];
     param *p = &run->param[t->tensor];
     sweep_job plain = *job;
-    double wide = p->grad_layout.dtype == PITOT_BF16 || p->grad_layout.dtype == PITOT_F16 ? 3e-2 : 2e-3;
     if (p->checked) return 1;
+    double wide = is_coarse(run, t->tensor) ? 3e-2 : 2e-3;
     if (!run_room(run, &run->sampling.sum, &run->sampling.room_sum, t->size, sizeof(pitot_real)))
         return over_budget(run, "the check of captures"), 0;
     plain.scale = sampling_factor(run);
@@ -250,8 +278,10 @@ static int check_target(pitot_run *run, const sweep_job *job, int32_t k) {
     double have = pitot_sum_squares(t->mean, t->size), off = pitot_sum_squared_difference(run->sampling.sum, t->mean, t->size),
            along = pitot_dot(run->sampling.sum, t->mean, t->size);
     if (!isfinite(have) || !isfinite(off) || have == 0) return 1; /* says nothing */
-    p->checked = 1;
-    if (off <= wide * wide * have) return 1;
+    double most = wide * sqrt(have), round_off = 1e-2 * wide;
+    if (sqrt(off) > most) most = round_off * longest(&plain, t); /* a bias before a normalisation has a gradient of 0 */
+    p->checked = sqrt(off) <= most;
+    if (p->checked) return 1;
     give_up(&run->sampling, PITOT_STATE_ERROR,
             "captures of %.60s make %.4g times its gradient, %.2g of it away: is it the right layer, kind and scale?", p->name,
             along / have, sqrt(off / have));
