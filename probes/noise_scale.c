@@ -51,6 +51,11 @@ typedef struct spread { /* S, G2 and the jackknife's variances and covariance of
     double s, g2, ss, gg, sg;
 } spread;
 
+/* A sample that does not count. One that does, with a gradient of 0, deviates from g. */
+static int is_left_out(const pitot_samples *m, int64_t i) {
+    return m->listed != m->n && m->square[i] == 0 && m->deviation[i] == 0;
+}
+
 /* S and G2 without sample i. */
 static void without(const pitot_samples *m, int64_t i, double *s, double *g2) {
     double n = (double)m->n, a = (n * n * m->mean_square - 2 * n * m->along[i] + m->square[i]) / ((n - 1) * (n - 1));
@@ -62,13 +67,13 @@ static spread jackknife(const pitot_samples *m) {
     double n = (double)m->n, s, g2, mean_s = 0, mean_g = 0;
     spread v = { m->scatter / (n - 1), m->mean_square - m->scatter / (n - 1) / n, 0, 0, 0 };
     for (int64_t i = 0; i < m->listed; i++) {
-        if (m->listed != m->n && m->square[i] == 0) continue;
+        if (is_left_out(m, i)) continue;
         without(m, i, &s, &g2);
         mean_s += s / n;
         mean_g += g2 / n;
     }
     for (int64_t i = 0; i < m->listed; i++) {
-        if (m->listed != m->n && m->square[i] == 0) continue;
+        if (is_left_out(m, i)) continue;
         without(m, i, &s, &g2);
         v.ss += (n - 1) / n * (s - mean_s) * (s - mean_s);
         v.gg += (n - 1) / n * (g2 - mean_g) * (g2 - mean_g);
@@ -83,7 +88,7 @@ static void interval(const spread *v, double out[2]) {
     double a = v->g2 * v->g2 - z2 * v->gg, b = v->s * v->g2 - z2 * v->sg, c = v->s * v->s - z2 * v->ss, d = b * b - a * c;
     double root = d > 0 ? sqrt(d) : 0, low = a != 0 ? (b - root) / a : 0, high = a != 0 ? (b + root) / a : INFINITY;
     int bounded = a > 0 && v->g2 > 0;
-    out[0] = bounded ? low : d > 0 ? fmax(low, high) : 0;
+    out[0] = bounded ? low : d > 0 && c > 0 ? fmax(low, high) : 0; /* c <= 0: R = 0 is among them */
     out[1] = bounded ? high : INFINITY;
     if (!(out[0] > 0)) out[0] = 0;
 }
@@ -103,16 +108,20 @@ static void per_sample(const pitot_frame *f) {
 
 static void two_batch(const pitot_frame *f, int alone) {
     averages *past = f->state;
-    double keep = past->s == 0 && past->g2 == 0 ? 0 : ((const options *)f->options)->memory, small = 0, inverse = 0, all = 0;
+    double keep = past->s == 0 && past->g2 == 0 ? 0 : ((const options *)f->options)->memory, small = 0, inverse = 0, all = 0, n = 0;
     for (int64_t k = 0; k < f->n_micro; k++) {
-        if (f->micro[k].n == 0) return;
+        n += (double)f->micro[k].n;
         small += f->micro[k].square / (double)f->n_micro;
         inverse += 1 / (double)f->micro[k].n / (double)f->n_micro;
     }
     for (int64_t i = 0; i < f->n_tensors; i++)
         if (f->tensor[i].grad) all += pitot_sum_squares(f->tensor[i].grad, f->tensor[i].size);
     all *= f->to_mean * f->to_mean;
-    double s = (small - all) / (inverse - 1 / (double)f->n), g2 = all - s / (double)f->n;
+    if (all == 0 && alone) {
+        pitot_undefined(f, "the gradient is zero");
+        return;
+    }
+    double s = (small - all) / (inverse - 1 / n), g2 = all - s / n;
     if (isfinite(s) && isfinite(g2)) {
         past->s = keep * past->s + (1 - keep) * s;
         past->g2 = keep * past->g2 + (1 - keep) * g2;

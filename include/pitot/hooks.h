@@ -46,9 +46,9 @@ enum {                    /* pitot_config.flags */
        PITOT_RESUME = 1,  /* go on in an existing run directory, as a new segment */
        PITOT_CARRIED = 2, /* gradient buffers are not clean at begin (momentum, decay or earlier gradients left in them): the step's
                                 gradient is what is added between begin and the last after_backward */
-       PITOT_COUPLED = 4, /* samples act on each other (batch statistics, contrastive losses): per-sample values say so */
+       PITOT_COUPLED = 4, /* samples act on each other (batch statistics, contrastive losses): manifest and pitot_report say so */
        PITOT_UNCHECKED = 8 /* captures need not add up to the gradient: weight decay or other terms are in it, too. The mean of the
-                                per-sample gradients is then made from the captures */
+ per-sample gradients is then made from the captures; micro-batches have no lengths of their own */
 };
 
 enum {                   /* pitot_config.reduction: the host's loss, from the terms l(n,t) with weights w(n,t) */

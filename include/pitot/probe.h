@@ -84,7 +84,7 @@ typedef struct pitot_tensor { /* one parameter */
     const pitot_real *grad;   /* of the reduced loss, scaled; NULL: none this step; vectors of D leave it out */
     const pitot_real *before; /* theta_t in `update`, or NULL */
     pitot_real *state;        /* this probe's pitot_probe.tensor_state * size values, cleared at the start; or NULL */
-    int32_t fresh;            /* 1: state has been made in this call: the tensor is new, or was not there before */
+    int32_t fresh;            /* 1: state was made for this call: the tensor is new, or was not there before */
     int32_t reserved;
 } pitot_tensor;
 
@@ -142,7 +142,7 @@ typedef struct pitot_frame {
     int64_t n_micro;
     const double *sums;  /* (n_tensors, probe.n_sums): what `moments` has added up, 0 for tensors without captures */
     pitot_real *work;    /* (probe.work_vectors, D) of scratch */
-    int64_t size;        /* D: values of all tensors that have an address, as operators count them */
+    int64_t size;        /* D: values of all tensors that have a gradient, as operators count them */
     const void *options; /* the probe's options struct, filled in */
     void *state;         /* pitot_probe.state_size bytes, cleared at the start */
     pitot_emitter *out;

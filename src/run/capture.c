@@ -82,7 +82,8 @@ static const char *given_geometry(const pitot_run *run, const pitot_capture *c, 
 
 /* NULL, or what is wrong. */
 static const char *geometry_of(const pitot_run *run, const pitot_capture *c, geometry *g) {
-    int64_t n = c->n ? c->n : run->batch.n, t = c->t ? c->t : run->batch.t;
+    int known = run->seen_forward; /* otherwise the batch is that of the micro-batch before */
+    int64_t n = c->n || !known ? c->n : run->batch.n, t = c->t || !known ? c->t : run->batch.t;
     *g = (geometry){ .n = n, .t = t ? t : 1 };
     if (g->n < 1 || g->t < 1) return "n and t are not known yet; give them, or call pitot_after_forward first";
     switch (c->kind) {
@@ -128,7 +129,9 @@ static int32_t take(pitot_run *run, taken *k, const pitot_capture *c, int is_g) 
     if (strange || c->flags & PITOT_COPY) {
         const char *wrong = geometry_of(run, c, &g);
         if (wrong) return run_fail(run, PITOT_EINVAL, "pitot_add_capture: %s", wrong);
+        *(is_g ? &k->g_values : &k->a_values) = is_g ? g.g_values : g.a_values;
         at = copy_in(run, from, dtype ? dtype : ARRAY_REAL, is_g ? g.g_values : g.a_values);
+        if (at < 0) sampling_over_budget(run, "copies of A and G");
         if (at < 0) return run_fail(run, PITOT_EBUDGET, "no room for a copy of a capture; raise config.memory");
     }
     if (is_g) k->c.G = from, k->c.g_dtype = dtype, k->g_at = at, k->has_g = 1;
@@ -169,7 +172,7 @@ int32_t pitot_add_capture(pitot_run *run, const pitot_capture *given) {
     if (status) return status;
     taken *k = c.G && !c.A && wants_a(&c) ? waiting(run, &c) : NULL;
     if (k) {
-        k->c.scale = c.scale ? c.scale : k->c.scale;
+        if (c.scale != 0) k->c.scale = c.scale;
         return take(run, k, &c, 1);
     }
     if (c.G && !c.A && wants_a(&c))
@@ -277,6 +280,8 @@ static int32_t fill_uses(pitot_run *run) {
         if (!usable(k)) continue;
         const char *wrong = geometry_of(run, &k->c, &g);
         if (!wrong && g.n != run->batch.n) wrong = "n differs from the batch's";
+        if (!wrong && ((k->a_at >= 0 && k->a_values != g.a_values) || (k->g_at >= 0 && k->g_values != g.g_values)))
+            wrong = "t was not known when it was copied; give it, or call pitot_after_forward first";
         if (wrong)
             return run_fail(run, PITOT_EMISMATCH, "captures of %s: %s",
                             run->param[(k->c.weight ? k->c.weight : k->c.bias) - 1].name, wrong);

@@ -197,6 +197,7 @@ static const pitot_real *look_at_data(pitot_run *run, param *p) {
 
 static const pitot_real *look_at_gradient(pitot_run *run, param *p) {
     double factor = sampling_factor(run);
+    if (run->flags & PITOT_CARRIED && !p->carried) return NULL; /* not due, or no room: what is in the buffer is not the step's */
     if (!p->grad_now || (factor == 1 && !p->carried && usable(&p->grad_layout, p->grad_now))) return p->grad_now;
     if (!hold(run, p, &p->gradient)) {
         run_fail(run, PITOT_EBUDGET, "no room for a copy of the gradient of %s; raise config.memory", p->name);
@@ -225,6 +226,7 @@ void params_look(pitot_run *run, int gradients) {
                                      : gradients ? look_at_gradient(run, p)
                                                  : t->grad };
         memcpy(t->shape, p->layout.shape, sizeof t->shape);
+        if (gradients) p->no_room = data && p->grad_now && !t->grad;
     }
 }
 

@@ -198,7 +198,7 @@ int32_t pitot_close(pitot_run *run, int32_t how) {
 
 /* ---- how it stands ---- */
 
-/* Off for good, or for now: for want of something that the host may still offer, or because of what it did. */
+/* Off for good, or for want of something that the host may still offer, or has offered in a way that cannot be right. */
 static int is_off(const slot *s) {
     return s->off || s->condition == PITOT_STATE_LEVEL || s->condition == PITOT_STATE_ERROR;
 }
@@ -239,14 +239,16 @@ int64_t pitot_report(const pitot_run *run, char *text, size_t size) {
     if (size) text[0] = 0;
     for (int32_t i = 0; run && i < run->n_slots; i++) {
         const slot *s = &run->slot[i];
+        int off = is_off(s), sampled = (s->probe->needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS)) != 0;
         char when[32];
         schedule_text(&s->when, when);
         size_t left = (size_t)used < size ? size - (size_t)used : 0;
-        used += snprintf(left ? text + used : NULL, left, "%-16s %s%s%s\n", s->probe->name, is_off(s) ? "off: " : "on, every ",
-                         is_off(s) ? s->why : when,
-                         is_off(s) || s->when.kind == LOGARITHMIC ? ""
-                         : s->when.every == 1                     ? " step"
-                                                                  : " steps");
+        used += snprintf(left ? text + used : NULL, left, "%-16s %s%s%s%s\n", s->probe->name, off ? "off: " : "on, every ",
+                         off ? s->why : when,
+                         off || s->when.kind == LOGARITHMIC ? ""
+                         : s->when.every == 1               ? " step"
+                                                            : " steps",
+                         !off && sampled && run->flags & PITOT_COUPLED ? "; samples act on each other" : "");
     }
     return used;
 }

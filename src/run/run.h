@@ -58,7 +58,9 @@ typedef struct param {
     int has_before;
     void *kept_data, *kept_grad; /* bit by bit, while callbacks run */
     int had_grad;
+    int no_room;               /* it has a gradient, and there was no room for the copy that is needed of it */
     int32_t n_uses, first_use; /* in the sweep */
+    int64_t swept;             /* micro-batches of this step in which it had captures */
 } param;
 
 /* ---- probes of a run ---- */
@@ -109,7 +111,7 @@ typedef struct latest { /* open addressing by name */
    host's loss is a mean, u_n if it is a sum. */
 typedef struct taken { /* one capture; an array that was copied lies at that place of the store, -1: where the host has it */
     pitot_capture c;
-    int64_t a_at, g_at;
+    int64_t a_at, g_at, a_values, g_values; /* ... and how many values were copied */
     int has_a, has_g;
 } taken;
 
@@ -133,14 +135,16 @@ typedef struct sampling {
     unsigned char *counts;              /* (listed): 1 if a term of the sample has weight */
     int64_t listed, counted, room_lists[4];
     pitot_real *losses; /* (listed), if the batch's cannot be used where they lie */
-    int64_t room_losses;
+    int64_t room_losses, n_losses;
     double scatter; /* sum over n of |u_n - mean u|^2 so far */
     pitot_micro *micro;
     int64_t n_micro, room_micro;
     int64_t covered;    /* values of tensors with captures */
+    int64_t swept;      /* micro-batches so far whose captures have been taken in */
     int several;        /* the step comes in more than one micro-batch */
     int ready;          /* samples are what frame.samples says */
     int seen;           /* the host has given captures at least once */
+    int wrong;          /* they do not add up to the gradient: `why` stays, and none are asked for any more */
     char why[WHY_ROOM]; /* why not ready */
     int32_t condition;  /* PITOT_STATE_... that goes with it */
     pitot_samples out;
@@ -239,8 +243,9 @@ struct pitot_run {
     uint32_t needs; /* PITOT_NEED_... of the probes due */
     int seen_forward, seen_backward;
     pitot_batch batch; /* of the micro-batch under way, or the last */
-    double loss_sum;   /* of losses times samples, over the step's micro-batches */
-    int64_t samples;   /* of all micro-batches so far */
+    double loss_sum;   /* of losses times what each weighs, over the step's micro-batches */
+    double loss_weight;
+    int64_t samples; /* of all micro-batches so far */
     double lr;
     int64_t tracked, unfinished;
     int manifest_done, has_header; /* of this process */
@@ -316,6 +321,8 @@ int32_t captures_targets(pitot_run *run);
 void sampling_begin(pitot_run *run);
 /* Takes in the micro-batch whose backward pass has just been made. */
 void sampling_add(pitot_run *run);
+/* This step has no per-sample values: `what` would exceed the byte budget. */
+void sampling_over_budget(pitot_run *run, const char *what);
 /* After the last one: run.sampling.out. */
 void sampling_finish(pitot_run *run);
 void sampling_free(pitot_run *run);

@@ -20,9 +20,10 @@ double sampling_factor(const pitot_run *run) {
 void sampling_begin(pitot_run *run) {
     sampling *s = &run->sampling;
     captures_clear(run);
-    s->listed = s->counted = s->n_micro = s->covered = s->n_targets = 0;
+    s->listed = s->counted = s->n_micro = s->covered = s->swept = s->n_losses = s->n_targets = 0;
     s->several = s->ready = 0;
     s->scatter = 0;
+    if (s->wrong) return;
     s->condition = PITOT_STATE_LEVEL;
     s->why[0] = 0;
 }
@@ -44,7 +45,7 @@ static void give_up(sampling *s, int32_t condition, const char *format, ...) {
     s->condition = condition;
 }
 
-static void over_budget(pitot_run *run, const char *what) {
+void sampling_over_budget(pitot_run *run, const char *what) {
     give_up(&run->sampling, PITOT_STATE_BUDGET, "%s would exceed the byte budget of %lld; raise config.memory", what,
             (long long)run->memory);
 }
@@ -78,11 +79,11 @@ static int make_shares(pitot_run *run) {
     for (int32_t i = 0; i < run->n_live; i++) {
         param *p = &run->param[i];
         const pitot_real *g = run->tensor[i].grad;
+        if (run->sampling.listed == 0 && p->earlier) memset(p->earlier, 0, (size_t)p->layout.size * sizeof *p->earlier);
         if (!g) continue;
         if (!p->share) p->share = run_hold(run, p->layout.size, sizeof *p->share);
         if (!p->earlier) p->earlier = run_hold(run, p->layout.size, sizeof *p->earlier);
-        if (!p->share || !p->earlier) return over_budget(run, "each micro-batch's gradient"), 0;
-        if (run->sampling.n_micro == 0) memset(p->earlier, 0, (size_t)p->layout.size * sizeof *p->earlier);
+        if (!p->share || !p->earlier) return sampling_over_budget(run, "each micro-batch's gradient"), 0;
         for (int64_t k = 0; k < p->layout.size; k++) p->share[k] = g[k] - p->earlier[k];
     }
     return 1;
@@ -96,9 +97,11 @@ static void shares_are_earlier(pitot_run *run) {
     }
 }
 
+/* Not if no sample of it counts, nor where buffers hold more than the samples' gradients. */
 static void add_micro(pitot_run *run, int64_t counted) {
     sampling *s = &run->sampling;
     double square = 0;
+    if (counted == 0 || run->flags & PITOT_UNCHECKED) return;
     if (!run_reserve(&s->micro, s->n_micro, 1, &s->room_micro, sizeof *s->micro)) return;
     for (int32_t i = 0; i < run->n_live; i++)
         if (run->tensor[i].grad) square += pitot_sum_squares(run->param[i].share, run->param[i].layout.size);
@@ -197,7 +200,8 @@ static void add_tile(void *user, const sweep_tile *tile) {
 
 static int hold_per_tensor(pitot_run *run, pitot_real *(*field)(pitot_run *run, param *p)) {
     for (int32_t k = 0; k < run->sampling.n_targets; k++)
-        if (!field(run, &run->param[run->sampling.target[k].tensor])) return over_budget(run, "moments of the gradient"), 0;
+        if (!field(run, &run->param[run->sampling.target[k].tensor]))
+            return sampling_over_budget(run, "moments of the gradient"), 0;
     return 1;
 }
 
@@ -250,21 +254,27 @@ static int is_coarse(const pitot_run *run, int32_t tensor) {
     return is_low(run->param[tensor].grad_layout.dtype);
 }
 
-/* As long as the sum would be if nothing in it cancelled (Cauchy, Schwarz): its round-off is a share of this. */
-static double longest(const sweep_job *j, const sweep_target *t) {
-    double all = 0;
-    for (int32_t i = 0; i < t->n_uses; i++) {
-        const sweep_use *u = &t->use[i];
-        int conv = u->kind == SWEEP_CONV;
-        int64_t terms = j->n * u->t, a = conv ? j->n * u->a_sample : terms * u->din,
-                g = conv ? j->n * u->g_sample : terms * u->dout;
-        int paired = conv || u->kind == SWEEP_LINEAR || u->kind == SWEEP_SCALE;
-        all += fabs(u->scale) * sqrt(pitot_sum_squares(u->g, g) * (paired ? pitot_sum_squares(u->a, a) : (double)terms));
-    }
-    return fabs(j->scale) * all;
+static double root_of_squares(const pitot_real *x, int64_t n) {
+    return sqrt(pitot_sum_squares(x, n));
 }
 
-/* Do the captures add up to the gradient? Until they have done so once. */
+/* How far rounding takes a sum of products of A and G. Where the sum cancels, as that of a bias before a normalisation does,
+   nothing else is left of the gradient. */
+static double rounding_of(const pitot_run *run, const sweep_target *t) {
+    double all = 0;
+    int64_t n = run->batch.n;
+    for (int32_t i = 0; i < t->n_uses; i++) {
+        const sweep_use *u = &t->use[i];
+        int conv = u->kind == SWEEP_CONV, sum = u->kind == SWEEP_SUM || u->kind == SWEEP_GIVEN;
+        double g = root_of_squares(u->g, conv ? n * u->g_sample : n * u->t * u->dout);
+        double a = sum ? sqrt((double)(n * u->t)) : root_of_squares(u->a, conv ? n * u->a_sample : n * u->t * u->din);
+        if (conv) a *= sqrt((double)(u->w.kernel[0] * u->w.kernel[1]));
+        all += fabs(u->scale) * a * g;
+    }
+    return (is_coarse(run, t->tensor) ? 3e-4 : 2e-5) * fabs(sampling_factor(run)) * all;
+}
+
+/* Do the captures add up to the gradient? The first time that a tensor has any. */
 static int check_target(pitot_run *run, const sweep_job *job, int32_t k) {
     const sweep_target *t = &job->target[k];
     param *p = &run->param[t->tensor];
@@ -272,16 +282,15 @@ static int check_target(pitot_run *run, const sweep_job *job, int32_t k) {
     if (p->checked) return 1;
     double wide = is_coarse(run, t->tensor) ? 3e-2 : 2e-3;
     if (!run_room(run, &run->sampling.sum, &run->sampling.room_sum, t->size, sizeof(pitot_real)))
-        return over_budget(run, "the check of captures"), 0;
+        return sampling_over_budget(run, "the check of captures"), 0;
     plain.scale = sampling_factor(run);
     sweep_sum(&plain, k, run->sampling.sum);
     double have = pitot_sum_squares(t->mean, t->size), off = pitot_sum_squared_difference(run->sampling.sum, t->mean, t->size),
            along = pitot_dot(run->sampling.sum, t->mean, t->size);
     if (!isfinite(have) || !isfinite(off) || have == 0) return 1; /* says nothing */
-    double most = wide * sqrt(have), round_off = 1e-2 * wide;
-    if (sqrt(off) > most) most = round_off * longest(&plain, t); /* a bias before a normalisation has a gradient of 0 */
-    p->checked = sqrt(off) <= most;
-    if (p->checked) return 1;
+    if (off <= wide * wide * have) return p->checked = 1;
+    if (sqrt(off) <= rounding_of(run, t)) return 1; /* neither does this */
+    run->sampling.wrong = 1;
     give_up(&run->sampling, PITOT_STATE_ERROR,
             "captures of %.60s make %.4g times its gradient, %.2g of it away: is it the right layer, kind and scale?", p->name,
             along / have, sqrt(off / have));
@@ -313,7 +322,8 @@ static int make_parts(pitot_run *run) {
 static int make_room(pitot_run *run, sweep_job *j) {
     sampling *s = &run->sampling;
     int64_t work = sweep_work(j);
-    if (work < 0 || !run_room(run, &s->work, &s->room_work, work, sizeof *s->work)) return over_budget(run, "the sweep"), 0;
+    if (work < 0 || !run_room(run, &s->work, &s->room_work, work, sizeof *s->work))
+        return sampling_over_budget(run, "the sweep"), 0;
     j->work = s->work;
     if (!(j->wants & SWEEP_MOMENTS)) return 1;
     int masked = !s->several && s->counted != run->batch.n;
@@ -354,8 +364,27 @@ static double means_apart(const pitot_run *run) {
     return before > 0 ? all * before * n / (before + n) : 0;
 }
 
+/* Gradients that should be there, and could not be copied. */
+static int gradients_fit(pitot_run *run) {
+    for (int32_t i = 0; i < run->n_live; i++)
+        if (run->param[i].no_room) return sampling_over_budget(run, "a copy of the gradient"), 0;
+    return 1;
+}
+
+/* Lengths of micro-batches are added up sample by sample, so each must hold the same tensors. */
+static void count_swept(pitot_run *run) {
+    sampling *s = &run->sampling;
+    for (int32_t i = 0; s->swept == 0 && i < run->n_live; i++) run->param[i].swept = 0;
+    for (int32_t k = 0; k < s->n_targets; k++) run->param[s->target[k].tensor].swept++;
+    s->swept++;
+    for (int32_t i = 0; i < run->n_live; i++)
+        if (run->param[i].swept && run->param[i].swept != s->swept)
+            give_up(s, PITOT_STATE_LEVEL, "captures of %.60s came in some of the step's micro-batches only", run->param[i].name);
+}
+
 static void sweep_micro(pitot_run *run) {
     sampling *s = &run->sampling;
+    if (s->why[0] || !gradients_fit(run)) return;
     if (captures_targets(run)) {
         give_up(s, PITOT_STATE_ERROR, "%s", run->error.text);
         return;
@@ -365,6 +394,7 @@ static void sweep_micro(pitot_run *run) {
         return;
     }
     s->seen = 1;
+    count_swept(run);
     if (s->why[0] || !aim(run)) return;
     sweep_job j = job_of(run);
     if (!make_room(run, &j) || !check_all(run, &j)) return;
@@ -388,7 +418,7 @@ void sampling_add(pitot_run *run) {
     }
     int64_t counted = count_samples(run);
     s->counted += counted;
-    if (counted == 0) give_up(s, PITOT_STATE_UNDEFINED, "no term of any sample has weight");
+    if (s->counted == 0 && !run->batch.more) give_up(s, PITOT_STATE_UNDEFINED, "no term of any sample has weight");
     int shares = !s->several || make_shares(run);
     if (shares && s->several) add_micro(run, counted);
     if (shares && run->needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS)) sweep_micro(run);
@@ -482,7 +512,7 @@ void sampling_finish(pitot_run *run) {
         s->micro[k].square *= unit * unit;
     }
     if (s->why[0] || s->n_targets == 0 || s->counted == 0) return;
-    for (int32_t i = 0; i < run->n_live; i++) all += run->tensor[i].size;
+    for (int32_t i = 0; i < run->n_live; i++) all += run->tensor[i].grad ? run->tensor[i].size : 0;
     s->ready = 1;
     s->out = (pitot_samples){ .struct_size = sizeof s->out,
                               .n = s->counted,

@@ -34,7 +34,7 @@ static const char *missing_of(const pitot_run *run, uint32_t need, int32_t *cond
 }
 
 int slot_has_needs(const pitot_run *run, slot *s) {
-    int32_t condition;
+    int32_t condition, first = PITOT_STATE_LEVEL;
     const char *missing = NULL;
     for (uint32_t need = 1; need && need <= s->probe->needs; need <<= 1) {
         if (!(s->probe->needs & need)) continue;
@@ -44,9 +44,9 @@ int slot_has_needs(const pitot_run *run, slot *s) {
         if (!(s->probe->needs_one & need)) continue;
         const char *this_one = missing_of(run, need, &condition);
         if (!this_one) return 1;
-        if (!missing) missing = this_one;
+        if (!missing) missing = this_one, first = condition;
     }
-    return missing ? slot_waits(s, PITOT_STATE_LEVEL, missing), 0 : 1;
+    return missing ? slot_waits(s, first, missing), 0 : 1;
 }
 
 /* 1 if the parameters are all there for this probe, as far as they are there at all. */
@@ -60,6 +60,11 @@ static int complete(pitot_run *run, slot *s) {
         if (p->data_now && !run->tensor[i].data)
             return slot_off(s, PITOT_STATE_BUDGET, "a copy of %.60s would exceed the byte budget of %lld; raise config.memory",
                             p->name, (long long)run->memory),
+                   0;
+        if (s->probe->needs & PITOT_NEED_GRADS && p->no_room)
+            return slot_off(s, PITOT_STATE_BUDGET,
+                            "a copy of the gradient of %.60s would exceed the byte budget of %lld; raise config.memory", p->name,
+                            (long long)run->memory),
                    0;
         if (s->probe->needs & PITOT_NEED_BEFORE && run->tensor[i].data && !p->before && run->seen_backward)
             return slot_off(s, PITOT_STATE_BUDGET,
@@ -122,7 +127,7 @@ pitot_frame slot_frame(pitot_run *run, slot *s, int64_t step) {
                           .losses = run->batch.losses,
                           .n_tensors = run->n_live,
                           .tensor = run->tensor,
-                          .to_mean = run->reduction == PITOT_SUM ? 1 / (double)run->batch.n : 1,
+                          .to_mean = run->reduction == PITOT_SUM ? 1 / (double)(m->counted ? m->counted : run->batch.n) : 1,
                           .samples = m->ready ? &m->out : NULL,
                           .hessian = run->curving.hessian.n ? &run->curving.hessian : NULL,
                           .ggn = run->curving.ggn.n ? &run->curving.ggn : NULL,

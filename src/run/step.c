@@ -35,13 +35,13 @@ static int affordable(const pitot_run *run, double now) {
 /* ---- the hooks ---- */
 
 /* Needs that the core fulfils, as what the host will be asked to have ready. */
-static uint32_t mask_of(uint32_t needs) {
+static uint32_t mask_of(uint32_t needs, uint32_t captures) {
     uint32_t mask = 0;
     if (!needs) return 0;
     if (needs & PITOT_NEED_LOSS) mask |= PITOT_DUE_LOSS;
     if (needs & PITOT_NEED_GRADS) mask |= PITOT_DUE_GRADS;
     if (needs & PITOT_NEED_LOSSES) mask |= PITOT_DUE_LOSSES;
-    if (needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS)) mask |= PITOT_DUE_CAPTURES | PITOT_DUE_GRADS;
+    if (needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS)) mask |= captures | PITOT_DUE_GRADS;
     if (needs & PITOT_NEED_MICRO) mask |= PITOT_DUE_GRADS;
     if (needs & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN)) mask |= PITOT_DUE_CALLBACKS | PITOT_DUE_GRADS;
     if (needs & PITOT_NEED_GGN) mask |= PITOT_DUE_OUTPUT;
@@ -100,9 +100,9 @@ uint32_t pitot_begin(pitot_run *run, int64_t step) {
     run->seen_forward = run->seen_backward = 0;
     run->lr = NAN;
     run->needs = plan_due(run, step, affordable(run, run->entered));
-    run->mask = mask_of(run->needs);
+    run->mask = mask_of(run->needs, run->sampling.wrong ? 0 : PITOT_DUE_CAPTURES);
     run->batch = (pitot_batch){ .loss = NAN };
-    run->loss_sum = 0;
+    run->loss_sum = run->loss_weight = 0;
     run->samples = run->n_factors = 0;
     sampling_begin(run);
     if (run->flags & PITOT_CARRIED && run->mask & PITOT_DUE_GRADS) params_carry(run);
@@ -186,18 +186,33 @@ static void take_losses(pitot_run *run) {
         }
         m->losses[run->samples + k] = (pitot_real)(weight != 0 ? sum / weight : 0);
     }
+    m->n_losses += b->n;
+}
+
+/* What the loss of this micro-batch weighs in that of the step. */
+static double weight_of_loss(const pitot_run *run) {
+    const pitot_batch *b = &run->batch;
+    int64_t terms = b->n * (b->t ? b->t : 1);
+    double sum = 0;
+    if (run->reduction == PITOT_MEAN) return (double)b->n;
+    if (run->reduction == PITOT_SUM) return 1;
+    if (!b->weight) return (double)terms;
+    for (int64_t i = 0; i < terms; i++) sum += (double)b->weight[i];
+    return sum;
 }
 
 /* The batch as the whole step has it, once the last micro-batch is in. */
 static void sum_up(pitot_run *run) {
     pitot_batch *b = &run->batch;
-    int gathered = run->samples > 0 || b->t > 1;
-    run->loss_sum += b->loss * (double)(run->reduction == PITOT_SUM ? 1 : b->n);
+    int gathered = run->samples > 0 || b->t > 1, single = run->samples == 0 && !b->more;
+    double weight = weight_of_loss(run);
+    if (weight != 0) run->loss_sum += b->loss * weight; /* 0: of padding alone, its loss may be 0 / 0 */
+    run->loss_weight += weight;
     run->samples += b->n;
     if (b->more) return;
-    b->loss = run->loss_sum / (double)(run->reduction == PITOT_SUM ? 1 : run->samples);
+    if (!single) b->loss = run->reduction == PITOT_SUM ? run->loss_sum : run->loss_sum / run->loss_weight;
     b->n = run->samples;
-    if (gathered && b->losses) b->losses = run->sampling.room_losses >= run->samples ? run->sampling.losses : NULL;
+    if (gathered && b->losses) b->losses = run->sampling.n_losses == run->samples ? run->sampling.losses : NULL;
 }
 
 static void run_probes(pitot_run *run) {

@@ -59,9 +59,9 @@ int32_t pitot_attached_backward(const pitot_attached *a) {
     if (pitot_due(a->run) & PITOT_DUE_CAPTURES) {
         pitot_capture c;
         int32_t status = PITOT_OK;
-        for (int64_t i = 0; status != PITOT_EINVAL; i++) {
+        for (int64_t i = 0; status == PITOT_OK || status == PITOT_ENOTSUP; i++) {
             status = pitot_net_capture(a->net, i, &c);
-            if (status) continue; /* no gradient reaches this one; or there are no more */
+            if (status) continue; /* no gradient reaches this one, or there are no more */
             c.weight += c.weight ? a->first - 1 : 0;
             c.bias += c.bias ? a->first - 1 : 0;
             pitot_add_capture(a->run, &c);

@@ -4,6 +4,7 @@
 #include "pitot/train.h"
 #include "pitot/log.h"
 #include "pitot/net.h"
+#include "pitot/probe.h"
 
 #include "base/alloc.h"
 #include "base/file.h"
@@ -174,6 +175,25 @@ static double logged(const char *run, const char *name, int64_t step) {
     pitot_log_close(log);
     if (!found) fail_msg("%s: there is no %s of step %lld", run, name, (long long)step);
     return value;
+}
+
+/* A value at each of the first `steps` steps in both logs, the same bits. */
+static void check_same_trace(const char *a, const char *b, const char *name, int64_t steps) {
+    pitot_series s[2];
+    pitot_log *log[2] = { pitot_log_open(a, NULL), pitot_log_open(b, NULL) };
+    for (int i = 0; i < 2; i++) {
+        assert_non_null(log[i]);
+        while (pitot_log_poll(log[i], 0, NULL) > 0) {}
+        assert_int_equal(pitot_log_series(log[i], pitot_log_find(log[i], name), &s[i]), PITOT_OK);
+        assert_int_equal(s[i].n, steps);
+    }
+    for (int64_t k = 0; k < steps; k++) {
+        assert_int_equal(s[0].step[k], k);
+        assert_int_equal(s[1].step[k], k);
+        assert_memory_equal(&s[0].value[k], &s[1].value[k], sizeof(double));
+    }
+    pitot_log_close(log[0]);
+    pitot_log_close(log[1]);
 }
 
 /* ---- stopping at every step and going on ---- */
@@ -377,6 +397,52 @@ static void test_smaller_batch(void **state) {
     pitot_data_free(data);
 }
 
+/* ---- probes change nothing ---- */
+
+static const char *every_probe(void) {
+    static char list[4096];
+    list[0] = 0;
+    for (const pitot_probe *const *p = pitot_probes(); *p; p++) {
+        strcat(list, (*p)->name);
+        strcat(list, ",");
+    }
+    return list;
+}
+
+/* 200 steps with dropout, an optimizer with state and a smaller batch at the end of each epoch: with every probe there is, those on request
+   named too, with the loss alone and with none, the same bits throughout; and the probes have all been at work. */
+static void test_probes_change_nothing(void **state) {
+    (void)state;
+    enum { STEPS = 200 };
+    static const char *const names[] = { "bare", "loss", "every" }, *const optimizers[] = { "sgd", "adam" };
+    const char *const probes[] = { "none", "loss", every_probe() };
+    for (int o = 0; o < 2; o++) {
+        for (int i = 0; i < 3; i++) {
+            plan p = { .optimizer = optimizers[o],
+                       .set = { o ? "lr=0.003" : "lr=0.05", o ? NULL : "momentum=0.9" },
+                       .steps = STEPS,
+                       .seed = 12,
+                       .checkpoint_every = 100,
+                       .probes = probes[i],
+                       .out = path_of("%s%d", names[i], o),
+                       .save = path_of("%s%d.safetensors", names[i], o) };
+            train(&p);
+            if (!same_files(path_of("bare%d.safetensors", o), p.save))
+                fail_msg("%s, probes %s: other weights", optimizers[o], names[i]);
+            for (int at = STEPS / 2; at <= STEPS; at += STEPS / 2)
+                if (!same_files(path_of("bare%d/checkpoints/step-%08d.safetensors", o, at),
+                                path_of("%s%d/checkpoints/step-%08d.safetensors", names[i], o, at)))
+                    fail_msg("%s, probes %s: other state at step %d", optimizers[o], names[i], at);
+        }
+        for (int64_t epoch = 0; epoch < STEPS / 5; epoch++)
+            assert_true(logged(path_of("bare%d", o), "val/loss", 5 * epoch + 4) ==
+                        logged(path_of("every%d", o), "val/loss", 5 * epoch + 4));
+        check_same_trace(path_of("loss%d", o), path_of("every%d", o), "loss", STEPS);
+        static const char *const told[] = { "mean_gsnr", "noise_scale", "hess_max_ev", "distance", "update_ratio" };
+        for (int i = 0; i < 5; i++) check_same_trace(path_of("every%d", o), path_of("every%d", o), told[i], STEPS);
+    }
+}
+
 /* ---- weights in and out ---- */
 
 static void test_init(void **state) {
@@ -476,6 +542,7 @@ int main(void) {
         cmocka_unit_test(test_seeds),
         cmocka_unit_test(test_lengths),
         cmocka_unit_test(test_smaller_batch),
+        cmocka_unit_test(test_probes_change_nothing),
         cmocka_unit_test(test_init),
         cmocka_unit_test(test_errors),
         cmocka_unit_test(test_existing),
