@@ -42,13 +42,17 @@ extern "C" {
 
 typedef struct pitot_run pitot_run;
 
-enum {                    /* pitot_config.flags */
-       PITOT_RESUME = 1,  /* go on in an existing run directory, as a new segment */
-       PITOT_CARRIED = 2, /* gradient buffers are not clean at begin (momentum, decay or earlier gradients left in them): the step's
-                                gradient is what is added between begin and the last after_backward */
-       PITOT_COUPLED = 4, /* samples act on each other (batch statistics, contrastive losses): manifest and pitot_report say so */
-       PITOT_UNCHECKED = 8 /* captures need not add up to the gradient: weight decay or other terms are in it, too. The mean of the
- per-sample gradients is then made from the captures; micro-batches have no lengths of their own */
+enum { /* pitot_config.flags */
+       /* Go on in an existing run directory, as a new segment. */
+       PITOT_RESUME = 1,
+       /* Gradient buffers are not clean at begin (momentum, decay or earlier gradients left in them): the step's gradient is what is
+          added between begin and the last after_backward. */
+       PITOT_CARRIED = 2,
+       /* Samples act on each other (batch statistics, contrastive losses): the manifest and pitot_report say so. */
+       PITOT_COUPLED = 4,
+       /* Captures need not add up to the gradient: weight decay or other terms are in it, too. The mean of the per-sample gradients is
+          then made from the captures, and micro-batches have no lengths of their own. */
+       PITOT_UNCHECKED = 8
 };
 
 enum {                   /* pitot_config.reduction: the host's loss, from the terms l(n,t) with weights w(n,t) */
@@ -70,7 +74,7 @@ typedef struct pitot_config {
     double grad_scale;     /* gradient buffers and G times this are the derivatives of the reduced loss; 0: 1; a host that keeps
                               descent directions: -1 */
     int32_t flags;         /* PITOT_RESUME ... */
-    int32_t threads;       /* for the probes' own sums; 0: 1 */
+    int32_t threads;       /* for the sweep and the probes' own sums; 0: 1 */
     int64_t steps;         /* planned, for the viewer's progress; 0: not known */
     const char *facts;     /* a JSON object: the host's part of the manifest (model, data, ...), or NULL */
     int32_t reduction;     /* PITOT_MEAN ... */

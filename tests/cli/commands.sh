@@ -116,6 +116,28 @@ refuses "inspect: unknown probe" 2 'did you mean "loss"?' $(i) --model "$m" --we
 refuses "--json cannot be written" 1 "$here/no/such" $(i) --model "$m" --weights "$w" --json "$here/no/such.json"
 refuses "--json on a full disk" 1 "is the disk full?" $(i) --model "$m" --weights "$w" --json /dev/full
 refuses "standard output on a full disk" 1 "cannot be written" sh -c "$PITOT list >/dev/full"
+npy() { # FILE VALUES: a vector of that many float32 zeros
+    local header="{'descr': '<f4', 'fortran_order': False, 'shape': ($2,), }"
+    header=$(printf '%-117s' "$header")
+    { printf '\223NUMPY\001\000\166\000%s\n' "$header"; head -c $((4 * $2)) /dev/zero; } >"$1"
+}
+p() { echo "$(i) --model $m --weights $w --probes product --set product.vector=$1"; }
+npy "$here/short.npy" 3
+refuses "product without a vector" 2 "needs --set product.vector" $(i) --model "$m" --weights "$w" --probes product
+refuses "product: no such file" 1 "$here/no.npy" $(p "$here/no.npy")
+refuses "product: not an array" 1 "is not a one-dimensional .npy" $(p "$here/junk.safetensors")
+refuses "product: another length" 1 "short.npy: has 3 values" $(p "$here/short.npy")
+refuses "product: unknown operator" 2 "hessian or ggn" $(p "$here/short.npy") --set product.operator=fisher
+refuses "product: unknown option" 2 "operator and vector" $(p "$here/short.npy") --set product.what=1
+right=$($(p "$here/short.npy") 2>&1 | grep -oE 'model has [0-9]+' | grep -oE '[0-9]+')
+npy "$here/cut.npy" $right && truncate -s -4 "$here/cut.npy"
+refuses "product: cut file" 1 "it is damaged" $(p "$here/cut.npy")
+npy "$here/zero.npy" $right
+works "product with zero" $(p "$here/zero.npy")
+strict_json <"$here/out"; check $? "it is JSON" "$(head -c 200 "$here/out")"
+works "every probe, the default" $(i) --model "$m" --weights "$w"
+[ "$(grep -oE '"status": "[a-z_]*"' "$here/out" | grep -cv '"ok"\|needs_two_steps')" = 0 ]
+check $? "all have values" "$(grep -oE '"[a-z_]*": ."status": "(undef|err|needs_l|over)[a-z_]*"' "$here/out" | head -n 3)"
 works "--precision double" $(i) --model "$m" --weights "$w" --precision double
 grep -q '"precision": "double"' "$here/out"; check $? "it was double" "$(head -c 200 "$here/out")"
 works "--precision float" $(i) --model "$m" --weights "$w" --precision float
