@@ -23,6 +23,8 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from weights import write_safetensors
+
 WORK = sys.argv[1]
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 EXAMPLES = os.path.join(ROOT, "examples")
@@ -203,18 +205,6 @@ def random_batch(n, *shape, classes=4):
 
 
 # ---- numbers ----
-
-def write_safetensors(path, tensors):
-    header, at = {}, 0
-    for name, t in tensors.items():
-        header[name] = dict(dtype="F32", shape=list(t.shape), data_offsets=[at, at + 4 * t.numel()])
-        at += 4 * t.numel()
-    text = json.dumps(header).encode()
-    with open(path, "wb") as out:
-        out.write(struct.pack("<Q", len(text)) + text)
-        for t in tensors.values():
-            out.write(t.detach().numpy().astype("<f4").tobytes())
-
 
 def inspected(name, layers, net, x, y, probes, options):
     base = os.path.join(WORK, name)

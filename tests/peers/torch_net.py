@@ -9,13 +9,14 @@ optimizer, compared with torch.optim in float32. Prints "ok NAME" and "not ok NA
 
 import json
 import os
-import struct
 import subprocess
 import sys
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+
+from weights import read_safetensors, write_safetensors
 
 WORK = sys.argv[1]
 PITOT = os.environ.get("PITOT", "build/pitot")
@@ -159,32 +160,6 @@ def draw_theta(net, generator):
         x = [torch.zeros([1] + shape[n]) for n in ([names] if isinstance(names, str) else names)]
         shape[last] = list(layer_forward(l, last, x, theta).shape[1:])
     return theta, shape[last][0]
-
-
-# ---- files ----
-
-def write_safetensors(path, tensors):
-    header, at = {}, 0
-    for name, t in tensors.items():
-        header[name] = dict(dtype="F32", shape=list(t.shape), data_offsets=[at, at + 4 * t.numel()])
-        at += 4 * t.numel()
-    text = json.dumps(header).encode()
-    with open(path, "wb") as out:
-        out.write(struct.pack("<Q", len(text)) + text)
-        for t in tensors.values():
-            out.write(t.numpy().astype("<f4").tobytes())
-
-
-def read_safetensors(path):
-    with open(path, "rb") as file:
-        image = file.read()
-    size = struct.unpack("<Q", image[:8])[0]
-    out = {}
-    for name, entry in json.loads(image[8:8 + size]).items():
-        if name != "__metadata__":
-            begin, end = entry["data_offsets"]
-            out[name] = torch.from_numpy(np.frombuffer(image[8 + size + begin:8 + size + end], "<f4").copy()).reshape(entry["shape"])
-    return out
 
 
 class Case:
