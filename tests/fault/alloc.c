@@ -118,6 +118,95 @@ static int work_hooks(void) {
     return clean;
 }
 
+/* ---- hooks of all levels: micro-batches, captures (some copied), a gradient callback, guards, a stack, factors, settings ---- */
+
+enum { N = 4, DIN = 3, DOUT = 2, WEIGHTS = DOUT * DIN, SIZE = WEIGHTS + DOUT };
+
+typedef struct layer { /* z = W x + b, loss |z|^2 / 2N; theta: W, then b as a stack of two */
+    pitot_real theta[SIZE], grad[SIZE], x[N * DIN], g[N * DOUT];
+    double loss;
+} layer;
+
+static void pass(layer *l, int add) {
+    if (!add) memset(l->grad, 0, sizeof l->grad);
+    l->loss = 0;
+    for (int n = 0; n < N; n++)
+        for (int i = 0; i < DOUT; i++) {
+            pitot_real z = l->theta[WEIGHTS + i];
+            for (int j = 0; j < DIN; j++) z += l->theta[i * DIN + j] * l->x[n * DIN + j];
+            l->loss += (double)z * (double)z / (2 * N);
+            l->g[n * DOUT + i] = z / (2 * N); /* half of the mean: two micro-batches are added */
+            for (int j = 0; j < DIN; j++) l->grad[i * DIN + j] += l->g[n * DOUT + i] * l->x[n * DIN + j];
+            l->grad[WEIGHTS + i] += l->g[n * DOUT + i];
+        }
+}
+
+static void draw_batch(layer *l, int64_t k) {
+    for (int i = 0; i < N * DIN; i++) l->x[i] = (pitot_real)sin((double)(k * 31 + i));
+}
+
+static void give_gradient(void *user, pitot_call *call) {
+    layer *l = user;
+    pass(l, 0);
+    call->loss = l->loss;
+    call->status = PITOT_OK;
+}
+
+static void add_layer(pitot_run *r, layer *l, int32_t id[2]) {
+    pitot_param w = { .struct_size = sizeof w, .name = "w", .data = l->theta, .grad = l->grad, .shape = { DOUT, DIN } };
+    pitot_param b = {
+        .struct_size = sizeof b, .name = "b", .data = l->theta + WEIGHTS, .grad = l->grad + WEIGHTS, .shape = { 1 }, .stack = DOUT
+    };
+    id[0] = pitot_add_param(r, &w);
+    id[1] = pitot_add_param(r, &b);
+    pitot_set_callbacks(r, &(pitot_callbacks){ .struct_size = sizeof(pitot_callbacks), .user = l, .grad = give_gradient });
+    pitot_add_guard(r, "x", l->x, sizeof l->x);
+    pitot_hyper(r, 0, "lr", 0.1);
+}
+
+static void step_of(layer *l, pitot_run *r, const int32_t id[2], int64_t step) {
+    pitot_begin(r, step);
+    for (int64_t k = 0; k < 2; k++) {
+        draw_batch(l, 2 * step + k);
+        pass(l, k > 0);
+        pitot_after_forward(r, &(pitot_batch){
+                                   .struct_size = sizeof(pitot_batch), .n = N, .loss = l->loss, .losses = l->g, .more = k == 0 });
+        pitot_add_capture(r, &(pitot_capture){ .struct_size = sizeof(pitot_capture),
+                                               .kind = PITOT_LINEAR,
+                                               .flags = step % 2 ? PITOT_COPY : 0,
+                                               .weight = id[0],
+                                               .A = l->x,
+                                               .G = l->g });
+        pitot_after_backward(r);
+    }
+    for (int i = 0; i < SIZE; i++) l->theta[i] -= (pitot_real)0.1 * l->grad[i];
+    pitot_add_preconditioner(r, &(pitot_preconditioner){
+                                    .struct_size = sizeof(pitot_preconditioner), .n = SIZE, .factor = l->theta, .axis = -1 });
+    pitot_after_update(r, 0.1);
+}
+
+static int work_levels(void) {
+    layer with = { .loss = 0 }, without = { .loss = 0 };
+    int32_t id[2], none[2] = { 0 };
+    double value = NAN;
+    pitot_config c = { .struct_size = sizeof c,
+                       .probes = "all, sample_grad_l2, sum_grad_squared, grad_variance, individual_losses" };
+    for (int i = 0; i < SIZE; i++) with.theta[i] = without.theta[i] = (pitot_real)cos((double)i);
+    pitot_run *r = pitot_open(run, &c);
+    add_layer(r, &with, id);
+    for (int64_t step = 0; step < 3; step++) {
+        step_of(&with, r, id, step);
+        step_of(&without, NULL, none, step);
+    }
+    int clean =
+        r && !pitot_last_error(r)[0] && !pitot_value(r, "hess_max_ev", &value, NULL) && !pitot_value(r, "noise_scale", NULL, NULL);
+    pitot_close(r, PITOT_DONE);
+    mem_fail_at(0, 0);
+    if (memcmp(&with, &without, sizeof with)) failed("all levels", "weights, gradients or batch are others");
+    remove_tree(run);
+    return clean;
+}
+
 /* ---- reading ---- */
 
 static char log_dir[128];
@@ -207,6 +296,7 @@ int main(void) {
     printf("alloc: ");
     sweep("training", work_train, scale);
     sweep("hooks", work_hooks, scale);
+    sweep("all levels", work_levels, scale);
     write_log();
     sweep("reading", work_read, scale);
     printf("0 crashes, 0 blocks lost\n");
