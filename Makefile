@@ -186,6 +186,14 @@ $(B)/tests/fuzz/%: $(B)/float/tests/fuzz/%.o $(FV_OBJ) $(B)/float.a
 $(B)/tests/fault/%: $(B)/float/tests/fault/%.o $(FV_OBJ) $(B)/float.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS)
+# a host compiled, and linked, as hosts should not be
+$(B)/float/tests/hostile/%.o: tests/hostile/%.c | deps
+	$(call say,CC,tests/hostile/$*)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(ALL_CFLAGS) -Ofast -funsafe-math-optimizations -c $< -o $@
+$(B)/tests/fault/hostile: $(B)/float/tests/fault/hostile.o $(B)/float/tests/hostile/host.o $(FV_OBJ) $(B)/float.a
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -Ofast -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS)
 $(B)/tests/bench/%: $(B)/float/tests/bench/%.o $(FV_OBJ) $(B)/float.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS)

@@ -2,6 +2,7 @@
    bit before the first call of a step and compared and put back after the last. */
 
 #include "base/alloc.h"
+#include "base/sums.h"
 #include "run/run.h"
 
 #include <stdarg.h>
@@ -17,17 +18,19 @@ static pitot_fn function(const pitot_run *run, int which) {
     return all[which];
 }
 
-int callback_there(const pitot_run *run, int which) {
-    return function(run, which) && !(run->curving.broken & 1u << which);
+static int overwrites_gradients(int which) {
+    return which == CALL_GRAD || which == CALL_VJP;
 }
 
-const char *callback_why(const pitot_run *run, int which, const char *otherwise) {
-    return run->curving.broken & 1u << which ? run->curving.why[which] : otherwise;
+int callback_there(const pitot_run *run, int which) {
+    if (run->refused_params && overwrites_gradients(which)) return 0;
+    return function(run, which) && !(run->curving.broken & 1u << which);
 }
 
 void callback_break(pitot_run *run, int which, const char *format, ...) {
     char text[WHY_ROOM - 32];
     va_list list;
+    if (run->curving.broken & 1u << which) return; /* the first reason stands */
     va_start(list, format);
     vsnprintf(text, sizeof text, format, list);
     va_end(list);
@@ -38,10 +41,11 @@ void callback_break(pitot_run *run, int which, const char *format, ...) {
 
 int32_t pitot_set_callbacks(pitot_run *run, const pitot_callbacks *callbacks) {
     if (run_idle(run)) return PITOT_EOFF;
-    if (run->curving.calling) return PITOT_EORDER;
+    if (run_calling(run)) return PITOT_EORDER;
+    if (run->curving.calling) callback_finish(run);
     run_copy_struct(&run->curving.host, sizeof run->curving.host, callbacks);
-    run->curving.broken = 0;
-    run->curving.points = 0;
+    run->curving.broken = run->curving.refused = 0;
+    run->curving.points = run->curving.sloped = 0;
     return PITOT_OK;
 }
 
@@ -57,7 +61,7 @@ static void drop_guard(pitot_run *run, int32_t i) {
 int32_t pitot_add_guard(pitot_run *run, const char *name, void *address, int64_t bytes) {
     if (run_idle(run)) return PITOT_EOFF;
     curving *c = &run->curving;
-    if (c->calling) return PITOT_EORDER;
+    if (run_calling(run)) return PITOT_EORDER;
     if (!name || !*name || bytes < 0 || (bytes && !address))
         return run_fail(run, PITOT_EINVAL, "pitot_add_guard: the name, address or size makes no sense");
     for (int32_t i = 0; i < c->n_guards; i++)
@@ -89,6 +93,18 @@ static int keep_array(pitot_run *run, const array_layout *a, const void *from, v
     return 1;
 }
 
+/* Buffers are overwritten from now on: who looks for the step's gradient finds it in the copy. */
+static void look_at_copies(pitot_run *run) {
+    for (int64_t i = 0; i < run->n_emissions; i++) {
+        emission *e = &run->emission[i];
+        if (e->kind != PITOT_READ_VALUES || e->tensor >= run->n_live) continue;
+        const param *p = &run->param[e->tensor];
+        if (p->grad_now && e->reals == p->grad_now) e->reals = p->kept_grad;
+    }
+    for (int32_t i = 0; i < run->n_live; i++)
+        if (run->tensor[i].grad && run->tensor[i].grad == run->param[i].grad_now) run->tensor[i].grad = run->param[i].kept_grad;
+}
+
 static int keep_all(pitot_run *run) {
     curving *c = &run->curving;
     if (c->kept) return 1;
@@ -99,16 +115,18 @@ static int keep_all(pitot_run *run) {
         p->had_grad = p->grad_now != NULL;
     }
     for (int32_t i = 0; i < c->n_guards; i++) memcpy(c->guard[i].kept, c->guard[i].address, (size_t)c->guard[i].bytes);
+    look_at_copies(run);
     c->kept = 1;
-    c->used = 0;
+    c->used = c->suspects = 0;
     c->points++;
     return 1;
 }
 
+/* Those that were moved; what a callback did to others is its own. */
 static void restore_parameters(pitot_run *run) {
     for (int32_t i = 0; i < run->n_live; i++) {
         param *p = &run->param[i];
-        if (p->data_now && p->kept_data) array_restore(&p->layout, p->kept_data, p->data_now);
+        if (run->tensor[i].grad && p->data_now && p->kept_data) array_restore(&p->layout, p->kept_data, p->data_now);
     }
     run->curving.moved = 0;
 }
@@ -123,11 +141,10 @@ static void restore_gradients(pitot_run *run) {
 
 static void blame(pitot_run *run, const char *what) {
     for (int which = CALL_GRAD; which <= CALL_ROOT; which++)
-        if (run->curving.used & 1u << which) callback_break(run, which, "changed %.80s, which it promised to leave", what);
+        if (run->curving.suspects & 1u << which) callback_break(run, which, "changed %.80s, which it promised to leave", what);
 }
 
-/* What callbacks changed although they promised not to, put back. */
-static void check_promises(pitot_run *run) {
+void callback_check(pitot_run *run) {
     curving *c = &run->curving;
     const char *changed = NULL;
     for (int32_t i = 0; i < run->n_live; i++) {
@@ -143,25 +160,38 @@ static void check_promises(pitot_run *run) {
         changed = g->name;
     }
     if (changed) blame(run, changed);
+    c->suspects = 0;
 }
 
 static void last_call(pitot_run *run) {
     curving *c = &run->curving;
-    int which = c->used & 1u << CALL_GRAD ? CALL_GRAD : CALL_FORWARD;
+    uint32_t used = c->used & ~c->refused;
     pitot_call call = { .struct_size = sizeof call, .last = 1, .n = c->size };
-    if (!(c->used & (1u << CALL_GRAD | 1u << CALL_FORWARD)) || !function(run, which)) return;
-    callback_call(run, which, &call);
+    if (used & 1u << CALL_GRAD) callback_call(run, CALL_GRAD, &call);
+    else if (used & 1u << CALL_FORWARD) callback_call(run, CALL_FORWARD, &call);
+}
+
+/* A callback was jumped out of, and the host has gone on since: memory may lie elsewhere, and guards, gradients and parameters that
+   stood where they belong may have changed for good reason. What was moved goes back to where it was, and buffers that carry. */
+static void recover(pitot_run *run) {
+    curving *c = &run->curving;
+    c->calling = c->kept = 0;
+    params_locate(run);
+    if (c->moved) restore_parameters(run);
+    if (run->flags & PITOT_CARRIED) restore_gradients(run);
+    callback_break(run, c->current, "did not come back");
 }
 
 void callback_finish(pitot_run *run) {
     curving *c = &run->curving;
-    if (!c->kept && !c->calling) return;
-    int lost = c->calling;
-    c->calling = 0;
+    if (c->calling) {
+        recover(run);
+        return;
+    }
+    if (!c->kept) return;
     if (c->moved) restore_parameters(run);
-    if (lost) callback_break(run, c->current, "did not come back");
-    else last_call(run);
-    check_promises(run);
+    last_call(run);
+    callback_check(run);
     restore_gradients(run);
     c->kept = 0;
 }
@@ -173,24 +203,36 @@ int32_t callback_prepare(pitot_run *run) {
     return run_fail(run, PITOT_EBUDGET, "no room to keep parameters and gradients while callbacks run; raise config.memory");
 }
 
+int callback_lost(const pitot_run *run) {
+    const curving *c = &run->curving;
+    if (!c->calling) return 0;
+    return !pthread_equal(c->thread, pthread_self()) || (uintptr_t)__builtin_frame_address(0) >= (uintptr_t)c->frame;
+}
+
 int32_t callback_call(pitot_run *run, int which, pitot_call *call) {
     curving *c = &run->curving;
     pitot_fn f = function(run, which);
-    if (!f) return PITOT_ENOTSUP;
+    if (!f || (c->broken & 1u << which && !call->last)) return PITOT_EHOST;
     int32_t ready = callback_prepare(run);
     if (ready) return ready;
     call->status = PITOT_EHOST;
     c->used |= 1u << which;
+    c->suspects |= 1u << which;
     c->current = which;
+    c->frame = __builtin_frame_address(0);
+    c->thread = pthread_self();
     c->calling = 1;
     fesetenv(&run->host_mode);
     f(c->host.user, call);
     fesetenv(FE_DFL_ENV);
     c->calling = 0;
+    sums_set_threads(run->threads); /* it may have called hooks of another run */
     params_locate_gradients(run);
     if (call->status == PITOT_OK) return PITOT_OK;
     if (c->moved) restore_parameters(run);
+    if (call->status == PITOT_ENOTSUP) c->refused |= 1u << which;
     if (call->status == PITOT_ENOTSUP) callback_break(run, which, "says that it cannot");
+    else if (call->status == PITOT_EHOST) callback_break(run, which, "failed, or ended without a status");
     else callback_break(run, which, "failed (status %d)", call->status);
     return PITOT_EHOST;
 }
@@ -232,6 +274,6 @@ void callback_free(pitot_run *run) {
         mem_free(c->guard[i].name);
         mem_free(c->guard[i].kept);
     }
-    void *const blocks[] = { c->guard, c->vector, c->out[0], c->out[1], c->root, c->work };
+    void *const blocks[] = { c->guard, c->vector, c->out[0], c->out[1], c->root, c->output, c->work };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
 }

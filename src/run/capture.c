@@ -103,6 +103,7 @@ static int wants_a(const pitot_capture *c) {
 /* The place in the store of a copy of `values` values at `from`; -1: there is no room. */
 static int64_t copy_in(pitot_run *run, const void *from, int32_t dtype, int64_t values) {
     sampling *s = &run->sampling;
+    if (values == 0) return s->stored; /* the A of per-sample gradients, which is not used */
     if (s->stored + values > s->room_store) {
         int64_t room = s->stored + values + s->room_store;
         pitot_real *larger = run_hold(run, room, sizeof *larger);

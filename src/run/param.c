@@ -123,11 +123,10 @@ static int32_t add_one(pitot_run *run, const char *name, const pitot_param *p, c
     return i;
 }
 
-int32_t pitot_add_param(pitot_run *run, const pitot_param *given) {
+/* The index of the first tensor, or a status. */
+static int32_t add_tensors(pitot_run *run, const pitot_param *given) {
     pitot_param p;
     param made = { 0 };
-    if (run_idle(run)) return PITOT_EOFF;
-    if (run_calling(run)) return PITOT_EORDER;
     run_copy_struct(&p, sizeof p, given);
     int32_t status = check_param(run, &p, &made), first = -1;
     if (status) return status;
@@ -143,7 +142,16 @@ int32_t pitot_add_param(pitot_run *run, const pitot_param *given) {
         if (i < 0) return i;
         if (k == 0) first = i;
     }
-    return first + 1;
+    return first;
+}
+
+int32_t pitot_add_param(pitot_run *run, const pitot_param *given) {
+    if (run_idle(run)) return PITOT_EOFF;
+    if (run_calling(run)) return PITOT_EORDER;
+    int32_t first = add_tensors(run, given);
+    if (first >= 0) return first + 1;
+    run->refused_params = 1;
+    return first;
 }
 
 int32_t pitot_bind_param(pitot_run *run, int32_t id, void *data, void *grad) {
@@ -167,6 +175,10 @@ static void *address_of(void *direct, const void *at, int64_t bytes) {
 static void locate(param *p) {
     p->data_now = address_of(p->data, p->data_at, p->offset * array_width(p->layout.dtype));
     p->grad_now = address_of(p->grad, p->grad_at, p->offset * array_width(p->grad_layout.dtype));
+}
+
+void params_locate(pitot_run *run) {
+    for (int32_t i = 0; i < run->n_live; i++) locate(&run->param[i]);
 }
 
 void params_locate_gradients(pitot_run *run) {

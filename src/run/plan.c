@@ -195,21 +195,14 @@ enum {
 };
 
 /* What the host would have to offer, and how; NULL: nothing is known to be missing. */
-static const char *missing(const pitot_run *run, uint32_t needs) {
+static const char *missing(const pitot_run *run, uint32_t needs, int32_t *condition) {
+    const char *what = NULL;
+    *condition = PITOT_STATE_LEVEL;
     if (needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS) && !run->sampling.seen)
         return "needs layer inputs and output gradients (level 1): pitot_add_capture in each backward pass";
-    if (needs & PITOT_NEED_HESSIAN && !callback_there(run, CALL_HVP) && !callback_there(run, CALL_GRAD))
-        return callback_why(run, CALL_HVP,
-                            callback_why(run, CALL_GRAD,
-                                         "needs a gradient or Hessian-product callback (level 2): pitot_set_callbacks"));
-    if (needs & PITOT_NEED_GGN &&
-        (!callback_there(run, CALL_VJP) || !(callback_there(run, CALL_JVP) || callback_there(run, CALL_FORWARD))))
-        return callback_why(
-            run, CALL_VJP,
-            callback_why(run, CALL_JVP,
-                         callback_why(run, CALL_FORWARD,
-                                      "needs vector-Jacobian and Jacobian-vector callbacks and the loss kind (level 3): "
-                                      "pitot_set_callbacks")));
+    if (needs & PITOT_NEED_HESSIAN) what = curvature_unoffered(run, PITOT_NEED_HESSIAN, condition);
+    if (needs & PITOT_NEED_GGN && !what) what = curvature_unoffered(run, PITOT_NEED_GGN, condition);
+    if (what) return what;
     if (needs & PITOT_NEED_PRECONDITIONER && !run->room_factors)
         return "needs the optimizer's preconditioner (level P): pitot_add_preconditioner";
     return NULL;
@@ -217,15 +210,16 @@ static const char *missing(const pitot_run *run, uint32_t needs) {
 
 /* Whether the probe may run: not without callbacks that are not there; what comes with the step is asked for when due. */
 static int offered(pitot_run *run, slot *s) {
-    const char *what = missing(run, s->probe->needs);
-    int curved = (s->probe->needs & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN)) != 0;
+    int32_t condition;
+    const char *what = missing(run, s->probe->needs, &condition);
     if (!what) {
-        if (curved && (s->condition == PITOT_STATE_LEVEL || s->condition == PITOT_STATE_ERROR))
-            slot_waits(s, PITOT_STATE_WAITING, "");
+        if (s->unoffered) slot_waits(s, PITOT_STATE_WAITING, "");
+        s->unoffered = 0;
         return 1;
     }
-    slot_waits(s, curved && run->curving.broken ? PITOT_STATE_ERROR : PITOT_STATE_LEVEL, what);
-    return missing(run, s->probe->needs & ~(uint32_t)LATE) == NULL;
+    slot_waits(s, condition, what);
+    s->unoffered = missing(run, s->probe->needs & ~(uint32_t)LATE, &condition) != NULL;
+    return !s->unoffered;
 }
 
 static int wanted(const slot *s, int64_t step, int affordable) {

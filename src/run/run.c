@@ -40,7 +40,7 @@ int run_idle(const pitot_run *run) {
 }
 
 int run_calling(const pitot_run *run) {
-    return run->curving.calling;
+    return run->curving.calling && !callback_lost(run);
 }
 
 void *run_hold(pitot_run *run, int64_t count, size_t size) {
@@ -84,11 +84,12 @@ const char *pitot_last_error(const pitot_run *run) {
     return run ? run->error.text : "out of memory";
 }
 
-/* A struct of the caller's, which may be of an older or newer header, in ours. */
+/* A struct of the caller's, which may be of an older or newer header, in ours; half a pointer is none. */
 void run_copy_struct(void *to, size_t size, const void *from) {
     size_t theirs = 0;
     memset(to, 0, size);
     if (from) memcpy(&theirs, from, sizeof theirs);
+    theirs -= theirs % sizeof(void *);
     if (theirs) memcpy(to, from, theirs < size ? theirs : size);
 }
 
@@ -179,6 +180,7 @@ static void write_end(pitot_run *run, int32_t how) {
 
 int32_t pitot_close(pitot_run *run, int32_t how) {
     if (!run) return PITOT_EOFF;
+    if (run_calling(run)) return PITOT_EORDER;
     if (run->pid == getpid() && !run->off) {
         callback_finish(run);
         emit_flush(run);
@@ -255,6 +257,7 @@ int64_t pitot_report(const pitot_run *run, char *text, size_t size) {
 
 int32_t pitot_request(pitot_run *run, const char *probe) {
     if (run_idle(run)) return PITOT_EOFF;
+    if (run_calling(run)) return PITOT_EORDER;
     for (int32_t i = 0; probe && i < run->n_slots; i++)
         if (strcmp(run->slot[i].probe->name, probe) == 0) return run->slot[i].requested = 1, PITOT_OK;
     return run_fail(run, PITOT_EINVAL, "pitot_request: this run has no probe \"%.60s\"", probe ? probe : "(null)");

@@ -18,6 +18,7 @@
 #include "sweep/sweep.h"
 
 #include <fenv.h>
+#include <pthread.h>
 #include <stdio.h>
 
 enum { KEY_ROOM = 512, WHY_ROOM = 200, PATH_ROOM = 4096 };
@@ -78,6 +79,7 @@ typedef struct slot {
     char why[WHY_ROOM];
     int started; /* has seen its first step */
     int due, requested;
+    int unoffered;   /* waits for callbacks that are not there */
     int64_t pending; /* step whose `next` has not come yet; -1: none */
 } slot;
 
@@ -160,14 +162,19 @@ typedef struct guard {
 
 typedef struct curving {
     pitot_callbacks host;
-    int calling, current; /* inside a callback; which */
+    int calling, current; /* inside a callback, unless it was jumped out of; which */
+    const void *frame;    /* where it was called from: the place on the stack, */
+    pthread_t thread;     /*    and the thread */
     int kept;             /* parameters, gradients and guards are kept, to be compared and put back */
     int moved;            /* parameters may stand elsewhere than the host left them */
     uint32_t used;        /* bit i: callback i was called at this step */
+    uint32_t suspects;    /* those called since promises were last checked */
     uint32_t broken;      /* bit i: callback i broke a promise or failed */
+    uint32_t refused;     /* bit i: callback i said PITOT_ENOTSUP */
     char why[6][WHY_ROOM];
     int64_t points;     /* tracked steps at which a callback was called */
-    int proven;         /* at this point the first product has been made twice, the gradient compared with the step's */
+    uint32_t proven;    /* at this point: PROVEN_... */
+    int sloped;         /* gradients have been seen to fit the slope of the losses */
     int64_t size;       /* D at this step */
     double loss;        /* of the last `grad` */
     pitot_batch batch;  /* the last micro-batch */
@@ -177,6 +184,9 @@ typedef struct curving {
     int64_t room_out[2];
     pitot_real *root; /* (r, n t c) */
     int64_t room_root;
+    pitot_real *output; /* (n t c) outputs of the step, where callbacks may overwrite the batch's */
+    int64_t room_output;
+    int has_output;   /* 1: they are; -1: there was no room */
     pitot_real *work; /* (work_vectors, D) for probes */
     int64_t room_probe;
     guard *guard;
@@ -229,6 +239,7 @@ struct pitot_run {
     int64_t steps;
     char *facts, *optimizer;
 
+    int refused_params; /* one could not be added: gradient callbacks may overwrite a buffer that nobody here knows */
     int32_t n_params, room_params, n_live; /* n_live: those of the step under way; later ones join at the next */
     param *param;
     pitot_tensor *tensor; /* (room_params): what probes see */
@@ -242,10 +253,10 @@ struct pitot_run {
     uint32_t mask;  /* PITOT_DUE_... */
     uint32_t needs; /* PITOT_NEED_... of the probes due */
     int seen_forward, seen_backward;
-    pitot_batch batch; /* of the micro-batch under way, or the last */
-    double loss_sum;   /* of losses times what each weighs, over the step's micro-batches */
-    double loss_weight;
-    int64_t samples; /* of all micro-batches so far */
+    pitot_batch batch;              /* of the micro-batch under way, or the last */
+    double loss_sum;                /* of losses times weights, over the step's micro-batches */
+    double weight_sum, weight_last; /* what all micro-batches so far, and the last, weigh in the step's loss */
+    int64_t samples;                /* of all micro-batches so far */
     double lr;
     int64_t tracked, unfinished;
     int manifest_done, has_header; /* of this process */
@@ -288,12 +299,13 @@ int run_reserve(void *list, int64_t used, int64_t more, int64_t *room, size_t si
 double run_now(void);  /* monotonic seconds */
 double run_wall(void); /* seconds since 1970 */
 
-/* 1 inside a callback: hooks called from there do nothing. */
+/* 1 inside a callback: hooks called from there do nothing. 0 again if it was jumped out of. */
 int run_calling(const pitot_run *run);
 
 /* param.c */
 void param_free(param *p);
 void params_locate_gradients(pitot_run *run);
+void params_locate(pitot_run *run);
 /* Where everything is now, into run.tensor; gradients, too, if asked for. */
 void params_look(pitot_run *run, int gradients);
 /* What the buffers hold when the step begins (PITOT_CARRIED). */
@@ -333,8 +345,9 @@ enum { CALL_GRAD, CALL_HVP, CALL_FORWARD, CALL_JVP, CALL_VJP, CALL_ROOT };
 /* Calls the host. Parameters, gradients and guards have been kept before the first call of a step. A status; failures are counted. */
 int32_t callback_call(pitot_run *run, int which, pitot_call *call);
 int callback_there(const pitot_run *run, int which);
-/* Why it is not called any more, or `otherwise` if that is not so. */
-const char *callback_why(const pitot_run *run, int which, const char *otherwise);
+/* 1 if the callback under way was jumped out of. Seen by the stack, which grows downwards: only a hook called from deeper inside than the
+   callback was takes itself to be inside of it. */
+int callback_lost(const pitot_run *run);
 /* Keeps everything, if that has not been done at this step: before parameters are moved. */
 int32_t callback_prepare(pitot_run *run);
 /* theta + h * direction into the host's parameters; direction (D) */
@@ -343,6 +356,8 @@ void callback_move(pitot_run *run, const pitot_real *direction, double h);
 void callback_gradient(pitot_run *run, pitot_real *out);
 /* Everything back as it was, promises checked. Also after a callback that never came back. */
 void callback_finish(pitot_run *run);
+/* What callbacks changed although they promised not to, put back; they are not called again. Parameters are where they belong. */
+void callback_check(pitot_run *run);
 void callback_break(pitot_run *run, int which, const char *format, ...) PITOT_PRINTF(3, 4);
 void callback_free(pitot_run *run);
 /* PITOT_CARRIED: buffers hold again what `grad` adds to. */
@@ -353,9 +368,10 @@ void callback_clear_gradients(pitot_run *run);
 void curvature_begin(pitot_run *run);
 /* What the last micro-batch's gradient is multiplied by to be that of a mean over it alone. */
 double curvature_share(const pitot_run *run);
-/* NULL if H v can be had, else what is missing. */
-const char *curvature_hessian_missing(const pitot_run *run);
-const char *curvature_ggn_missing(const pitot_run *run);
+/* NULL if products with PITOT_NEED_HESSIAN or PITOT_NEED_GGN can be had, else what is missing and the PITOT_STATE_... that goes with it:
+   of callbacks; and of callbacks and the step. */
+const char *curvature_unoffered(const pitot_run *run, uint32_t need, int32_t *condition);
+const char *curvature_missing(const pitot_run *run, uint32_t need, int32_t *condition);
 
 /* plan.c */
 int32_t plan_probes(pitot_run *run, const char *spec);

@@ -54,7 +54,8 @@ void sampling_over_budget(pitot_run *run, const char *what) {
 
 static int grow_lists(pitot_run *run) {
     sampling *s = &run->sampling;
-    int64_t n = run->batch.n;
+    int64_t n = run->batch.n, each = 3 * sizeof(double) + 1;
+    if (s->listed + n > run->memory / each) return 0; /* as many samples as nobody has */
     return run_reserve(&s->square, s->listed, n, &s->room_lists[0], sizeof *s->square) &&
            run_reserve(&s->along, s->listed, n, &s->room_lists[1], sizeof *s->along) &&
            run_reserve(&s->deviation, s->listed, n, &s->room_lists[2], sizeof *s->deviation) &&
@@ -409,10 +410,11 @@ static void sweep_micro(pitot_run *run) {
 
 void sampling_add(pitot_run *run) {
     sampling *s = &run->sampling;
-    if (!(run->needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS | PITOT_NEED_MICRO))) return;
     s->several |= run->batch.more;
+    if (!(run->needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS | PITOT_NEED_MICRO))) return;
     if (!run->seen_forward || !grow_lists(run)) {
-        give_up(s, PITOT_STATE_LEVEL, "needs pitot_after_forward, the number of samples");
+        if (run->seen_forward) sampling_over_budget(run, "the lists of samples");
+        else give_up(s, PITOT_STATE_LEVEL, "needs pitot_after_forward, the number of samples");
         captures_clear(run);
         return;
     }
@@ -454,16 +456,17 @@ static void late_tiles(void *job, int64_t begin, int64_t end, int thread) {
     }
 }
 
-static void late_moments(pitot_run *run) {
+static int late_moments(pitot_run *run) {
     sampling *s = &run->sampling;
-    if (!prepare_slots(run)) return;
+    if (!prepare_slots(run)) return 0;
     for (int32_t k = 0; k < s->n_targets; k++) {
         int64_t tiles = (s->target[k].size + TILE - 1) / TILE;
         late_job j = { run, s->target[k].tensor };
-        if (!run_reserve(&s->parts, 0, tiles * s->n_parts, &s->room_parts, sizeof *s->parts)) return;
+        if (!run_reserve(&s->parts, 0, tiles * s->n_parts, &s->room_parts, sizeof *s->parts)) return 0;
         threads_run(run->threads, tiles, late_tiles, &j);
         add_parts(run, j.tensor, s->parts, tiles);
     }
+    return 1;
 }
 
 /* |g|^2: the mean of the g_n'g where they are known. */
@@ -527,5 +530,8 @@ void sampling_finish(pitot_run *run) {
         s->out.deviation = s->several ? NULL : s->deviation;
         s->out.scatter = s->scatter;
     }
-    if (s->several && run->needs & PITOT_NEED_MOMENTS) late_moments(run);
+    if (s->several && run->needs & PITOT_NEED_MOMENTS && !late_moments(run)) {
+        sampling_over_budget(run, "the moments");
+        s->ready = 0;
+    }
 }

@@ -24,9 +24,7 @@ static const char *missing_of(const pitot_run *run, uint32_t need, int32_t *cond
     case PITOT_NEED_MOMENTS: *condition = s->condition; return s->ready ? NULL : s->why;
     case PITOT_NEED_MICRO: return s->n_micro > 1 ? NULL : "needs a step of several micro-batches (batch.more)";
     case PITOT_NEED_HESSIAN:
-    case PITOT_NEED_GGN:
-        if (run->curving.broken) *condition = PITOT_STATE_ERROR;
-        return need == PITOT_NEED_HESSIAN ? curvature_hessian_missing(run) : curvature_ggn_missing(run);
+    case PITOT_NEED_GGN: return curvature_missing(run, need, condition);
     case PITOT_NEED_PRECONDITIONER:
         return run->n_factors ? NULL : "needs the optimizer's preconditioner (level P): pitot_add_preconditioner";
     default: return NULL;
@@ -145,6 +143,7 @@ pitot_frame slot_frame(pitot_run *run, slot *s, int64_t step) {
 
 void slot_call(pitot_run *run, slot *s, phase f, int64_t step, int before) {
     if (!f || !slot_prepare(run, s)) return;
+    if (f == s->probe->backward && s->probe->needs & PITOT_NEED_MOMENTS && !s->takes_tiles) return; /* it was not ready in time */
     for (int32_t i = 0; i < run->n_live; i++) {
         pitot_tensor *t = &run->tensor[i];
         t->state = s->tensor_state ? s->tensor_state[i] : NULL;
@@ -153,7 +152,10 @@ void slot_call(pitot_run *run, slot *s, phase f, int64_t step, int before) {
     }
     run->frame = slot_frame(run, s, step);
     int32_t status = f(&run->frame);
-    if (status) {
+    if (status == PITOT_EBUDGET) {
+        slot_off(s, PITOT_STATE_BUDGET, "what its products need would exceed the byte budget of %lld; raise config.memory",
+                 (long long)run->memory);
+    } else if (status) {
         slot_off(s, PITOT_STATE_ERROR, "%s at step %lld", pitot_strerror(status), (long long)step);
         run_fail(run, status, "probe %s: %s; it is off", s->probe->name, s->why);
     }

@@ -37,6 +37,7 @@ static int64_t list_slot(const pitot_run *run, const slot *s, tensor_out *out, c
 
 int32_t pitot_checkpoint(pitot_run *run, const char *file) {
     if (run_idle(run)) return PITOT_EOFF;
+    if (run_calling(run)) return PITOT_EORDER;
     if (!file) return run_fail(run, PITOT_EINVAL, "pitot_checkpoint: no file is named");
     int64_t room = count_entries(run), n = 0;
     char first[32];
@@ -78,6 +79,7 @@ static int32_t restore_slot(pitot_run *run, slot *s, const tensor_file *file) {
 int32_t pitot_restore(pitot_run *run, const char *file) {
     pitot_error error = { 0 };
     if (run_idle(run)) return PITOT_EOFF;
+    if (run_calling(run)) return PITOT_EORDER;
     if (!file) return run_fail(run, PITOT_EINVAL, "pitot_restore: no file is named");
     if (run->n_params == 0) return run_fail(run, PITOT_EORDER, "pitot_restore: there are no parameters yet; add them first");
     tensor_file *f = tensor_file_open(file, &error);

@@ -84,7 +84,8 @@ static void describe(pitot_run *run) {
 
 uint32_t pitot_begin(pitot_run *run, int64_t step) {
     if (run_idle(run)) return 0;
-    if (run->curving.calling) callback_finish(run); /* a callback never came back */
+    if (run_calling(run)) return 0;                 /* from inside a callback */
+    if (run->curving.calling) callback_finish(run); /* one that never came back */
     if (run->open_step && step == run->step) return run->mask;
     if (step < 0) return (uint32_t)(0 * run_fail(run, PITOT_EINVAL, "pitot_begin: step %lld is negative", (long long)step));
     enter(run);
@@ -102,7 +103,7 @@ uint32_t pitot_begin(pitot_run *run, int64_t step) {
     run->needs = plan_due(run, step, affordable(run, run->entered));
     run->mask = mask_of(run->needs, run->sampling.wrong ? 0 : PITOT_DUE_CAPTURES);
     run->batch = (pitot_batch){ .loss = NAN };
-    run->loss_sum = run->loss_weight = 0;
+    run->loss_sum = run->weight_sum = run->weight_last = 0;
     run->samples = run->n_factors = 0;
     sampling_begin(run);
     if (run->flags & PITOT_CARRIED && run->mask & PITOT_DUE_GRADS) params_carry(run);
@@ -111,14 +112,14 @@ uint32_t pitot_begin(pitot_run *run, int64_t step) {
 }
 
 uint32_t pitot_due(const pitot_run *run) {
-    return run && !run->off && run->open_step && !run->curving.calling ? run->mask : 0;
+    return run && !run->off && run->open_step && !run_calling(run) ? run->mask : 0;
 }
 
 /* PITOT_OK with *go 0 if nothing is due. */
 static int32_t allowed(pitot_run *run, const char *function, int *go) {
     *go = 0;
     if (!run || run->off) return PITOT_EOFF;
-    if (run->curving.calling) return PITOT_OK; /* from inside a callback */
+    if (run_calling(run)) return PITOT_OK; /* from inside a callback */
     if (!run->open_step)
         return run_idle(run) ? PITOT_EOFF : run_fail(run, PITOT_EORDER, "%s: no step is open; call pitot_begin first", function);
     if (run->mask == 0) return PITOT_OK;
@@ -189,15 +190,14 @@ static void take_losses(pitot_run *run) {
     m->n_losses += b->n;
 }
 
-/* What the loss of this micro-batch weighs in that of the step. */
-static double weight_of_loss(const pitot_run *run) {
+/* What a micro-batch's loss, which is its own mean, weighs in the step's. */
+static double weight_of(const pitot_run *run) {
     const pitot_batch *b = &run->batch;
-    int64_t terms = b->n * (b->t ? b->t : 1);
     double sum = 0;
-    if (run->reduction == PITOT_MEAN) return (double)b->n;
     if (run->reduction == PITOT_SUM) return 1;
-    if (!b->weight) return (double)terms;
-    for (int64_t i = 0; i < terms; i++) sum += (double)b->weight[i];
+    if (run->reduction != PITOT_MEAN_TERMS || !b->weight)
+        return (double)(b->n * (run->reduction == PITOT_MEAN_TERMS && b->t ? b->t : 1));
+    for (int64_t i = 0; i < b->n * (b->t ? b->t : 1); i++) sum += (double)b->weight[i];
     return sum;
 }
 
@@ -205,32 +205,36 @@ static double weight_of_loss(const pitot_run *run) {
 static void sum_up(pitot_run *run) {
     pitot_batch *b = &run->batch;
     int gathered = run->samples > 0 || b->t > 1, single = run->samples == 0 && !b->more;
-    double weight = weight_of_loss(run);
-    if (weight != 0) run->loss_sum += b->loss * weight; /* 0: of padding alone, its loss may be 0 / 0 */
-    run->loss_weight += weight;
+    run->weight_last = weight_of(run);
+    run->weight_sum += run->weight_last;
+    if (run->weight_last != 0) run->loss_sum += b->loss * run->weight_last; /* 0: of padding alone, its loss may be 0 / 0 */
     run->samples += b->n;
     if (b->more) return;
-    if (!single) b->loss = run->reduction == PITOT_SUM ? run->loss_sum : run->loss_sum / run->loss_weight;
+    if (!single) b->loss = run->reduction == PITOT_SUM ? run->loss_sum : run->loss_sum / run->weight_sum;
     b->n = run->samples;
     if (gathered && b->losses) b->losses = run->sampling.n_losses == run->samples ? run->sampling.losses : NULL;
 }
 
+static int uses_callbacks(const slot *s) {
+    return ((s->probe->needs | s->probe->needs_one) & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN)) != 0;
+}
+
 static void run_probes(pitot_run *run) {
     finish_pending(run);
-    for (int32_t i = 0; i < run->n_slots; i++) {
-        slot *s = &run->slot[i];
-        if (!s->due || !slot_has_needs(run, s)) continue;
-        slot_call(run, s, s->probe->backward, run->step, 0);
-        s->started = 1;
-    }
+    for (int callbacks = 0; callbacks < 2; callbacks++) /* last those whose callbacks overwrite what the host has shown */
+        for (int32_t i = 0; i < run->n_slots; i++) {
+            slot *s = &run->slot[i];
+            if (!s->due || uses_callbacks(s) != callbacks || !slot_has_needs(run, s)) continue;
+            slot_call(run, s, s->probe->backward, run->step, 0);
+            s->started = 1;
+        }
 }
 
 /* Probes whose callback has just failed say why. */
 static void say_what_broke(pitot_run *run) {
     for (int32_t i = 0; run->curving.broken && i < run->n_slots; i++) {
         slot *s = &run->slot[i];
-        if (s->due && s->condition != PITOT_STATE_OK && s->probe->needs & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN))
-            slot_has_needs(run, s);
+        if (s->due && s->condition != PITOT_STATE_OK && uses_callbacks(s)) slot_has_needs(run, s);
     }
 }
 
@@ -267,14 +271,15 @@ int32_t pitot_after_backward(pitot_run *run) {
 int32_t pitot_after_update(pitot_run *run, double lr) {
     int go;
     int32_t ready = allowed(run, "pitot_after_update", &go);
-    if (ready) return ready;
+    if (ready || run_calling(run)) return ready;
     if (!go && run->n_emissions == run->flushed) return run->open_step = 0, PITOT_OK;
     if (run_idle(run)) return PITOT_EOFF;
     enter(run);
     run->lr = lr;
-    callback_finish(run); /* if one never came back */
-    if (run->seen_backward) params_look(run, 0);
-    for (int32_t i = 0; run->seen_backward && i < run->n_slots; i++) {
+    int looks = run->seen_backward && !run->curving.calling; /* a callback that never came back costs the step's values */
+    callback_finish(run);
+    if (looks) params_look(run, 0);
+    for (int32_t i = 0; looks && i < run->n_slots; i++) {
         slot *s = &run->slot[i];
         if (!s->due || !slot_has_needs(run, s)) continue;
         slot_call(run, s, s->probe->update, run->step, 1);
@@ -288,13 +293,28 @@ int32_t pitot_after_update(pitot_run *run, double lr) {
     return PITOT_OK;
 }
 
+/* A factor is as large as its axis, or as that and the ones behind it laid flat, and one more if the bias is folded in; a diagonal as
+   its tensor. */
+static int factor_fits(const pitot_run *run, const pitot_preconditioner *f) {
+    if (f->param < 0 || f->param > run->n_params || f->n < 1 || !f->factor || f->axis < -1) return 0;
+    if (f->param == 0) return f->axis == -1;
+    const array_layout *a = &run->param[f->param - 1].layout;
+    int64_t n = 1;
+    if (f->axis == -1) return f->n == a->size;
+    for (int32_t d = f->axis; d < a->n_dim; d++) {
+        n *= a->shape[d];
+        if (f->n == n + (f->bias_column != 0)) return 1;
+    }
+    return 0;
+}
+
 int32_t pitot_add_preconditioner(pitot_run *run, const pitot_preconditioner *given) {
     int go;
     int32_t status = allowed(run, "pitot_add_preconditioner", &go);
     pitot_preconditioner f;
     if (!go || !(run->mask & PITOT_DUE_PRECONDITIONER)) return status;
     run_copy_struct(&f, sizeof f, given);
-    if (f.param < 0 || f.param > run->n_params || f.n < 1 || !f.factor || f.axis < -1 || f.axis >= PITOT_DIMS)
+    if (!factor_fits(run, &f))
         return run_fail(run, PITOT_EINVAL, "pitot_add_preconditioner: param, axis, n or factor makes no sense");
     if (!run_reserve(&run->factor, run->n_factors, 1, &run->room_factors, sizeof f))
         return run_fail(run, PITOT_ENOMEM, "no memory for a preconditioner");
@@ -305,6 +325,7 @@ int32_t pitot_add_preconditioner(pitot_run *run, const pitot_preconditioner *giv
 int32_t pitot_hyper(pitot_run *run, int32_t group, const char *name, double value) {
     char key[96];
     if (run_idle(run)) return PITOT_EOFF;
+    if (run_calling(run)) return PITOT_EORDER;
     if (!name || !*name || strlen(name) >= sizeof run->setting->name || group < -1)
         return run_fail(run, PITOT_EINVAL, "pitot_hyper: the name is missing or too long, or the group is negative");
     int64_t i = 0;
@@ -325,7 +346,7 @@ int32_t pitot_hyper(pitot_run *run, int32_t group, const char *name, double valu
 
 int32_t pitot_scalar(pitot_run *run, const char *name, double value) {
     if (run_idle(run)) return PITOT_EOFF;
-    if (run->curving.calling) return PITOT_EORDER;
+    if (run_calling(run)) return PITOT_EORDER;
     if (run->step < 0) return run_fail(run, PITOT_EORDER, "pitot_scalar: there is no step yet; call pitot_begin first");
     enter(run);
     int32_t status = name ? emit_host(run, name, value) : PITOT_EINVAL;
