@@ -32,6 +32,10 @@ static inline int64_t parts(int64_t n, int64_t each) {
     return (n + each - 1) / each;
 }
 
+static inline int64_t whole(int64_t n, int64_t each) {
+    return parts(n, each) * each;
+}
+
 /* job.threads, or 1 where `flops` are not worth a second one; never more than `items`. */
 int sweep_threads(const sweep_job *job, double flops, int64_t items);
 

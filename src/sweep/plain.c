@@ -21,6 +21,9 @@ static plain plain_of(const sweep_job *job, const sweep_target *t) {
     factor a = { .x = u->a, .d = u->din, .ld = u->a_sample }, g = { .x = u->g, .d = u->dout, .ld = u->g_sample };
     p.left = u->transposed ? a : g;
     p.right = u->transposed ? g : a;
+    p.kernel = panel_choose(job->kernel);
+    p.left.panel = p.kernel ? PANEL_ROWS : most(1, p.left.d);
+    p.right.panel = p.kernel ? PANEL_COLUMNS : most(1, p.right.d);
     p.g = grid_of(p.left.d, p.right.d);
     p.gram = gram_pays(job->n, p.left.d, p.right.d);
     double values = job->wants & SWEEP_MOMENTS ? 2 * (double)t->size : 4 * (double)(u->din + u->dout);
@@ -38,7 +41,7 @@ static void lay_out_factor(const sweep_job *job, factor *f, arena *a) {
     int along = (job->wants & SWEEP_ALONG) != 0, moments = (job->wants & SWEEP_MOMENTS) != 0;
     f->norm = arena_take(a, 1, job->n, sizeof *f->norm);
     f->copy = arena_take(a, along * job->n, f->d, sizeof *f->copy);
-    f->square = arena_take(a, moments * job->n, f->d, sizeof *f->square);
+    f->square = arena_take(a, moments * job->n, whole(f->d, f->panel), sizeof *f->square);
 }
 
 static void lay_out(plain *p, arena *a) {
@@ -92,23 +95,37 @@ PITOT_HOT static void copy_scaled(const pitot_real *x, pitot_real power, int64_t
     for (int64_t i = 0; i < n; i++) copy[i] = power * x[i];
 }
 
-PITOT_HOT static void copy_squares(const pitot_real *x, pitot_real power, int64_t n, pitot_real *square) {
-    for (int64_t i = 0; i < n; i++) square[i] = (power * x[i]) * (power * x[i]);
+static inline void square_rows(const pitot_real *x, int64_t ld, int64_t rows, int64_t columns, int64_t panel, pitot_real power,
+                               pitot_real *out) {
+    for (; rows > 0; rows--, x += ld, out += panel) {
+        for (int64_t i = 0; i < columns; i++) out[i] = (power * x[i]) * (power * x[i]);
+        for (int64_t i = columns; i < panel; i++) out[i] = 0;
+    }
 }
 
-static void copy_factor(const factor *f, uint32_t wants, int64_t n) {
+/* out (rows,panel) = (power*x)^2, x (rows,ld), 0 from `columns` on. */
+PITOT_HOT static void square_panel(const pitot_real *x, int64_t ld, int64_t rows, int64_t columns, int64_t panel, pitot_real power,
+                                   pitot_real *out) {
+    if (columns == PANEL_ROWS && panel == PANEL_ROWS) square_rows(x, ld, rows, PANEL_ROWS, PANEL_ROWS, power, out);
+    else if (columns == PANEL_COLUMNS && panel == PANEL_COLUMNS) square_rows(x, ld, rows, PANEL_COLUMNS, PANEL_COLUMNS, power, out);
+    else square_rows(x, ld, rows, columns, panel, power, out);
+}
+
+/* Samples begin..end. */
+static void copy_factor(const factor *f, const sweep_job *job, int64_t begin, int64_t end) {
     pitot_real power = (pitot_real)ldexp(1, f->exponent);
-    if (wants & SWEEP_ALONG && f->y == f->copy) copy_scaled(f->x + n * f->ld, power, f->d, f->copy + n * f->d);
-    if (wants & SWEEP_MOMENTS) copy_squares(f->x + n * f->ld, power, f->d, f->square + n * f->d);
+    for (int64_t n = begin; job->wants & SWEEP_ALONG && f->y == f->copy && n < end; n++)
+        copy_scaled(f->x + n * f->ld, power, f->d, f->copy + n * f->d);
+    for (int64_t i = 0; job->wants & SWEEP_MOMENTS && i < f->d; i += f->panel)
+        square_panel(f->x + begin * f->ld + i, f->ld, end - begin, least(f->panel, f->d - i), f->panel, power,
+                     f->square + i * job->n + begin * f->panel);
 }
 
 static void copy_task(void *job, int64_t begin, int64_t end, int thread) {
     const plain *p = job;
     (void)thread;
-    for (int64_t n = begin; n < end; n++) {
-        copy_factor(&p->left, p->job->wants, n);
-        copy_factor(&p->right, p->job->wants, n);
-    }
+    copy_factor(&p->left, p->job, begin, end);
+    copy_factor(&p->right, p->job, begin, end);
 }
 
 /* ---- the walk ---- */

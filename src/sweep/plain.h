@@ -4,21 +4,24 @@
 #ifndef PITOT_SRC_SWEEP_PLAIN_H
 #define PITOT_SRC_SWEEP_PLAIN_H
 
+#include "sweep/panel.h"
 #include "sweep/parts.h"
 
 typedef struct factor { /* L or R */
     const pitot_real *x;
     int64_t d, ld;
-    double *norm;              /* (n): squared norms */
-    int exponent;              /* 2 to this brings the longest vector near 2^25: products of squares then stay in range */
-    pitot_real *square, *copy; /* (n,d): (x*2^exponent)^2; x*2^exponent where x is far out of range, else unused */
-    const pitot_real *y;       /* x or the copy: what inner products are made of, and what it was multiplied by */
+    double *norm;        /* (n): squared norms */
+    int exponent;        /* 2 to this brings the longest vector near 2^25: products of squares then stay in range */
+    int64_t panel;       /* PANEL_ROWS or PANEL_COLUMNS; without a kernel d: one panel is (n,d) */
+    pitot_real *square;  /* (x*2^exponent)^2 in panels (n,panel) */
+    pitot_real *copy;    /* (n,d): x*2^exponent where x is far out of range, else unused */
+    const pitot_real *y; /* x or the copy: what inner products are made of, and what it was multiplied by */
     int64_t ld_y;
     int exponent_y;
 } factor;
 
 typedef struct grid {      /* blocks of the weight; each is one tile, or, where rows are cut, each of its rows is one */
-    int64_t rows, columns; /* of a block */
+    int64_t rows, columns; /* of the largest block; whole panels */
     int64_t down, across;  /* blocks */
 } grid;
 
@@ -29,6 +32,7 @@ typedef struct plain {
     int threads, gram; /* gram: along from Gram matrices, not from products with the mean */
     double scale;
     factor left, right;
+    panel_kernel kernel; /* NULL: moments by BLAS */
     grid g;
     double *along, *deviation;   /* (n): this target's. deviation -1: cancels */
     double *part;                /* (threads,n) */

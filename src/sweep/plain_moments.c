@@ -1,5 +1,5 @@
-/* plain_moments.c: see plain.h. variance = scale^2/N (L^2)'(R^2) - mean^2, a product of squares block by block; values that cancel are
-   made again as sums over the samples. */
+/* plain_moments.c: see plain.h. variance = scale^2/N (L^2)'(R^2) - mean^2, a product of squares block by block: tile by tile from panels,
+   each tile finished while it is in cache, or by BLAS. Values that cancel are made again as sums over the samples. */
 
 #include "sweep/plain.h"
 
@@ -7,22 +7,27 @@
 #include "pitot/hot.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { BLOCK = (1 << 19) / sizeof(pitot_real), WIDE = 1024, GROUP = 16 }; /* values of a block, of a row in it; of one pass */
+enum {
+    BLOCK = (1 << 18) / sizeof(pitot_real),
+    WIDE = 1024,
+    SMALL = 1 << 14
+};                              /* values of a block, of a row in it; not worth a cut */
+enum { RUN = 256, GROUP = 16 }; /* samples that a kernel adds up at once, which bounds the rounding; values of one pass of mend */
 
-/* Long rows are cut, so that a block has many: a product of few rows spends its time on the columns' packing. */
+/* Long rows are cut, so that a block has many: the same columns serve them all. */
 grid grid_of(int64_t rows, int64_t columns) {
     grid g = { .columns = columns, .across = 1 };
     if (rows <= 0 || columns <= 0) return (grid){ 1, 1, 0, 0 };
     if (columns > WIDE) {
-        g.columns = to_lines(parts(columns, parts(columns, WIDE)));
+        g.columns = whole(parts(columns, parts(columns, WIDE)), PANEL_COLUMNS);
         g.across = parts(columns, g.columns);
     }
-    g.rows = least(rows, most(1, BLOCK / g.columns));
-    int64_t down = parts(rows, g.rows);
-    if (down > 2) down = (down + 3) / 4 * 4; /* the same for 2 and 4 threads */
-    g.rows = parts(rows, down);
-    g.down = parts(rows, g.rows);
+    int64_t panels = parts(rows, PANEL_ROWS);
+    g.down = parts(panels, most(1, BLOCK / g.columns / PANEL_ROWS));
+    if (g.down > 2 || rows > SMALL / g.columns) g.down = least(panels, whole(g.down, 4)); /* the same for 2 and 4 threads */
+    g.rows = parts(panels, g.down) * PANEL_ROWS;
     return g;
 }
 
@@ -34,30 +39,46 @@ static void split(double f, pitot_real out[2]) {
     out[1] = (pitot_real)(f / ldexp(1, e / 2));
 }
 
-typedef struct units {               /* from second moments of the scaled factors, and from target.mean */
-    pitot_real part;                 /* 1/N */
-    pitot_real mean[2], variance[2]; /* to the scaled factors' units; back */
+typedef struct units {               /* from sums of squares of the scaled factors, and from target.mean */
+    pitot_real mean[2], variance[2]; /* sqrt(N) mean in the scaled factors' units; back, and 1/N */
 } units;
 
 static units units_of(const plain *p) {
-    double power = ldexp(1, p->left.exponent + p->right.exponent);
-    units u = { .part = (pitot_real)(1 / (double)p->job->n) };
-    split(p->scale == 0 ? 0 : p->job->mean_scale / p->scale * power, u.mean);
-    split(p->scale * p->scale / power / power, u.variance);
+    double power = ldexp(1, p->left.exponent + p->right.exponent), n = (double)p->job->n;
+    units u;
+    split(p->scale == 0 ? 0 : p->job->mean_scale / p->scale * power * sqrt(n), u.mean);
+    split(p->scale * p->scale / power / power / n, u.variance);
     return u;
 }
 
-/* v (n): sums of squares on entry, variances on return, -1 where the mean takes nearly all. Returns how many of these. */
-PITOT_HOT static int64_t subtract_mean(const pitot_real *mean, int64_t n, const units *u, pitot_real *v) {
-    pitot_real part = u->part, m0 = u->mean[0], m1 = u->mean[1], v0 = u->variance[0], v1 = u->variance[1];
-    int32_t cancelled = 0;
-    for (int64_t i = 0; i < n; i++) {
-        pitot_real second = v[i] * part, m = mean[i] * m0 * m1, d = second - m * m;
-        int cancels = d < second * (pitot_real)0x1p-8;
-        v[i] = cancels ? -1 : d * v0 * v1;
-        cancelled += cancels;
-    }
-    return cancelled;
+typedef struct piece { /* of the weight */
+    int64_t row, column, rows, columns;
+    pitot_real *v; /* (rows,columns), rows ld apart: its variances */
+    int64_t ld;
+} piece;
+
+/* v (rows,columns) = variances from sums of squares, -1 where the mean takes nearly all. Returns whether there are any of these. */
+static inline int subtract(const pitot_real *sum, const pitot_real *restrict mean, int64_t ld_mean, int64_t rows, int64_t columns,
+                           const units *u, pitot_real *restrict v, int64_t ld) {
+    pitot_real m0 = u->mean[0], m1 = u->mean[1], v0 = u->variance[0], v1 = u->variance[1];
+    int32_t cancelled[PANEL_COLUMNS] = { 0 }, any = 0;
+    for (int64_t i = 0; i < rows; i++, sum += PANEL_COLUMNS, mean += ld_mean, v += ld)
+        for (int64_t j = 0; j < columns; j++) {
+            pitot_real m = mean[j] * m0 * m1, d = sum[j] - m * m;
+            int cancels = d < sum[j] * (pitot_real)0x1p-8;
+            v[j] = cancels ? -1 : d * v0 * v1;
+            cancelled[j] |= cancels;
+        }
+    for (int j = 0; j < PANEL_COLUMNS; j++) any |= cancelled[j];
+    return any;
+}
+
+/* The same for a tile of sums. */
+PITOT_HOT static int subtract_mean(const pitot_real *sum, const pitot_real *mean, int64_t ld_mean, const units *given,
+                                   const piece *c) {
+    const units u = *given;
+    if (c->columns == PANEL_COLUMNS) return subtract(sum, mean, ld_mean, c->rows, PANEL_COLUMNS, &u, c->v, c->ld);
+    return subtract(sum, mean, ld_mean, c->rows, c->columns, &u, c->v, c->ld);
 }
 
 /* variance (GROUP) of l_n * r_n[0..GROUP) over samples; columns <= GROUP of them exist */
@@ -93,10 +114,48 @@ static void mend(const plain *p, int64_t row, int64_t column, int64_t n, pitot_r
     }
 }
 
-static void one_row(const plain *p, const units *u, int64_t row, int64_t column, int64_t columns, pitot_real *v) {
-    if (p->job->n == 1)
-        for (int64_t i = 0; i < columns; i++) v[i] = 0;
-    else if (subtract_mean(p->t->mean + row * p->right.d + column, columns, u, v)) mend(p, row, column, columns, v);
+/* sum (PANEL_ROWS,PANEL_COLUMNS): the squares' products of a tile, made here, or by BLAS, in its own place. */
+static void sum_tile(const plain *p, const piece *c, pitot_real *sum) {
+    int64_t n = p->job->n;
+    const pitot_real *l = p->left.square + c->row * n, *r = p->right.square + c->column * n;
+    for (int64_t k = 0; p->kernel && k < n; k += RUN)
+        p->kernel(l + k * PANEL_ROWS, r + k * PANEL_COLUMNS, least(RUN, n - k), k > 0, sum);
+    for (int64_t i = 0; !p->kernel && i < c->rows; i++)
+        memcpy(sum + i * PANEL_COLUMNS, c->v + i * c->ld, (size_t)c->columns * sizeof *sum);
+}
+
+static void one_tile(const plain *p, const units *u, const piece *c) {
+    _Alignas(64) pitot_real sum[PANEL_ROWS * PANEL_COLUMNS];
+    int64_t d = p->right.d;
+    const pitot_real *mean = p->t->mean + c->row * d + c->column;
+    for (int64_t i = 0; i < c->rows; i++) { /* on its way while the squares are summed */
+        __builtin_prefetch(mean + i * d);
+        __builtin_prefetch(mean + i * d + c->columns / 2);
+        __builtin_prefetch(mean + i * d + c->columns - 1);
+    }
+    sum_tile(p, c, sum);
+    if (!subtract_mean(sum, mean, d, u, c)) return;
+    for (int64_t i = 0; i < c->rows; i++) mend(p, c->row + i, c->column, c->columns, c->v + i * c->ld);
+}
+
+static void fill_block(const plain *p, const units *u, const piece *b) {
+    const factor *l = &p->left, *r = &p->right;
+    if (!p->kernel)
+        blas_gemm(1, 0, b->rows, b->columns, p->job->n, 1, l->square + b->row, l->d, r->square + b->column, r->d, 0, b->v, b->ld);
+    for (int64_t i = 0; i < b->rows; i += PANEL_ROWS)
+        for (int64_t j = 0; j < b->columns; j += PANEL_COLUMNS) {
+            int64_t rows = least(PANEL_ROWS, b->rows - i), columns = least(PANEL_COLUMNS, b->columns - j);
+            one_tile(p, u, &(piece){ b->row + i, b->column + j, rows, columns, b->v + i * b->ld + j, b->ld });
+        }
+}
+
+/* Rows and columns of block k; those of one block down differ by at most a panel between any two. */
+static piece piece_of(const plain *p, int64_t k, pitot_real *v) {
+    const grid *g = &p->g;
+    int64_t panels = parts(p->left.d, PANEL_ROWS), down = k / g->across, column = k % g->across * g->columns;
+    int64_t row = panels * down / g->down * PANEL_ROWS, end = panels * (down + 1) / g->down * PANEL_ROWS;
+    int64_t columns = least(g->columns, p->right.d - column);
+    return (piece){ row, column, least(end, p->left.d) - row, columns, v, columns };
 }
 
 static void hand_over(const plain *p, int64_t index, int64_t begin, int64_t end, const pitot_real *variance, int thread) {
@@ -109,20 +168,17 @@ static void hand_over(const plain *p, int64_t index, int64_t begin, int64_t end,
     j->moments(j->user, &tile);
 }
 
-static void one_block(const plain *p, const units *u, int64_t block, int thread) {
-    const factor *l = &p->left, *r = &p->right;
+static void one_block(const plain *p, const units *u, int64_t k, int thread) {
     const grid *g = &p->g;
-    int64_t row = block / g->across * g->rows, column = block % g->across * g->columns;
-    int64_t rows = least(g->rows, l->d - row), columns = least(g->columns, r->d - column);
-    pitot_real *v = p->variance + thread * to_lines(g->rows * g->columns);
-    if (p->job->n > 1) blas_gemm(1, 0, rows, columns, p->job->n, 1, l->square + row, l->d, r->square + column, r->d, 0, v, columns);
-    for (int64_t i = 0; i < rows; i++) {
-        one_row(p, u, row + i, column, columns, v + i * columns);
-        int64_t begin = (row + i) * r->d + column;
-        if (g->across > 1)
-            hand_over(p, (row + i) * g->across + column / g->columns, begin, begin + columns, v + i * columns, thread);
+    int64_t d = p->right.d;
+    piece b = piece_of(p, k, p->variance + thread * to_lines(g->rows * g->columns));
+    if (p->job->n == 1) memset(b.v, 0, (size_t)(b.rows * b.columns) * sizeof *b.v);
+    else fill_block(p, u, &b);
+    if (g->across == 1) hand_over(p, k, b.row * d, (b.row + b.rows) * d, b.v, thread);
+    for (int64_t i = 0; g->across > 1 && i < b.rows; i++) {
+        int64_t begin = (b.row + i) * d + b.column;
+        hand_over(p, (b.row + i) * g->across + b.column / g->columns, begin, begin + b.columns, b.v + i * b.ld, thread);
     }
-    if (g->across == 1) hand_over(p, block, row * r->d, (row + rows) * r->d, v, thread);
 }
 
 void block_task(void *job, int64_t begin, int64_t end, int thread) {

@@ -8,8 +8,8 @@
    and two ways lead to what is wanted of the g_n:
 
    plain   one use, linear, one position: |g_n|^2 = |A_n|^2 |G_n|^2; g_n'g from whichever of the Gram matrices AA', GG' and the product
-           G_n' g A_n is cheaper; sum_n g_n^2 as one product of squares, block by block in cache. What cancels, a variance below 2^-8
-           of its second moment or an |g_n - g|^2 below 2^-8 |g_n|^2, is made again as a centred sum in double
+           G_n' g A_n is cheaper; sum_n g_n^2 as one product of squares, tile by tile (panel.h) or by BLAS. What cancels, a variance
+           below 2^-8 of its second moment or an |g_n - g|^2 below 2^-8 |g_n|^2, is made again as a centred sum in double
    tiled   all else: each sample's tile is made in cache, used for everything, and dropped; sums are centred on the known mean and
            run in double. Where only |g_n|^2 is wanted and positions are few, products of the positions replace the tile (ghost.c)
 
@@ -74,8 +74,8 @@ typedef struct sweep_job {
     /* SWEEP_MOMENTS: each tile of each target once, from several threads side by side, in no particular order. */
     void (*moments)(void *user, const sweep_tile *tile);
     void *user;
-    int32_t threads, reserved;
-    pitot_real *work; /* (sweep_work(job)), aligned to 64 bytes */
+    int32_t threads, kernel; /* kernel: the most that a product of squares may use, one of panel.h's; 0: the best there is */
+    pitot_real *work;        /* (sweep_work(job)), aligned to 64 bytes */
 } sweep_job;
 
 /* Values of pitot_real that `work` must hold for this job; sizes, strides, wants and threads count, pointers do not. -1: beyond 2^60. */

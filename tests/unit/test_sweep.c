@@ -2,6 +2,7 @@
    every subset of what can be asked for, values that cancel, and values at the ends of the range. */
 
 #include "base/alloc.h"
+#include "sweep/panel.h"
 #include "sweep/sweep.h"
 
 #include <math.h>
@@ -235,9 +236,11 @@ static void *cleared(int64_t n, size_t size) {
     return block;
 }
 
+static int32_t kernel = PANEL_BEST; /* of every job */
+
 static void start(fixture *f, int64_t n) {
     *f = (fixture){ .n = n };
-    f->job = (sweep_job){ .n = n, .scale = 1, .mean_scale = 1, .target = f->target };
+    f->job = (sweep_job){ .n = n, .scale = 1, .mean_scale = 1, .target = f->target, .kernel = kernel };
     f->square = cleared(n, sizeof(double));
     f->along = cleared(n, sizeof(double));
     f->deviation = cleared(n, sizeof(double));
@@ -712,6 +715,59 @@ static void what_is_not_finite_passes_through(void **state) {
         }
 }
 
+/* Rows and columns around a panel's, samples around what a kernel adds up at once. */
+static void tails(void) {
+    static const int64_t size[] = { 1, 11, 12, 13, 16, 31, 32, 33, 65 }, samples[] = { 2, 3, 256, 257, 700 };
+    for (size_t i = 0; i < sizeof size / sizeof *size; i++)
+        for (size_t j = 0; j < sizeof size / sizeof *size; j++) {
+            layout l = LINEAR(.t = 1, .din = size[i], .dout = size[j], .gap = 1);
+            fixture f;
+            one_target(&f, &l, samples[(i + j) % 5]);
+            expect(&f);
+            for (int threads = 1; threads <= 3; threads++) {
+                result r = run(&f, 7, threads);
+                check(&f, &r, 7);
+                drop(&r);
+            }
+            finish(&f);
+        }
+}
+
+static void every_kernel_serves(void **state) {
+    for (kernel = PANEL_NONE; kernel <= PANEL_AVX512; kernel++) {
+        if (kernel > PANEL_NONE && panel_choose(kernel) == panel_choose(kernel - 1)) continue;
+        tails();
+        scales_multiply(state);
+        identical_samples_do_not_vary(state);
+        small_variances_keep_their_digits(state);
+        magnitudes_at_the_ends_of_the_range(state);
+        what_is_not_finite_passes_through(state);
+    }
+    kernel = PANEL_BEST;
+}
+
+static void kernels_add_on_demand(void **state) {
+    enum { N = 3, TILE = PANEL_ROWS * PANEL_COLUMNS };
+    pitot_real l[N * PANEL_ROWS], r[N * PANEL_COLUMNS], tile[TILE];
+    (void)state;
+    for (int i = 0; i < N * PANEL_ROWS; i++) l[i] = (pitot_real)(i % 7);
+    for (int i = 0; i < N * PANEL_COLUMNS; i++) r[i] = (pitot_real)(i % 5 - 2);
+    for (int32_t k = PANEL_AVX2; k <= PANEL_AVX512; k++) {
+        panel_kernel kernel_k = panel_choose(k);
+        for (int times = 1; kernel_k && times <= 2; times++) {
+            kernel_k(l, r, N, times > 1, tile);
+            for (int i = 0; i < TILE; i++) {
+                double want = 0;
+                for (int n = 0; n < N; n++)
+                    want += (double)times * (double)l[n * PANEL_ROWS + i / PANEL_COLUMNS] *
+                            (double)r[n * PANEL_COLUMNS + i % PANEL_COLUMNS];
+                assert_true((double)tile[i] == want);
+            }
+        }
+    }
+    assert_null(panel_choose(PANEL_NONE));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_layout_is_what_loops_make_of_it),
@@ -726,6 +782,8 @@ int main(void) {
         cmocka_unit_test(magnitudes_at_the_ends_of_the_range),
         cmocka_unit_test(vectors_of_zeros),
         cmocka_unit_test(what_is_not_finite_passes_through),
+        cmocka_unit_test(every_kernel_serves),
+        cmocka_unit_test(kernels_add_on_demand),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,88 @@
+/* panel.c: see panel.h. Fused multiply-adds are asked for by name: -ffp-contract=off keeps the compiler from making any. Every loop over
+   rows is unrolled, so that the sums are registers. */
+
+#include "sweep/panel.h"
+
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(PITOT_NO_CLONES)
+
+#include <immintrin.h>
+
+#ifdef PITOT_DOUBLE
+#define WIDE(operation) _mm512_##operation##_pd
+#define HALF(operation) _mm256_##operation##_pd
+typedef __m512d wide;
+typedef __m256d half;
+#else
+#define WIDE(operation) _mm512_##operation##_ps
+#define HALF(operation) _mm256_##operation##_ps
+typedef __m512 wide;
+typedef __m256 half;
+#endif
+
+enum { W = PANEL_COLUMNS / 2, H = PANEL_COLUMNS / 4, ROWS = PANEL_ROWS / 2 }; /* values of a vector; rows that 16 registers hold */
+
+__attribute__((target("avx512f"))) static void avx512(const pitot_real *l, const pitot_real *r, int64_t n, int add,
+                                                      pitot_real *tile) {
+    wide sum[PANEL_ROWS][2];
+#pragma GCC unroll 12
+    for (int i = 0; i < PANEL_ROWS; i++) sum[i][0] = sum[i][1] = WIDE(setzero)();
+    for (; n > 0; n--, l += PANEL_ROWS, r += PANEL_COLUMNS) {
+        wide left = WIDE(loadu)(r), right = WIDE(loadu)(r + W);
+#pragma GCC unroll 12
+        for (int i = 0; i < PANEL_ROWS; i++) {
+            wide x = WIDE(set1)(l[i]);
+            sum[i][0] = WIDE(fmadd)(x, left, sum[i][0]);
+            sum[i][1] = WIDE(fmadd)(x, right, sum[i][1]);
+        }
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < PANEL_ROWS; i++, tile += PANEL_COLUMNS) {
+        WIDE(storeu)(tile, add ? WIDE(add)(WIDE(loadu)(tile), sum[i][0]) : sum[i][0]);
+        WIDE(storeu)(tile + W, add ? WIDE(add)(WIDE(loadu)(tile + W), sum[i][1]) : sum[i][1]);
+    }
+}
+
+/* A quarter of the tile: half its rows, half its columns. */
+__attribute__((target("avx2,fma"))) static void quarter(const pitot_real *l, const pitot_real *r, int64_t n, int add,
+                                                        pitot_real *tile) {
+    half sum[ROWS][2];
+#pragma GCC unroll 12
+    for (int i = 0; i < ROWS; i++) sum[i][0] = sum[i][1] = HALF(setzero)();
+    for (; n > 0; n--, l += PANEL_ROWS, r += PANEL_COLUMNS) {
+        half left = HALF(loadu)(r), right = HALF(loadu)(r + H);
+#pragma GCC unroll 12
+        for (int i = 0; i < ROWS; i++) {
+            half x = HALF(set1)(l[i]);
+            sum[i][0] = HALF(fmadd)(x, left, sum[i][0]);
+            sum[i][1] = HALF(fmadd)(x, right, sum[i][1]);
+        }
+    }
+#pragma GCC unroll 12
+    for (int i = 0; i < ROWS; i++, tile += PANEL_COLUMNS) {
+        HALF(storeu)(tile, add ? HALF(add)(HALF(loadu)(tile), sum[i][0]) : sum[i][0]);
+        HALF(storeu)(tile + H, add ? HALF(add)(HALF(loadu)(tile + H), sum[i][1]) : sum[i][1]);
+    }
+}
+
+static void avx2(const pitot_real *l, const pitot_real *r, int64_t n, int add, pitot_real *tile) {
+    for (int i = 0; i < 4; i++) {
+        int row = i % 2 * ROWS, column = i / 2 * W;
+        quarter(l + row, r + column, n, add, tile + row * PANEL_COLUMNS + column);
+    }
+}
+
+panel_kernel panel_choose(int32_t most) {
+    __builtin_cpu_init();
+    if ((most == PANEL_BEST || most >= PANEL_AVX512) && __builtin_cpu_supports("avx512f")) return avx512;
+    if ((most == PANEL_BEST || most >= PANEL_AVX2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) return avx2;
+    return NULL;
+}
+
+#else
+
+panel_kernel panel_choose(int32_t most) {
+    (void)most;
+    return NULL;
+}
+
+#endif
