@@ -140,9 +140,9 @@ static void every_registered_probe(void **state) {
             pitot_log *log = run_of(keys, 1);
             panel_list list;
             assert_int_equal(panel_list_make(log, &list), PITOT_OK);
-            assert_int_equal(list.n, 1);
-            assert_true(list.panel[0].label[0] != 0);
-            assert_int_equal(list.panel[0].main, 0);
+            assert_int_equal(list.n, o->axis != PITOT_NOT_DRAWN);
+            if (list.n) assert_true(list.panel[0].label[0] != 0);
+            if (list.n) assert_int_equal(list.panel[0].main, 0);
             panel_list_free(&list);
             pitot_log_close(log);
         }
