@@ -104,6 +104,8 @@ static int32_t add_one(pitot_run *run, const char *name, const pitot_param *p, c
     int32_t i = find_param(run, name);
     if (i >= 0 && memcmp(run->param[i].layout.shape, made->layout.shape, sizeof made->layout.shape))
         return run_fail(run, PITOT_EMISMATCH, "pitot_add_param: %.60s is known with another shape", name);
+    if (i >= 0 && (run->param[i].layout.dtype != made->layout.dtype || run->param[i].grad_layout.dtype != made->grad_layout.dtype))
+        return run_fail(run, PITOT_EMISMATCH, "pitot_add_param: %.60s is known with values of another type", name);
     if (i < 0) {
         char *copy = mem_strdup(name);
         if (!copy) return run_fail(run, PITOT_ENOMEM, "no memory for parameter %.60s", name);

@@ -176,6 +176,7 @@ int32_t plan_options(pitot_run *run, const char *options) {
     int32_t status = copy ? PITOT_OK : PITOT_ENOMEM;
     while (!status && (line = strtok_r(rest, "\n", &rest))) status = plan_option(run, line);
     mem_free(copy);
+    if (status == PITOT_ENOMEM) run_fail(run, status, "no memory for the options");
     return status;
 }
 

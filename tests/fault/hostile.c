@@ -326,12 +326,13 @@ static void check_failing_open(void) {
 
 /* ---- every hook in any order ---- */
 
-enum { ARENA = 1 << 19, NAMES = 12 };
+enum { ARENA = 1 << 19, NAMES = 12, MOST_IDS = 1000 };
 
 static uint64_t seed = 88172645463325252u;
 static _Alignas(64) unsigned char arena[ARENA + 4096];
 static jmp_buf landing;
 static pitot_run *fuzzed;
+static char huge[MOST_IDS];
 static int64_t outputs_now; /* n t c of the last batch */
 static int inside, jumps, called, calls_in_callbacks, products;
 
@@ -393,15 +394,26 @@ static void any_callback(void *user, pitot_call *call) {
 }
 
 static void call_add_param(void) {
-    pitot_param p = { .struct_size = sizeof p, .name = any_name(), .group = (int32_t)any() };
-    int absurd = pick(20) == 0;
-    for (int64_t i = 0, n = 1 + pick(3); i < n; i++) p.shape[i] = absurd ? any() : 1 + pick(4);
+    static const char *const names[] = { "v", "w", "b", "k" };
+    int absurd = pick(100) == 0, odd = pick(100) == 0; /* one that is refused keeps `grad` and `vjp` from being called */
+    pitot_param p = { .struct_size = sizeof p, .name = odd ? any_name() : names[pick(4)], .group = (int32_t)any() };
+    for (int64_t i = 0, n = 1 + (p.name ? p.name[0] % 3 : 0); odd || i < n; i++) {
+        if (i == PITOT_DIMS) break;
+        p.shape[i] = absurd ? any() : odd ? pick(4) : 1 + (p.name ? p.name[0] + i : i) % 4;
+    }
     if (pick(5) == 0)
         for (int i = 0; i < 3; i++) p.stride[i] = pick(20);
-    if (pick(5) == 0) p.dtype = (int32_t)any(), p.grad_dtype = (int32_t)any();
-    if (pick(9) == 0) p.stack = (int32_t)(absurd ? any() : pick(4)), p.stack_stride = pick(100);
+    p.dtype = p.name && p.name[0] == 'b' ? PITOT_F64 : 0;
+    if (odd) p.dtype = (int32_t)any(), p.grad_dtype = (int32_t)any();
+    if (pick(9) == 0) p.stack = (int32_t)pick(4), p.stack_stride = pick(100);
     if (!absurd) p.data = place(), p.grad = place();
-    pitot_add_param(fuzzed, &p);
+    int32_t id = pitot_add_param(fuzzed, &p);
+    for (int32_t i = id; absurd && id > 0 && i < id + 4 && i < MOST_IDS; i++) huge[i] = 1; /* must not get an address */
+}
+
+static void call_bind(void) {
+    int32_t id = (int32_t)(pick(5) ? 1 + pick(8) : any());
+    if (id < 1 || id >= MOST_IDS || !huge[id]) pitot_bind_param(fuzzed, id, place(), place());
 }
 
 static void call_forward(void) {
@@ -474,6 +486,7 @@ static void open_any(void) {
                        .threads = (int32_t)(pick(3) ? 1 : pick(70)),
                        .overhead = pick(9) ? 0 : any_number(),
                        .reduction = (int32_t)(pick(2) ? 0 : pick(4)) };
+    memset(huge, 0, sizeof huge);
     fuzzed = pitot_open(NULL, &c);
     DEMAND(fuzzed);
 }
@@ -518,7 +531,7 @@ static void random_call(void) {
     case 28:
     case 29: random_step(); break;
     case 0: call_add_param(); break;
-    case 1: pitot_bind_param(fuzzed, (int32_t)(pick(5) ? 1 + pick(8) : any()), place(), place()); break;
+    case 1: call_bind(); break;
     case 2: call_callbacks(); break;
     case 3: pitot_add_guard(fuzzed, any_name(), place(), pick(9) ? pick(3000) : any()); break;
     case 4: call_preconditioner(); break;

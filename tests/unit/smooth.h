@@ -1,6 +1,7 @@
 /* smooth.h: a host with a smooth model in plain loops, f = W2 tanh(W1 x + b1) + b2, and everything that pitot_callbacks asks for; its
    Hessian, Jacobian and GGN as dense matrices, by differences of fourth order in double. Its memory lies as oddly as a host's may, and its
-   callbacks misbehave on request. For test_callbacks.c and test_promises.c. */
+   callbacks misbehave on request. For test_callbacks.c, test_promises.c and
+   test_run_host.c. */
 
 #ifndef PITOT_TESTS_SMOOTH_H
 #define PITOT_TESTS_SMOOTH_H
@@ -193,9 +194,9 @@ typedef struct host {
     int strided, stacked, by_address, moving, carried, padded; /* padded: rows of outputs are WIDE */
     int frozen;                                                /* bit i: tensor i has no gradient */
     int n, micro;                                              /* samples of a step, in so many micro-batches */
-    double grad_scale, loss_scale, turned;     /* turned: what the gradients are wrong by, in the step and in `grad` alike */
-    int in_out, rooted, silent_output, coarse; /* coarse: losses are rounded to float */
-    uint32_t offers;                           /* bit i: callback i */
+    double grad_scale, loss_scale, turned; /* turned: what the gradients are wrong by, in the step and in `grad` alike */
+    int captures, in_out, rooted, silent_output, coarse; /* coarse: losses are rounded to float */
+    uint32_t offers;                                     /* bit i: callback i */
     enum bad bad;
     int bad_callback; /* CALL_... that does it */
     int jump_at;      /* -1: the last */
@@ -207,6 +208,7 @@ typedef struct host {
     double loss, share;
     int from, to; /* the micro-batch under way */
     pitot_real output[MOST_ROWS * WIDE], losses[MOST_ROWS];
+    pitot_real seen[2][MOST_ROWS * WIDTH], back[2][MOST_ROWS * WIDTH]; /* what the two layers saw and what came back */
     double guarded[4];
     int calls[6], last_calls, calls_after_last, wrong_inside,
         away;           /* away: calls of hvp, jvp, vjp, root, last with moved parameters */
@@ -522,6 +524,35 @@ static inline void host_open(host *h, const char *dir, const char *probes, const
     assert_string_equal(pitot_last_error(h->run), "");
 }
 
+/* Level 1: both layers of the micro-batch under way. */
+static inline void host_capture(host *h) {
+    double f[WIDTH], d[WIDTH], share = term_share(&h->p, h->from, h->to);
+    const double *w1 = h->home, *w2 = h->home + 9, *b1 = h->home + 18;
+    for (int row = h->from * h->p.t, at = 0; row < h->to * h->p.t; row++, at += WIDTH) {
+        one_row(&h->p, h->home, row, NULL, f, NULL);
+        term_loss(&h->p, row, f, d);
+        for (int j = 0; j < WIDTH; j++) h->back[1][at + j] = (pitot_real)(d[j] * share * weight_of(&h->p, row));
+        for (int j = 0; j < WIDTH; j++) {
+            double a = b1[j], back = 0;
+            for (int i = 0; i < WIDTH; i++) a += w1[3 * j + i] * h->p.x[row][i];
+            for (int k = 0; k < WIDTH; k++) back += (double)h->back[1][at + k] * w2[3 * k + j];
+            h->seen[0][at + j] = (pitot_real)h->p.x[row][j];
+            h->seen[1][at + j] = (pitot_real)tanh(a);
+            h->back[0][at + j] = (pitot_real)(back * (1 - tanh(a) * tanh(a)));
+        }
+    }
+    for (int layer = 0; layer < 2; layer++) {
+        pitot_capture c = { .struct_size = sizeof c,
+                            .kind = PITOT_LINEAR,
+                            .weight = h->id[layer],
+                            .bias = h->id[2 + layer],
+                            .A = h->seen[layer],
+                            .G = h->back[layer],
+                            .scale = h->turned * h->share * h->loss_scale / h->grad_scale };
+        assert_int_equal(pitot_add_capture(h->run, &c), PITOT_OK);
+    }
+}
+
 /* Forward and backward of one micro-batch, adding to the gradients what it is of the step's. */
 static inline void host_pass(host *h, int part) {
     double g[D_ALL];
@@ -545,6 +576,7 @@ static inline void host_pass(host *h, int part) {
                       .more = part < h->micro - 1 };
     pitot_after_forward(h->run, &b);
     put_gradient(h, g, 1);
+    if (h->captures && pitot_due(h->run) & PITOT_DUE_CAPTURES) host_capture(h);
 }
 
 static inline void scale_gradients(host *h, double factor) {
@@ -680,6 +712,10 @@ static const pitot_probe looking[] = {
     LOOKS("t_late", PITOT_NEED_GRADS | PITOT_NEED_HESSIAN, .backward = look_at_tensors), /* among those with callbacks */
     LOOKS("t_other", PITOT_NEED_GRADS, .backward = look_at_tensors),
 };
+
+static inline int is_looking(const pitot_probe *p) {
+    return p >= looking && p < looking + sizeof looking / sizeof *looking;
+}
 
 static inline int set_up_smooth(void **state) {
     for (size_t i = 0; i < sizeof looking / sizeof *looking; i++)

@@ -334,6 +334,29 @@ static void test_reason_stays(void **state) {
     pitot_close(h.run, PITOT_DONE);
 }
 
+/* A tensor that could not be added has a gradient that nobody would put back: `grad` and `vjp` are not called, exact products are. */
+static void test_incomplete(void **state) {
+    (void)state;
+    static host h;
+    host_start(&h);
+    h.offers = GRAD | JVP | VJP;
+    host_open(&h, NULL, "hess_max_ev, t_dense_ggn, loss", NULL);
+    pitot_param p = { .struct_size = sizeof p, .name = "refused", .shape = { -1 } };
+    assert_int_equal(pitot_add_param(h.run, &p), PITOT_EINVAL);
+    for (int64_t step = 0; step < 3; step++) {
+        assert_int_equal(host_step(&h, step) & PITOT_DUE_CALLBACKS, 0);
+        for (int i = 0; i < 6; i++) assert_int_equal(h.calls[i], 0);
+        assert_non_null(strstr(why_of(h.run, "hess_max_ev"), "could not be added"));
+        assert_non_null(strstr(why_of(h.run, "t_dense_ggn"), "could not be added"));
+        assert_int_equal(state_of(h.run, "loss"), PITOT_STATE_OK);
+    }
+    h.offers = HVP;
+    host_offer(&h);
+    host_step(&h, 3);
+    assert_int_equal(step_of(h.run, "hess_max_ev"), 3);
+    pitot_close(h.run, PITOT_DONE);
+}
+
 /* ---- hooks from inside ---- */
 
 static void test_hooks_inside(void **state) {
@@ -583,6 +606,7 @@ int main(void) {
         cmocka_unit_test(test_first_reason),
         cmocka_unit_test(test_reason_stays),
         cmocka_unit_test(test_hooks_inside),
+        cmocka_unit_test(test_incomplete),
         cmocka_unit_test(test_jumps),
         cmocka_unit_test(test_update_after_jump),
         cmocka_unit_test(test_set_after_jump),

@@ -1,5 +1,6 @@
 /* toy.h: a training loop as a host would write it, small enough to follow by hand, and probes of the tests' own, registered at run
-   time, that stand for what the registry does not have. For test_run.c and test_run_host.c. */
+   time, that stand for what the registry does not have. For the tests of the
+   hooks. */
 
 #ifndef PITOT_TESTS_TOY_H
 #define PITOT_TESTS_TOY_H
