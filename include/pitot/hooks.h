@@ -107,8 +107,8 @@ typedef struct pitot_param {
 /* Returns the id (>= 1; of the first, if stacked) or a status. Added during a step, it joins at the next begin. A name already known
    with that shape: the same id, addresses renewed; attaching twice is harmless. */
 PITOT_API int32_t pitot_add_param(pitot_run *run, const pitot_param *param);
-/* New addresses (PyTorch replaces .grad); NULL, NULL: frozen or gone for now: left out until it is back. Any time outside a callback,
-   and inside `grad` and `vjp`. */
+/* New addresses (PyTorch replaces .grad); NULL, NULL: frozen or gone for now: left out until it is back. Of a tensor of a stack: those of
+   the stack's first. Any time outside a callback; inside `grad` and `vjp` the gradient's alone. */
 PITOT_API int32_t pitot_bind_param(pitot_run *run, int32_t id, void *data, void *grad);
 
 enum {                           /* what the probes due at this step will read; two-step probes are in the mask of both steps */
@@ -201,7 +201,7 @@ typedef void (*pitot_fn)(void *user, pitot_call *call);
    What pitot checks on tracked steps, since only the callbacks can promise it: parameters, and whatever pitot_add_guard names, are
    the same before and after (and are put back if not); now and then, that a product made twice is the same twice, that the gradient
    from `grad` at the step's point is the step's, and that it fits the slope of its losses. A callback that breaks its promise is not
-   called again, and the probes that need it are off with the reason. */
+   called again, but for the `last` call of that step, and the probes that need it are off with the reason. */
 typedef struct pitot_callbacks {
     size_t struct_size;
     void *user;
