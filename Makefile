@@ -153,7 +153,7 @@ install: all ## into PREFIX (default /usr/local), below DESTDIR
 	@mkdir -p $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/include/pitot
 	install -m755 $(B)/pitot $(B)/pitot_d $(DESTDIR)$(PREFIX)/bin
 	install -m644 $(B)/libpitot.a $(B)/libpitot_d.a $(DESTDIR)$(PREFIX)/lib
-	cp -d $(B)/libpitot.so* $(B)/libpitot_d.so* $(DESTDIR)$(PREFIX)/lib
+	cp -d $(foreach l,libpitot libpitot_d,$(foreach v,so so.$(ABI) so.$(VERSION),$(B)/$(l).$(v))) $(DESTDIR)$(PREFIX)/lib
 	install -m644 include/pitot.h $(DESTDIR)$(PREFIX)/include
 	install -m644 include/pitot/*.h $(DESTDIR)$(PREFIX)/include/pitot
 	install -m644 $(B)/pitot.pc $(B)/pitot_d.pc $(DESTDIR)$(PREFIX)/lib/pkgconfig

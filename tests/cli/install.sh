@@ -1,12 +1,13 @@
 # `make install` and what a program that uses the library needs of it.
 . "$(dirname "$0")/common"
+abi=$(sed -n 's/^#define PITOT_ABI \([0-9]*\).*/\1/p' include/pitot/base.h)
 have pkg-config || { echo "there is no pkg-config"; exit 77; }
 CC=${CC:-gcc} CXX=${CXX:-g++}
 prefix=$here/opt/pitot
 
 make_it() { make --no-print-directory CC="$CC" MODE="${MODE:-release}" "$@"; }
 make_it install DESTDIR="$here/stage" PREFIX=/usr >"$here/log" 2>&1; check $? "install below DESTDIR" "$(tail -n 3 "$here/log")"
-for f in bin/pitot bin/pitot_d lib/libpitot.a lib/libpitot_d.a lib/libpitot.so lib/libpitot_d.so lib/libpitot.so.1 lib/pkgconfig/pitot.pc \
+for f in bin/pitot bin/pitot_d lib/libpitot.a lib/libpitot_d.a lib/libpitot.so lib/libpitot_d.so lib/libpitot.so.$abi lib/pkgconfig/pitot.pc \
     lib/pkgconfig/pitot_d.pc include/pitot.h include/pitot/hooks.h; do
     [ -e "$here/stage/usr/$f" ] || not_ok "installed: $f" "is not there"
 done
@@ -82,7 +83,6 @@ $CC -o "$here/mixed" "$here/use.c" $(pkg-config --cflags pitot_d) -L"$prefix/lib
 
 # ---- names ----
 
-abi=$(sed -n 's/^#define PITOT_ABI \([0-9]*\).*/\1/p' include/pitot/base.h)
 for l in libpitot libpitot_d; do
     nm -D --defined-only "$prefix/lib/$l.so" | awk '{print $3}' | grep -v '^PITOT_0.1$' | grep -v '^PITOT_0.1@' >"$here/names"
     [ -s "$here/names" ] && ! grep -qv '^pitot_[a-z0-9_]*@@PITOT_0\.1$' "$here/names"
