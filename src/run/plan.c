@@ -228,12 +228,16 @@ static int wanted(const slot *s, int64_t step, int affordable) {
     return affordable && schedule_due(&s->when, step);
 }
 
-uint32_t plan_due(pitot_run *run, int64_t step, int affordable) {
+int slot_weight(const slot *s) {
+    return (s->probe->needs | s->probe->needs_one) & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN) ? HEAVY : LIGHT;
+}
+
+uint32_t plan_due(pitot_run *run, int64_t step, const int affordable[2]) {
     uint32_t needs = 0;
     int any = 0;
     for (int32_t i = 0; i < run->n_slots; i++) {
         slot *s = &run->slot[i];
-        s->due = !s->off && offered(run, s) && wanted(s, step, affordable);
+        s->due = !s->off && offered(run, s) && wanted(s, step, affordable[slot_weight(s)]);
         any |= s->due || s->pending >= 0;
         if (s->due || s->pending >= 0) needs |= s->probe->needs | s->probe->needs_one;
     }

@@ -267,7 +267,8 @@ struct pitot_run {
     setting *setting;
     int64_t n_settings, room_settings;
 
-    double first_begin, inside, entered, step_inside, cost; /* seconds: first begin; in hooks; ...; cost of a tracked step */
+    double first_begin, inside, entered, step_inside; /* seconds: first begin; in hooks, all; when entered; in hooks at this step */
+    double heavy, step_heavy, cost[2]; /* seconds: in HEAVY probes, all, at this step; of a tracked step, LIGHT and HEAVY */
 
     emission *emission;
     int64_t n_emissions, room_emissions, flushed;
@@ -376,8 +377,11 @@ const char *curvature_missing(const pitot_run *run, uint32_t need, int32_t *cond
 /* plan.c */
 int32_t plan_probes(pitot_run *run, const char *spec);
 int32_t plan_options(pitot_run *run, const char *options);
-/* Marks the slots that are due, none anew unless `affordable`; returns what they need. */
-uint32_t plan_due(pitot_run *run, int64_t step, int affordable);
+/* Probes that call the host's callbacks cost whole gradients; they and all others have a budget each. */
+enum { LIGHT, HEAVY };
+int slot_weight(const slot *s);
+/* Marks the slots that are due, none anew unless affordable[slot_weight]; returns what they need. */
+uint32_t plan_due(pitot_run *run, int64_t step, const int affordable[2]);
 void slot_off(slot *s, int32_t condition, const char *format, ...) PITOT_PRINTF(3, 4);
 /* Not now, and why; it may come. */
 void slot_waits(slot *s, int32_t condition, const char *why);

@@ -22,14 +22,34 @@ static void leave(pitot_run *run) {
     run->step_inside += spent;
 }
 
-/* Whether a tracked step would keep the hooks' share below the limit; the first step is always tracked. Two-step probes make the
-   next step a tracked one, too. */
-static int affordable(const pitot_run *run, double now) {
+/* What a group of probes may spend: half of the budget, or all of it where the other group has nothing to do. */
+static double share_of(const pitot_run *run, int weight) {
+    for (int32_t i = 0; i < run->n_slots; i++) {
+        const slot *s = &run->slot[i];
+        if (slot_weight(s) != weight && !s->off && s->condition != PITOT_STATE_LEVEL && s->condition != PITOT_STATE_ERROR)
+            return 0.5 * run->overhead;
+    }
+    return run->overhead;
+}
+
+/* Whether a tracked step would keep this group's share below its limit; the first step is always tracked. Two-step probes make the next
+   step a tracked one, too. */
+static int affordable(const pitot_run *run, double now, int weight) {
     int spans = 1;
     if (run->overhead <= 0 || run->tracked == 0) return 1;
     for (int32_t i = 0; i < run->n_slots; i++)
-        if (run->slot[i].probe->spans == 2 && !run->slot[i].off) spans = 2;
-    return run->inside + spans * run->cost <= run->overhead * (now - run->first_begin);
+        if (run->slot[i].probe->spans == 2 && !run->slot[i].off && slot_weight(&run->slot[i]) == weight) spans = 2;
+    double spent = weight == HEAVY ? run->heavy : run->inside - run->heavy;
+    return spent + spans * run->cost[weight] <= share_of(run, weight) * (now - run->first_begin);
+}
+
+/* What a tracked step cost, averaged with what steps before did. */
+static void book(pitot_run *run) {
+    const double spent[2] = { run->step_inside - run->step_heavy, run->step_heavy };
+    run->heavy += run->step_heavy;
+    for (int weight = LIGHT; weight <= HEAVY; weight++)
+        if (spent[weight] > 0)
+            run->cost[weight] = run->cost[weight] > 0 ? 0.5 * (run->cost[weight] + spent[weight]) : spent[weight];
 }
 
 /* ---- the hooks ---- */
@@ -92,7 +112,7 @@ uint32_t pitot_begin(pitot_run *run, int64_t step) {
     if (run->first_begin == 0) run->first_begin = run->entered;
     emit_flush(run);
     emit_begin(run);
-    run->step_inside = 0;
+    run->step_inside = run->step_heavy = 0;
     if (run->step < 0 || step <= run->step) first_of_segment(run, step);
     if (!run->manifest_done) describe(run);
     run->step = step;
@@ -100,7 +120,8 @@ uint32_t pitot_begin(pitot_run *run, int64_t step) {
     run->n_live = run->n_params;
     run->seen_forward = run->seen_backward = 0;
     run->lr = NAN;
-    run->needs = plan_due(run, step, affordable(run, run->entered));
+    const int may[2] = { affordable(run, run->entered, LIGHT), affordable(run, run->entered, HEAVY) };
+    run->needs = plan_due(run, step, may);
     run->mask = mask_of(run->needs, run->sampling.wrong ? 0 : PITOT_DUE_CAPTURES);
     run->batch = (pitot_batch){ .loss = NAN };
     run->loss_sum = run->weight_sum = run->weight_last = 0;
@@ -215,26 +236,30 @@ static void sum_up(pitot_run *run) {
     if (gathered && b->losses) b->losses = run->sampling.n_losses == run->samples ? run->sampling.losses : NULL;
 }
 
-static int uses_callbacks(const slot *s) {
-    return ((s->probe->needs | s->probe->needs_one) & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN)) != 0;
+static void run_group(pitot_run *run, int weight) {
+    for (int32_t i = 0; i < run->n_slots; i++) {
+        slot *s = &run->slot[i];
+        if (!s->due || slot_weight(s) != weight || !slot_has_needs(run, s)) continue;
+        slot_call(run, s, s->probe->backward, run->step, 0);
+        s->started = 1;
+    }
 }
 
+/* Last come those whose callbacks overwrite what the host has shown. */
 static void run_probes(pitot_run *run) {
     finish_pending(run);
-    for (int callbacks = 0; callbacks < 2; callbacks++) /* last those whose callbacks overwrite what the host has shown */
-        for (int32_t i = 0; i < run->n_slots; i++) {
-            slot *s = &run->slot[i];
-            if (!s->due || uses_callbacks(s) != callbacks || !slot_has_needs(run, s)) continue;
-            slot_call(run, s, s->probe->backward, run->step, 0);
-            s->started = 1;
-        }
+    run_group(run, LIGHT);
+    double from = run_now();
+    run_group(run, HEAVY);
+    callback_finish(run);
+    if (run->needs & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN)) run->step_heavy += run_now() - from;
 }
 
 /* Probes whose callback has just failed say why. */
 static void say_what_broke(pitot_run *run) {
     for (int32_t i = 0; run->curving.broken && i < run->n_slots; i++) {
         slot *s = &run->slot[i];
-        if (s->due && s->condition != PITOT_STATE_OK && uses_callbacks(s)) slot_has_needs(run, s);
+        if (s->due && s->condition != PITOT_STATE_OK && slot_weight(s) == HEAVY) slot_has_needs(run, s);
     }
 }
 
@@ -262,7 +287,6 @@ int32_t pitot_after_backward(pitot_run *run) {
     if (run->needs & PITOT_NEED_BEFORE) params_copy_before(run);
     curvature_begin(run);
     run_probes(run);
-    callback_finish(run);
     say_what_broke(run);
     leave(run);
     return PITOT_OK;
@@ -289,7 +313,7 @@ int32_t pitot_after_update(pitot_run *run, double lr) {
     emit_flush(run);
     run->open_step = 0;
     leave(run);
-    if (run->mask) run->cost = run->cost > 0 ? 0.5 * (run->cost + run->step_inside) : run->step_inside;
+    if (run->mask) book(run);
     return PITOT_OK;
 }
 

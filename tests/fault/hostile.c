@@ -245,6 +245,7 @@ static void check_fork(void) {
         DEMAND(pitot_add_guard(run, "x", &status, 4) == PITOT_EOFF && pitot_set_callbacks(run, NULL) == PITOT_EOFF);
         DEMAND(pitot_hyper(run, 0, "lr", 1) == PITOT_EOFF);
         pitot_close(run, PITOT_FAILED);
+        free(before);
         _exit(0);
     }
     DEMAND(waitpid(child, &status, 0) == child && status == 0);
@@ -624,10 +625,9 @@ static void check_any_order(int64_t calls) {
         if (setjmp(landing) == 0) random_call();
     }
     while (pitot_close(fuzzed, PITOT_DONE) != PITOT_OK) {}
-    DEMAND(errors > 100);
     printf("%lld calls in any order, %d of callbacks, %d from inside, %d jumps, %d products; ", (long long)calls, called,
            calls_in_callbacks, jumps, products);
-    DEMAND(calls < 10000 || (calls_in_callbacks > 50 && jumps > 5));
+    DEMAND(calls < 10000 || (errors > 100 && calls_in_callbacks > 50 && jumps > 5));
 }
 
 int main(void) {

@@ -401,6 +401,38 @@ static void test_share_of_time(void **state) {
     check_share("t_busy, distance, loss", 0.25);
 }
 
+static void no_product(void *user, pitot_call *call) {
+    (void)user;
+    call->status = PITOT_OK;
+}
+
+static int64_t count_of(const pitot_log *log, const char *name) {
+    return series_of(log, name).n;
+}
+
+/* A probe that costs whole gradients leaves half of the time to the others, and gets its own. */
+static void test_heavy_probes_starve_nobody(void **state) {
+    (void)state;
+    toy t;
+    pitot_config c = { .struct_size = sizeof c, .probes = "loss, t_heavy", .overhead = 0.2 };
+    pitot_run *run = must_open(path_of("heavy"), &c);
+    toy_start(&t);
+    toy_add(&t, run);
+    pitot_set_callbacks(run, &(pitot_callbacks){ .struct_size = sizeof(pitot_callbacks), .hvp = no_product });
+    busy_seconds = 0.01;
+    for (int64_t step = 0; step < 800; step++) {
+        busy(0.001);
+        toy_step(&t, run, step);
+    }
+    assert_true(health_of(run).overhead <= 0.2);
+    pitot_close(run, PITOT_DONE);
+    pitot_log_state s;
+    pitot_log *log = read_log(path_of("heavy"), &s);
+    assert_true(count_of(log, "t_heavy") >= 3 && count_of(log, "t_heavy") <= 12); /* a tenth of some 0.9 s, 0.01 s each */
+    assert_true(count_of(log, "loss") > 500);                                     /* some microseconds each */
+    pitot_log_close(log);
+}
+
 /* ---- the host's surroundings ---- */
 
 static pitot_run *parents_run;
@@ -707,6 +739,7 @@ int main(void) {
         cmocka_unit_test(test_file_size_limit),
         cmocka_unit_test(test_no_allocation),
         cmocka_unit_test(test_share_of_time),
+        cmocka_unit_test(test_heavy_probes_starve_nobody),
         cmocka_unit_test(test_fork),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_locale),

@@ -311,6 +311,7 @@ static const pitot_probe mine[] = {
       .tensor_state = 3,
       .backward = fill_state },
     MINE("t_busy", PITOT_NEED_LOSS, .backward = be_busy),
+    MINE("t_heavy", PITOT_NEED_HESSIAN, .backward = be_busy),
     { .struct_size = sizeof(pitot_probe),
       .abi = PITOT_ABI,
       .needs = PITOT_NEED_LOSS,
