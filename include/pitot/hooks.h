@@ -68,7 +68,7 @@ typedef struct pitot_config {
     const char *options;   /* "probe.option=value" lines, or NULL */
     const char *optimizer; /* "sgd", "adam": what the probes may assume of the update; NULL: unknown */
     double overhead;       /* most time the hooks may take, as a share of the run's time; tracked steps are spaced so that it
-                              holds. 0: no limit */
+                              holds. Probes that call callbacks have one half to themselves, all others the other. 0: no limit */
     int64_t memory;        /* most bytes held at any time for probes; 0: 1 GiB */
     uint64_t seed;         /* of the probes' own random numbers */
     double grad_scale;     /* gradient buffers and G times this are the derivatives of the reduced loss; 0: 1; a host that keeps
