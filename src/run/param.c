@@ -268,11 +268,3 @@ int64_t params_size(const pitot_run *run) {
         if (run->tensor[i].grad) size += run->param[i].layout.size;
     return size;
 }
-
-int64_t params_offset(const pitot_run *run, int32_t i) {
-    int64_t at = 0;
-    if (!run->tensor[i].grad) return -1;
-    for (int32_t k = 0; k < i; k++)
-        if (run->tensor[k].grad) at += run->param[k].layout.size;
-    return at;
-}

@@ -312,9 +312,8 @@ void params_look(pitot_run *run, int gradients);
 /* What the buffers hold when the step begins (PITOT_CARRIED). */
 void params_carry(pitot_run *run);
 void params_copy_before(pitot_run *run);
-/* D, and offset of tensor i in vectors of D values: tensors with data and gradient, in order. -1: not in it. */
+/* D: values of the tensors with data and gradient. */
 int64_t params_size(const pitot_run *run);
-int64_t params_offset(const pitot_run *run, int32_t i);
 
 /* slot.c: calling probes */
 typedef int32_t (*phase)(const pitot_frame *frame);

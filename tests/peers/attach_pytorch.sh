@@ -9,14 +9,5 @@ release) ;;
     exit 77
     ;;
 esac
-python=
-for p in /usr/bin/python3 python3; do
-    "$p" -c 'import torch, numpy' 2>/dev/null && python=$p && break
-done
-if [ -z "$python" ]; then
-    echo "no python3 with torch and numpy; apt-get install python3-torch"
-    exit 77
-fi
-work=$(mktemp -d /tmp/pitot-attach-XXXXXX) || exit 1
-trap 'rm -rf "$work"' EXIT
+. "$(dirname "$0")/common"
 "$python" tests/peers/attach_pytorch.py "$work"
