@@ -119,6 +119,25 @@ PITOT_API int32_t pitot_net_jvp(pitot_net *net, const pitot_real *v, pitot_real 
 /* out (D) = J' u. u (n,C). */
 PITOT_API int32_t pitot_net_vjp(pitot_net *net, const pitot_real *u, pitot_real *out);
 
+enum {                             /* whose diagonal */
+       PITOT_DIAGONAL_HESSIAN = 1, /* of H: exact */
+       PITOT_DIAGONAL_GGN,         /* of G: exact; the Hessian's where the net is piecewise linear */
+       PITOT_DIAGONAL_GGN_MC,      /* of G, from `draws` labels a sample drawn from what the net predicts: unbiased */
+       PITOT_DIAGONAL_HESSCALE /* of H, from a recursion over the diagonals of the layers' Hessians (Elsayed, Mahmood 2022, "HesScale"):
+                                      exact at the last layer, an approximation before it */
+};
+
+/* out = diagonal (D) of the Hessian, the GGN or an approximation of it, of the mean loss; with per_sample, out (n,D): row m that of
+   sample m's own loss, so that their mean is the diagonal. draws, seed: GGN_MC alone; the same seed gives the same labels. Room is taken
+   at the first call of a kind and kept. PITOT_EORDER before a backward pass; PITOT_EINVAL: no such kind, draws < 1; PITOT_ENOMEM;
+   PITOT_ENOTSUP and a message where an op has no rule for HesScale. Cost: pitot_net_diagonal_cost. */
+PITOT_API int32_t pitot_net_diagonal(pitot_net *net, int32_t kind, int64_t draws, uint64_t seed, int per_sample, pitot_real *out,
+                                     pitot_error *error);
+/* About how many gradients of the batch that costs: known before it is paid. 0: no such kind. */
+PITOT_API double pitot_net_diagonal_cost(const pitot_net *net, int32_t kind, int64_t draws);
+/* 1 if every op is piecewise linear, so that the diagonals of Hessian and GGN are the same. */
+PITOT_API int32_t pitot_net_is_piecewise_linear(const pitot_net *net);
+
 /* ---- ops, for listings ---- */
 
 typedef struct pitot_op_info {

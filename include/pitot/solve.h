@@ -51,6 +51,29 @@ typedef struct pitot_extremes {
 PITOT_API int32_t pitot_lanczos_extremes(const pitot_linop *op, const pitot_lanczos *settings, pitot_real *top, pitot_real *bottom,
                                          pitot_extremes *out);
 
+/* The k largest eigenvalues (by sign) of a symmetric operator, k <= vectors - 3, with the same method and promises as above. basis (k,n):
+   in, start vectors or zeros; out, unit eigenvectors, orthogonal, largest value first. pairs (k). Cost: products, and for each about
+   8 n flops per vector kept. */
+PITOT_API int32_t pitot_lanczos_top(const pitot_linop *op, const pitot_lanczos *settings, int32_t k, pitot_real *basis,
+                                    pitot_eigenpair *pairs, int64_t *products);
+
+/* y = P^(-1/2) Op P^(-1/2) x for a diagonal P > 0, as an operator: similar to P^(-1) Op, and symmetric. root (n): 1/sqrt(P). work (n). All
+   stay the caller's, and must outlive it. */
+typedef struct pitot_scaled {
+    pitot_linop op; /* what to hand on */
+    const pitot_linop *inner;
+    const pitot_real *root;
+    pitot_real *work;
+} pitot_scaled;
+PITOT_API void pitot_scaled_init(pitot_scaled *s, const pitot_linop *inner, const pitot_real *root, pitot_real *work);
+
+/* Singular values of a matrix (rows, cols), row_step and col_step values from one element to the next, descending, in sigma
+   (min(rows,cols)). From the eigenvalues of the smaller Gram matrix, in double: those below 1e-8 of the largest are round-off. work:
+   pitot_singular_work(rows, cols) doubles. PITOT_EINVAL, or PITOT_EHOST if a value is not finite. Cost: min^2 max + 4/3 min^3 flops. */
+PITOT_API int32_t pitot_singular_values(const pitot_real *x, int64_t rows, int64_t cols, int64_t row_step, int64_t col_step,
+                                        double *sigma, double *work);
+PITOT_API int64_t pitot_singular_work(int64_t rows, int64_t cols); /* -1: too large to count */
+
 #ifdef __cplusplus
 }
 #endif

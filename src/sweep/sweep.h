@@ -48,10 +48,30 @@ typedef struct sweep_target {
     int32_t n_uses; /* 0: its gradients are 0 */
     const sweep_use *use;
     int64_t size;
-    const pitot_real *mean; /* (size): g, the mean of the g_n, is job.mean_scale times this. NULL will do for norms alone */
+    const pitot_real
+        *mean; /* (size): g, the mean of the g_n, is job.mean_scale times this. Only SWEEP_ALONG, SWEEP_MOMENTS read it */
+    const pitot_real *direction; /* (size): SWEEP_PROJECTION */
+    const pitot_real *values;    /* (size): theta, for histograms over two axes */
 } sweep_target;
 
-enum { SWEEP_NORMS = 1, SWEEP_ALONG = 2, SWEEP_MOMENTS = 4 }; /* sweep_job.wants */
+enum { /* sweep_job.wants */
+       SWEEP_NORMS = 1,
+       SWEEP_ALONG = 2,
+       SWEEP_MOMENTS = 4,
+       SWEEP_PROJECTION = 8,
+       SWEEP_HISTOGRAMS = 16,
+       SWEEP_GRAM = 32
+};
+
+/* How many of the values g_nj, over all samples n that count and all values j of a target, fall in each bin. The value is
+   job.scale * u.scale * (the tile's value, rounded to pitot_real), in double; bin k holds edges[k] <= value < edges[k+1], the last its
+   upper edge, too; what lies outside (infinities, too) is counted in the first or the last. NaN is counted nowhere. With two axes the
+   second bin is that of theta_j, by the same rules. Exact, whatever way through a target leads to it. */
+typedef struct sweep_histogram {
+    int64_t bins, y_bins;          /* y_bins 0: one axis */
+    const double *edges, *y_edges; /* (bins+1), (y_bins+1): ascending, finite, of equal width up to rounding */
+    int64_t *counts;               /* (n_targets, bins) or (n_targets, bins, y_bins); overwritten */
+} sweep_histogram;
 
 typedef struct sweep_tile {     /* moments of a run of one target's values */
     int32_t target;             /* index into job.target */
@@ -68,9 +88,15 @@ typedef struct sweep_job {
     uint32_t wants;
     int32_t n_targets;
     const sweep_target *target;
-    double *square;    /* (n): |g_n|^2, summed over targets; overwritten. SWEEP_NORMS */
-    double *along;     /* (n): g_n'g, g the mean. SWEEP_ALONG */
-    double *deviation; /* (n): |g_n - g|^2, without cancellation. SWEEP_ALONG */
+    double *square;     /* (n): |g_n|^2, summed over targets; overwritten. SWEEP_NORMS */
+    double *along;      /* (n): g_n'g, g the mean. SWEEP_ALONG */
+    double *deviation;  /* (n): |g_n - g|^2, without cancellation. SWEEP_ALONG */
+    double *projection; /* (n): g_n'd, d the targets' directions. SWEEP_PROJECTION */
+    double *gram;       /* (n,n): g_n'g_m, symmetric. SWEEP_GRAM */
+    int32_t n_histograms, reserved;
+    const sweep_histogram *histogram; /* SWEEP_HISTOGRAMS */
+    double *largest;                  /* (n_targets): max over samples and values of |g_nj|. SWEEP_HISTOGRAMS; NULL: not wanted */
+    const unsigned char *counts;      /* (n): 0: the sample is left out of histograms; NULL: none is */
     /* SWEEP_MOMENTS: each tile of each target once, from several threads side by side, in no particular order. */
     void (*moments)(void *user, const sweep_tile *tile);
     void *user;
@@ -87,5 +113,11 @@ void sweep_run(const sweep_job *job);
 
 /* out (size) = scale * sum over samples and uses of u.scale * tile: what the gradient buffer should hold. Needs the same `work`. */
 void sweep_sum(const sweep_job *job, int32_t target, pitot_real *out);
+
+/* out (size) = sum over samples of weight[n] g_n. weight (n). Needs the same `work`. */
+void sweep_weighted_sum(const sweep_job *job, int32_t target, const double *weight, pitot_real *out);
+
+/* out (end-begin, size): g_n of samples begin..end, one after another, `stride` values apart. Needs the same `work`. */
+void sweep_samples(const sweep_job *job, int32_t target, int64_t begin, int64_t end, pitot_real *out, int64_t stride);
 
 #endif
