@@ -72,9 +72,33 @@ static int is_of(const pitot_reading *r, const char *probe, const char *field) {
     return r->probe && strcmp(r->probe, probe) == 0 && (!field || strcmp(r->field, field) == 0);
 }
 
+static void write_rows(writer *w, const pitot_reading *r, const char *path) {
+    int64_t cols = r->rows ? r->n / r->rows : 0;
+    fputc('[', w->out);
+    for (int64_t i = 0; i < r->rows * cols; i++) {
+        fputs(i % cols ? ", " : i ? ", [" : "[", w->out);
+        write_value(w, path, i, r->numbers[i]);
+        if (i % cols == cols - 1) fputc(']', w->out);
+    }
+    fputc(']', w->out);
+}
+
+/* (rows, *shape) */
+static void write_samples(writer *w, const pitot_reading *r, const char *path) {
+    fputc('[', w->out);
+    for (int64_t i = 0; i < r->rows; i++) {
+        int64_t at = 0;
+        if (i) fputs(", ", w->out);
+        write_nested(w, path, r->reals + i * r->stride, r->shape, r->n_dim, &at);
+    }
+    fputc(']', w->out);
+}
+
 static void write_reading(writer *w, const pitot_reading *r, const char *path) {
     int64_t at = 0;
     if (r->kind == PITOT_READ_VALUES) write_nested(w, path, r->reals, r->shape, r->n_dim, &at);
+    else if (r->kind == PITOT_READ_TABLE) write_rows(w, r, path);
+    else if (r->kind == PITOT_READ_SAMPLE_VALUES) write_samples(w, r, path);
     else if (r->kind == PITOT_READ_SAMPLES || r->kind == PITOT_READ_LIST) {
         fputc('[', w->out);
         for (int64_t i = 0; i < r->n; i++) {
@@ -122,7 +146,7 @@ static void write_field(writer *w, const store *s, const char *probe, const pito
     int tensors;
     const pitot_reading *whole = whole_of(s, probe, o->field, &tensors);
     fprintf(w->out, "\"%s\": ", key);
-    if (whole && (!tensors || o->shape == PITOT_SCALAR_PER_TENSOR)) {
+    if (whole && (!tensors || o->shape == PITOT_SCALAR_PER_TENSOR || o->shape == PITOT_TABLE)) {
         write_reading(w, whole, *o->field ? o->field : whole->kind == PITOT_READ_SCALAR ? "value" : "");
         if (tensors) fputs(", \"per_tensor\": ", w->out), write_tensors(w, s, probe, o->field);
         return;
@@ -162,7 +186,7 @@ static const char *status_name(int32_t state, int two_step) {
 
 /* Probes that compare two points of the training have no value at one. */
 static int is_two_step(const pitot_probe *p) {
-    return p->spans == 2 || p->needs & PITOT_NEED_BEFORE || p->start_always;
+    return p->spans == 2 || p->needs & (PITOT_NEED_BEFORE | PITOT_NEED_PROJECTION | PITOT_NEED_STEP) || p->start_always;
 }
 
 void write_probe(writer *w, const pitot_run *run, const store *s, const pitot_probe *p) {
@@ -174,7 +198,8 @@ void write_probe(writer *w, const pitot_run *run, const store *s, const pitot_pr
     fprintf(w->out, ": {\"status\": \"%s\"", status_name(state, is_two_step(p)));
     w->odd_used = 0;
     if (state == PITOT_STATE_OK) write_fields(w, s, p);
-    else fputs(", \"why\": ", w->out), write_string(w->out, *why ? why : "gave no value");
+    if (state == PITOT_STATE_OK && *why) fputs(", \"remark\": ", w->out), write_string(w->out, why);
+    if (state != PITOT_STATE_OK) fputs(", \"why\": ", w->out), write_string(w->out, *why ? why : "gave no value");
     if (w->odd_used) fprintf(w->out, ", \"nonfinite\": [%s]", w->odd);
     fputc('}', w->out);
 }

@@ -115,8 +115,14 @@ static const pitot_output *find_output(const pitot_probe *probe, const char *fie
     return NULL;
 }
 
-/* Numbers that say how far another one is to be trusted stay in the log. */
+static int ends_with(const char *name, int length, const char *end) {
+    int n = (int)strlen(end);
+    return length >= n && strncmp(name + length - n, end, (size_t)n) == 0;
+}
+
+/* Numbers that say how far another one is to be trusted, or what it cost, stay in the log. */
 static int is_drawn(const entry *e) {
+    if (ends_with(e->name, e->length, ".seconds")) return 0;
     int probe = probe_length(e->name, e->length), field = probe < e->length ? probe + 1 : e->length;
     const pitot_output *o = find_output(find_probe(e->name, probe), e->name + field, e->length - field);
     return !o || o->axis != PITOT_NOT_DRAWN;

@@ -25,11 +25,12 @@ enum { /* pitot_capture.kind: the weight's shape, A, G. The sum over samples of 
        PITOT_PER_SAMPLE   /* any                  G (n, *shape): per-sample gradients that the host made itself; A unused */
 };
 
-enum {                         /* pitot_capture.flags */
-       PITOT_COPY = 1,         /* A and G are gone when the call returns: costs memory and time */
-       PITOT_TRANSPOSED = 2,   /* linear: the weight is stored (din,dout) */
-       PITOT_TIME_FIRST = 4,   /* linear, scale: A (t,n,din), G (t,n,dout) */
-       PITOT_CHANNELS_LAST = 8 /* convolution: A (n,h,w,cin), G (n,h',w',cout) */
+enum {                          /* pitot_capture.flags */
+       PITOT_COPY = 1,          /* A and G are gone when the call returns: costs memory and time */
+       PITOT_TRANSPOSED = 2,    /* linear: the weight is stored (din,dout) */
+       PITOT_TIME_FIRST = 4,    /* linear, scale: A (t,n,din), G (t,n,dout) */
+       PITOT_CHANNELS_LAST = 8, /* convolution: A (n,h,w,cin), G (n,h',w',cout) */
+       PITOT_DATA = 16          /* A are the samples themselves, not what a layer made of them: left out of what is said of units */
 };
 
 typedef struct pitot_capture { /* one use of one layer; it tells itself what it is, so there is no list of layers to keep */

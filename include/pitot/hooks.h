@@ -52,7 +52,12 @@ enum { /* pitot_config.flags */
        PITOT_COUPLED = 4,
        /* Captures need not add up to the gradient: weight decay or other terms are in it, too. The mean of the per-sample gradients is
           then made from the captures, and micro-batches have no lengths of their own. */
-       PITOT_UNCHECKED = 8
+       PITOT_UNCHECKED = 8,
+       /* `hvp` and `forward` may be called in pitot_after_update, too: `hvp` with the parameters put back to where they were in
+          pitot_after_backward, `forward` where the update has left them. They are moved back bit by bit. */
+       PITOT_LATE = 16,
+       /* Probes whose curvature is `auto` take the exact Hessian's, whatever it costs: for a look at one point, not for training. */
+       PITOT_EXACT = 32
 };
 
 enum {                   /* pitot_config.reduction: the host's loss, from the terms l(n,t) with weights w(n,t) */
@@ -68,7 +73,9 @@ typedef struct pitot_config {
     const char *options;   /* "probe.option=value" lines, or NULL */
     const char *optimizer; /* "sgd", "adam": what the probes may assume of the update; NULL: unknown */
     double overhead;       /* most time the hooks may take, as a share of the run's time; tracked steps are spaced so that it
-                              holds. Probes that call callbacks have one half to themselves, all others the other. 0: no limit */
+                              holds. Probes that share their cost (those fed by one sweep, by one diagonal, each other that calls
+                              callbacks, and all that only read) get equal parts; what one does not use goes to the others. 0: no
+                              limit */
     int64_t memory;        /* most bytes held at any time for probes; 0: 1 GiB */
     uint64_t seed;         /* of the probes' own random numbers */
     double grad_scale;     /* gradient buffers and G times this are the derivatives of the reduced loss; 0: 1; a host that keeps
@@ -119,7 +126,8 @@ enum {                           /* what the probes due at this step will read; 
        PITOT_DUE_OUTPUT = 16,    /* batch.output, batch.target, batch.loss_kind */
        PITOT_DUE_CALLBACKS = 32, /* callbacks will come in after_backward: keep the batch and the graph alive until then */
        PITOT_DUE_PRECONDITIONER = 64, /* pitot_add_preconditioner */
-       PITOT_DUE_UPDATE = 128         /* parameters before and after the update */
+       PITOT_DUE_UPDATE = 128,        /* parameters before and after the update */
+       PITOT_DUE_LATE = 256 /* callbacks will come in after_update, too (only with PITOT_LATE): keep what they need until then */
 };
 
 /* Opens a step; again with the same number (next micro-batch): no effect; a number not above the last: new segment, half-done two-step
@@ -188,7 +196,12 @@ typedef struct pitot_call { /* made by pitot, one per call */
     double loss;         /* out: grad, forward */
     const pitot_real *output; /* out: forward: where the (n,t,c) outputs now are */
     int32_t in_out;           /* out: vjp: 1: J'v stands in `out`; 0: in the gradient buffers */
+    int32_t diagonal;         /* in: diagonal: which (PITOT_DIAGONAL_... of net.h); with out NULL: what would it cost? */
+    int64_t draws;            /* in: diagonal: labels a sample */
+    uint64_t seed;            /* in: diagonal: of those labels */
+    int32_t per_sample;       /* in: diagonal: 1: out (n,D), of each sample's own loss */
     int32_t reserved;
+    double gradients; /* out: diagonal: about how many gradients it costs */
 } pitot_call;
 
 typedef void (*pitot_fn)(void *user, pitot_call *call);
@@ -215,6 +228,9 @@ typedef struct pitot_callbacks {
     pitot_fn
         hessian_root; /* for losses that pitot does not know: out (r,n,t,c) with the output Hessian of the reduced loss = sum over r
                               of S S'. Called first with out NULL: sets n_out = r n t c */
+    pitot_fn
+        diagonal; /* out (D) = diagonal of the Hessian, the GGN or a stand-in for it (call->diagonal), of the mean loss over the
+                              (last micro-)batch. Called first with out NULL: sets `gradients`, computes nothing */
 } pitot_callbacks;
 
 PITOT_API int32_t pitot_set_callbacks(pitot_run *run, const pitot_callbacks *callbacks);
@@ -246,12 +262,14 @@ typedef struct pitot_health {
     int64_t peak;   /* most bytes held for probes so far */
 } pitot_health;
 
-enum {                    /* pitot_reading.kind */
-       PITOT_READ_SCALAR, /* value */
-       PITOT_READ_TENSOR, /* value, of one parameter */
-       PITOT_READ_LIST,   /* numbers (n) */
-       PITOT_READ_VALUES, /* reals (n), with the shape of the parameter */
-       PITOT_READ_SAMPLES /* reals (n), one per sample */
+enum {                          /* pitot_reading.kind */
+       PITOT_READ_SCALAR,       /* value */
+       PITOT_READ_TENSOR,       /* value, of one parameter */
+       PITOT_READ_LIST,         /* numbers (n) */
+       PITOT_READ_VALUES,       /* reals (n), with the shape of the parameter */
+       PITOT_READ_SAMPLES,      /* reals (n), one per sample */
+       PITOT_READ_TABLE,        /* numbers (rows, n/rows); of the whole, or of one parameter */
+       PITOT_READ_SAMPLE_VALUES /* reals (rows, shape of the parameter), `stride` apart */
 };
 
 typedef struct pitot_reading { /* one thing that a probe has emitted */
@@ -263,6 +281,7 @@ typedef struct pitot_reading { /* one thing that a probe has emitted */
     const double *numbers;
     const pitot_real *reals;
     const int64_t *shape;
+    int64_t rows, stride;
 } pitot_reading;
 
 /* Calls `each` for all that was emitted since the step began, in order; until the next begin. For tools that want more than the log

@@ -5,6 +5,7 @@
 #define PITOT_OPTIM_H
 
 #include "pitot/base.h"
+#include "pitot/linop.h"
 #include "pitot/option.h"
 
 #ifdef __cplusplus
@@ -35,6 +36,9 @@ typedef struct pitot_optimizer {
     uint32_t (*uses)(const void *options);
     /* Updates x[begin..end), element by element; ranges of one tensor run side by side on several threads. */
     void (*update)(const pitot_update *u);
+    /* What the update multiplies a step by, after this tensor's u->t updates (u->g is NULL); .param is the caller's to fill in. NULL: the
+       method has no preconditioner. */
+    void (*view)(const pitot_update *u, pitot_preconditioner *view);
 } pitot_optimizer;
 
 /* The registry, by name, ended by NULL; and one of it, or NULL. */
@@ -59,6 +63,9 @@ PITOT_API int32_t pitot_optim_prepare(pitot_optim *optim, const pitot_optim_tens
                                       pitot_error *error);
 /* One step on all tensors. Allocates nothing. */
 PITOT_API int32_t pitot_optim_step(pitot_optim *optim);
+/* The preconditioner of tensor i as the last update left it; arrays are the optimizer's own, good until the next step. PITOT_ENOTSUP: the
+   method has none; PITOT_EORDER: no update yet; PITOT_EINVAL: no such tensor. */
+PITOT_API int32_t pitot_optim_view(const pitot_optim *optim, int64_t i, pitot_preconditioner *view);
 PITOT_API double pitot_optim_lr(const pitot_optim *optim);
 PITOT_API const pitot_optimizer *pitot_optim_method(const pitot_optim *optim);
 PITOT_API const void *pitot_optim_options(const pitot_optim *optim);

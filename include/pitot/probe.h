@@ -37,7 +37,14 @@ enum {                                  /* pitot_probe.needs; beside each the le
        PITOT_NEED_GGN = 128,            /* 3: frame.ggn */
        PITOT_NEED_PRECONDITIONER = 256, /* P: frame.preconditioner, in `update` */
        PITOT_NEED_MOMENTS = 512,        /* 1: `moments` is called */
-       PITOT_NEED_MICRO = 1024          /* 0: frame.micro, lengths of the micro-batches' gradients, where there are several */
+       PITOT_NEED_MICRO = 1024,         /* 0: frame.micro, lengths of the micro-batches' gradients, where there are several */
+       PITOT_NEED_HISTOGRAM = 2048,     /* 1: `bins` is called; frame.histogram */
+       PITOT_NEED_PROJECTION = 4096,    /* 1: frame.projection in `update` and `next`: per-sample gradients along the update */
+       PITOT_NEED_GRAM = 8192,          /* 1: frame.gram: products of per-sample gradients with each other */
+       PITOT_NEED_LAYERS = 16384,       /* 1: frame.layer; pitot_weighted_gradient, pitot_sample_gradients */
+       PITOT_NEED_OUTPUT = 32768,       /* 3: frame.output: what the net says of each sample, and what it should */
+       PITOT_NEED_DIAGONAL = 65536,     /* 2: pitot_diagonal, pitot_sample_diagonal */
+       PITOT_NEED_STEP = 131072         /* 2, and PITOT_LATE: pitot_step_product, pitot_loss_after, in `update` */
 };
 
 enum { /* pitot_probe.presets: the configurations that hold it ("all" holds everything that is not on request) */
@@ -51,8 +58,10 @@ enum { /* pitot_output.shape */
        PITOT_SCALAR,
        PITOT_PER_TENSOR, /* a number per tensor; it may come with a scalar of the same field, the whole */
        PITOT_LIST,
-       PITOT_TENSORS,          /* a value per value of each tensor */
-       PITOT_SCALAR_PER_TENSOR /* a scalar, and the same of each tensor beside it */
+       PITOT_TENSORS,           /* a value per value of each tensor */
+       PITOT_SCALAR_PER_TENSOR, /* a scalar, and the same of each tensor beside it */
+       PITOT_TABLE,             /* rows of numbers; and, if the probe wants, of each tensor beside it */
+       PITOT_SAMPLE_TENSORS     /* (n, values of the tensor), for each tensor */
 };
 enum { /* pitot_output.axis */
        PITOT_LINEAR_AXIS,
@@ -119,6 +128,56 @@ typedef struct pitot_micro { /* one micro-batch */
     double square;           /* |gradient of its mean loss|^2 */
 } pitot_micro;
 
+typedef struct pitot_bins { /* what is to be counted: bins of equal width; values outside fall into the first or the last */
+    int64_t n;              /* over the per-sample gradients' values g_nj, from lo to hi */
+    double lo, hi;
+    int64_t y_n; /* and over theta_j, from y_lo to y_hi; 0: over g_nj alone */
+    double y_lo, y_hi;
+} pitot_bins;
+
+typedef struct pitot_histogram {   /* of all samples that count; NaN is counted nowhere */
+    int64_t n, y_n;                /* bins */
+    const double *edges, *y_edges; /* (n+1), (y_n+1) */
+    const int64_t *counts;         /* (n_tensors, n) or (n_tensors, n, y_n) */
+    const double *largest;         /* (n_tensors): max over samples and values of |g_nj| */
+} pitot_histogram;
+
+typedef struct pitot_layer {              /* what one use of a weight saw: A (n, positions, units) */
+    int64_t tensor;                       /* of the weight */
+    int64_t n, positions, units;          /* convolutions: units are channels */
+    const pitot_real *a;                  /* NULL: the host gave per-sample gradients instead */
+    int64_t a_sample, a_position, a_unit; /* values from one to the next */
+    int32_t data;                         /* 1: the inputs are the samples themselves (PITOT_DATA) */
+    int32_t reserved;
+} pitot_layer;
+
+typedef struct pitot_prediction { /* pitot_batch's: f and y of each term */
+    int64_t n, t, c, stride;      /* samples, terms of each, outputs; values from one row of f to the next */
+    const pitot_real *f;          /* (n,t,c) */
+    const int32_t *classes;       /* (n,t), or NULL */
+    const pitot_real *targets;    /* (n,t,c), or NULL */
+    const int64_t *ids;           /* (n) samples in the data set, or NULL */
+    int32_t loss_kind, reserved;  /* PITOT_CROSS_ENTROPY ... of hooks.h */
+} pitot_prediction;
+
+enum {                            /* pitot_curvature.kind, and values of a probe's option `curvature` */
+       PITOT_CURVATURE_AUTO,      /* exact Hessian; in training, where it would cost more than the GGN, the sampled GGN */
+       PITOT_CURVATURE_HESSIAN,   /* exact */
+       PITOT_CURVATURE_GGN,       /* exact */
+       PITOT_CURVATURE_GGN_MC,    /* the GGN, from `draws` labels a sample drawn from what the net predicts */
+       PITOT_CURVATURE_HESSCALE,  /* an approximation of the Hessian's, exact at the last layer */
+       PITOT_CURVATURE_HUTCHINSON /* the Hessian's, from `draws` products with random signs: unbiased, noisy */
+};
+#define PITOT_CURVATURES "auto|hessian|ggn|ggn_mc|hesscale|hutchinson" /* pitot_option.values of such an option */
+
+typedef struct pitot_curvature { /* a diagonal, and what it is */
+    int32_t kind;                /* PITOT_CURVATURE_HESSIAN ...; never AUTO */
+    int32_t reserved;
+    int64_t draws;
+    double gradients;         /* about how many gradients of the batch it cost */
+    const pitot_real *values; /* (D), of the reduced loss times to_mean; in `backward`, until the next begin */
+} pitot_curvature;
+
 typedef struct pitot_emitter pitot_emitter; /* the core's side of a frame */
 
 typedef struct pitot_frame {
@@ -140,11 +199,18 @@ typedef struct pitot_frame {
     int64_t n_preconditioners;
     const pitot_micro *micro; /* PITOT_NEED_MICRO: (n_micro), at least two; NULL: the step came in one piece */
     int64_t n_micro;
-    const double *sums;  /* (n_tensors, probe.n_sums): what `moments` has added up, 0 for tensors without captures */
-    pitot_real *work;    /* (probe.work_vectors, D) of scratch */
-    int64_t size;        /* D: values of all tensors that have a gradient, as operators count them */
-    const void *options; /* the probe's options struct, filled in */
-    void *state;         /* pitot_probe.state_size bytes, cleared at the start */
+    const double *sums;               /* (n_tensors, probe.n_sums): what `moments` has added up, 0 for tensors without captures */
+    pitot_real *work;                 /* (probe.work_vectors, D) of scratch */
+    int64_t size;                     /* D: values of all tensors that have a gradient, as operators count them */
+    const pitot_histogram *histogram; /* PITOT_NEED_HISTOGRAM: this probe's own */
+    const double *projection; /* (listed): g_n's with s = theta_{t+1} - theta_t; in `next`, of step t+1's samples, s as before */
+    const double *gram;       /* (listed, listed): g_n'g_m */
+    const pitot_layer *layer; /* (n_layers) */
+    int64_t n_layers;
+    const pitot_prediction *prediction; /* PITOT_NEED_OUTPUT */
+    const char *optimizer;              /* config.optimizer; "" if the host has not said */
+    const void *options;                /* the probe's options struct, filled in */
+    void *state;                        /* pitot_probe.state_size bytes, cleared at the start */
     pitot_emitter *out;
 } pitot_frame;
 
@@ -173,6 +239,8 @@ typedef struct pitot_probe {
     /* PITOT_NEED_MOMENTS: adds what it makes of a tile to sums (n_sums), cleared before each tile; tiles' sums are added up in order.
        Runs side by side on several threads, on different tiles: it may write to its tile's values of tensor.state, and nothing else. */
     void (*moments)(const pitot_frame *frame, const pitot_moments *tile, double *sums);
+    /* PITOT_NEED_HISTOGRAM: before `backward`, from options and state: what is to be counted at this step. */
+    void (*bins)(const pitot_frame *frame, pitot_bins *bins);
 } pitot_probe;
 
 /* The registry: probes/ in order of name, then those registered at run time; ended by NULL. Valid until the next registration. */
@@ -191,10 +259,44 @@ PITOT_API void pitot_emit_list(const pitot_frame *frame, const char *field, cons
 PITOT_API void pitot_emit_values(const pitot_frame *frame, const char *field, int64_t tensor, const pitot_real *values);
 /* Per-sample values (n), as above. */
 PITOT_API void pitot_emit_samples(const pitot_frame *frame, const char *field, const pitot_real *values, int64_t n);
+/* rows x cols numbers, row-major; tensor -1: of the whole. */
+PITOT_API void pitot_emit_table(const pitot_frame *frame, const char *field, int64_t tensor, const double *values, int64_t rows,
+                                int64_t cols);
+/* (n, size) values of one tensor, `stride` apart from sample to sample; as pitot_emit_values. */
+PITOT_API void pitot_emit_sample_values(const pitot_frame *frame, const char *field, int64_t tensor, const pitot_real *values,
+                                        int64_t n, int64_t stride);
+/* Goes with values: what is to be said about them, in a few words ("the sampled GGN's"). Shown by pitot_report and inspect. */
+PITOT_API void pitot_remark(const pitot_frame *frame, const char *text);
 /* The quantity has no value at this point; why, in a few words. */
 PITOT_API void pitot_undefined(const pitot_frame *frame, const char *why);
 /* An optimizer setting that the host has told (pitot_hyper) for this group; `otherwise` if it has not. */
 PITOT_API double pitot_hyper_of(const pitot_frame *frame, int32_t group, const char *name, double otherwise);
+
+/* ---- shared quantities, made when first asked for at a step and kept until the next: in `backward`, 0 or a status; what is missing is
+   the slot's state then, and the probe hands the status on ---- */
+
+/* Diagonal of curvature. kind: PITOT_CURVATURE_...; draws >= 1. PITOT_ENOTSUP: neither the host's `diagonal` callback nor products give
+   it. Cost: curvature->gradients. */
+PITOT_API int32_t pitot_diagonal(const pitot_frame *frame, int32_t kind, int64_t draws, pitot_curvature *curvature);
+/* The same of each sample's own loss: values (n,D). */
+PITOT_API int32_t pitot_sample_diagonal(const pitot_frame *frame, int32_t kind, int64_t draws, pitot_curvature *curvature);
+/* H g, g the gradient: *out (D). Needs PITOT_NEED_HESSIAN. Cost: one product. */
+PITOT_API int32_t pitot_gradient_product(const pitot_frame *frame, const pitot_real **out);
+/* out (D) = sum over samples of weight[n] g_n, weight (listed); 0 for tensors without captures. Needs PITOT_NEED_LAYERS. Not kept.
+   Cost: about a third of a gradient. */
+PITOT_API int32_t pitot_weighted_gradient(const pitot_frame *frame, const double *weight, pitot_real *out);
+/* g_n of one tensor for all samples: *out (listed, size); NULL if it has no captures. Needs PITOT_NEED_LAYERS. */
+PITOT_API int32_t pitot_sample_gradients(const pitot_frame *frame, int64_t tensor, const pitot_real **out);
+/* In `update`, PITOT_NEED_STEP: *out (D) = H s at theta_t, s (D) the update; and the loss of the step's batch at theta_{t+1}. Kept, too. */
+PITOT_API int32_t pitot_step_product(const pitot_frame *frame, const pitot_real **step, const pitot_real **out);
+PITOT_API int32_t pitot_loss_after(const pitot_frame *frame, double *loss);
+
+/* Where a vector of D values holds tensor i; -1: it does not (no gradient). */
+PITOT_API int64_t pitot_offset(const pitot_frame *frame, int64_t tensor);
+
+/* `count` doubles of scratch, shared by all probes, good until this function is called again or returns; NULL: over the byte budget
+   (hand PITOT_EBUDGET on). */
+PITOT_API double *pitot_scratch(const pitot_frame *frame, int64_t count);
 
 /* Sums in double, over (n): x'x, (x-y)'(x-y), x'y. Threaded above about 100,000 values, the same bits every time for one thread
    count. */

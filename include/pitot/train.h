@@ -8,6 +8,7 @@
 #include "pitot/data.h"
 #include "pitot/hooks.h"
 #include "pitot/net.h"
+#include "pitot/optim.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -62,9 +63,13 @@ typedef struct pitot_attached { /* the caller's; stays where it is as long as th
     pitot_run *run;
     int32_t first; /* id of the net's first parameter */
     int32_t reserved;
+    const pitot_optim
+        *optim; /* the caller's to set after pitot_attach: its preconditioner is shown to probes (level P). NULL: none;
+                                 its tensors are the net's parameters in order */
 } pitot_attached;
 
-/* Adds the net's parameters to the run, which has none by these names, and offers its exact products (levels 2 and 3). After
+/* Adds the net's parameters to the run, which has none by these names, and offers its exact products and diagonals (levels 2 and
+   3), for PITOT_LATE, too. After
    pitot_net_prepare; again after another. A status of pitot_add_param. */
 PITOT_API int32_t pitot_attach(pitot_attached *attached, pitot_net *net, pitot_run *run);
 /* pitot_after_forward with everything that the net has to tell; and, after pitot_net_backward, its captures (level 1) and

@@ -11,6 +11,12 @@ static const node *layer_at(const pitot_net *net, int64_t i, const buffers **b) 
     return NULL;
 }
 
+/* The samples themselves, perhaps under another shape. */
+static int is_data(const pitot_net *net, int32_t k) {
+    while (k >= 0 && net->node[k].op->flags & OP_VIEW) k = net->node[k].input[0];
+    return k < 0;
+}
+
 int32_t pitot_net_capture(const pitot_net *net, int64_t i, pitot_capture *capture) {
     if (!net->has_gradient) return PITOT_EORDER;
     const buffers *b;
@@ -26,6 +32,7 @@ int32_t pitot_net_capture(const pitot_net *net, int64_t i, pitot_capture *captur
         .n = net->last.n,
         .t = 1,
         .scale = 1,
+        .flags = is_data(net, n->input[0]) ? PITOT_DATA : 0,
     };
     n->op->capture(n, capture);
     return PITOT_OK;

@@ -20,4 +20,5 @@ const pitot_optimizer pitot_optimizer_adam = {
     .slots = adam_slots,
     .uses = adam_uses,
     .update = update,
+    .view = adam_view,
 };

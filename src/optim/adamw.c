@@ -22,4 +22,5 @@ const pitot_optimizer pitot_optimizer_adamw = {
     .slots = adam_slots,
     .uses = adam_uses,
     .update = update,
+    .view = adam_view,
 };

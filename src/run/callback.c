@@ -10,11 +10,11 @@
 
 enum { MOST_GUARDS = 4096 };
 
-static const char *const names[] = { "grad", "hvp", "forward", "jvp", "vjp", "hessian_root" };
+static const char *const names[] = { "grad", "hvp", "forward", "jvp", "vjp", "hessian_root", "diagonal" };
 
 static pitot_fn function(const pitot_run *run, int which) {
     const pitot_callbacks *h = &run->curving.host;
-    const pitot_fn all[] = { h->grad, h->hvp, h->forward, h->jvp, h->vjp, h->hessian_root };
+    const pitot_fn all[] = { h->grad, h->hvp, h->forward, h->jvp, h->vjp, h->hessian_root, h->diagonal };
     return all[which];
 }
 
@@ -140,7 +140,7 @@ static void restore_gradients(pitot_run *run) {
 }
 
 static void blame(pitot_run *run, const char *what) {
-    for (int which = CALL_GRAD; which <= CALL_ROOT; which++)
+    for (int which = CALL_GRAD; which <= CALL_DIAGONAL; which++)
         if (run->curving.suspects & 1u << which) callback_break(run, which, "changed %.80s, which it promised to leave", what);
 }
 
@@ -190,7 +190,7 @@ void callback_finish(pitot_run *run) {
     }
     if (!c->kept) return;
     if (c->moved) restore_parameters(run);
-    last_call(run);
+    if (!c->late) last_call(run);
     callback_check(run);
     restore_gradients(run);
     c->kept = 0;

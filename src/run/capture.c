@@ -212,6 +212,7 @@ static sweep_use weight_use(const pitot_run *run, const taken *k, const geometry
     static const int32_t kinds[] = { 0, SWEEP_LINEAR, SWEEP_CONV, SWEEP_SCALE, SWEEP_GIVEN };
     sweep_use u = base_use(run, k, g);
     u.kind = kinds[k->c.kind];
+    u.tag = k->c.flags & PITOT_DATA;
     u.transposed = u.kind == SWEEP_LINEAR && k->c.flags & PITOT_TRANSPOSED;
     if (u.kind == SWEEP_GIVEN) u.g_sample = g->dout;
     if (u.kind != SWEEP_CONV) return u;

@@ -347,7 +347,19 @@ static int movable(const pitot_run *run) {
     return 1;
 }
 
+/* Both must be offered to be called after the update. */
+static const char *late_unoffered(const pitot_run *run, int32_t *condition) {
+    const char *what = "needs exact Hessian products and losses after the update, too: callbacks `hvp`, `forward`, flag PITOT_LATE";
+    *condition = PITOT_STATE_LEVEL;
+    if (!(run->flags & PITOT_LATE)) return what;
+    if (!callback_there(run, CALL_HVP)) return why(run, CALL_HVP, what, condition);
+    return callback_there(run, CALL_FORWARD) ? NULL : why(run, CALL_FORWARD, what, condition);
+}
+
 const char *curvature_unoffered(const pitot_run *run, uint32_t need, int32_t *condition) {
+    if (need == PITOT_NEED_STEP) return late_unoffered(run, condition);
+    if (need == PITOT_NEED_DIAGONAL && callback_there(run, CALL_DIAGONAL)) return NULL;
+    if (need == PITOT_NEED_DIAGONAL) need = PITOT_NEED_HESSIAN;
     const char *what = need == PITOT_NEED_HESSIAN
                            ? "needs a gradient or Hessian-product callback (level 2): pitot_set_callbacks"
                            : "needs vector-Jacobian and Jacobian-vector callbacks and the loss kind (level 3): pitot_set_callbacks";
@@ -387,7 +399,8 @@ const char *curvature_missing(const pitot_run *run, uint32_t need, int32_t *cond
     const char *what = curvature_unoffered(run, need, condition);
     if (what) return what;
     if (run->curving.size == 0) return "no parameter has a gradient";
-    return need == PITOT_NEED_HESSIAN ? hessian_missing(run) : ggn_missing(run);
+    if (need == PITOT_NEED_STEP || (need == PITOT_NEED_DIAGONAL && callback_there(run, CALL_DIAGONAL))) return NULL;
+    return need == PITOT_NEED_GGN ? ggn_missing(run) : hessian_missing(run);
 }
 
 static void open_difference(pitot_run *run) {
@@ -401,15 +414,16 @@ static void open_difference(pitot_run *run) {
 void curvature_begin(pitot_run *run) {
     curving *c = &run->curving;
     int32_t condition;
+    int by_products = run->needs & PITOT_NEED_DIAGONAL && (callback_there(run, CALL_HVP) || !callback_there(run, CALL_DIAGONAL));
     c->size = params_size(run);
     c->proven = 0;
     c->hessian.n = c->ggn.n = 0;
-    if (run->needs & PITOT_NEED_HESSIAN && !curvature_missing(run, PITOT_NEED_HESSIAN, &condition)) {
+    if ((run->needs & PITOT_NEED_HESSIAN || by_products) && !curvature_missing(run, PITOT_NEED_HESSIAN, &condition)) {
         int exact = callback_there(run, CALL_HVP);
         if (!exact) open_difference(run);
         c->hessian = (pitot_linop){ sizeof c->hessian, "hessian", c->size, 1, exact, exact ? apply_hvp : apply_difference, run, 0 };
     }
-    if (run->needs & PITOT_NEED_GGN && !curvature_missing(run, PITOT_NEED_GGN, &condition)) {
+    if ((run->needs & PITOT_NEED_GGN || by_products) && !curvature_missing(run, PITOT_NEED_GGN, &condition)) {
         keep_output(run);
         c->ggn = (pitot_linop){ sizeof c->ggn, "ggn", c->size, 1, callback_there(run, CALL_JVP), apply_ggn, run, 0 };
     }

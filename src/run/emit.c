@@ -13,7 +13,6 @@ static void keep(pitot_run *run, emission e) {
         run_fail(run, PITOT_ENOMEM, "no memory for the values of step %lld", (long long)run->step);
         return;
     }
-    if (e.slot >= 0) run->slot[e.slot].condition = PITOT_STATE_OK;
     run->emission[run->n_emissions++] = e;
 }
 
@@ -23,6 +22,7 @@ static void keep_of(const pitot_frame *f, emission e) {
     e.step = f->step;
     if (!e.field) e.field = "";
     if (e.tensor >= run->n_live || (e.tensor >= 0 && f->tensor[e.tensor].size == 0)) return; /* gone for now */
+    run->slot[e.slot].condition = PITOT_STATE_OK;
     keep(run, e);
 }
 
@@ -34,12 +34,33 @@ void pitot_emit_tensor(const pitot_frame *f, const char *field, int64_t tensor, 
     keep_of(f, (emission){ .kind = PITOT_READ_TENSOR, .field = field, .tensor = tensor, .value = value });
 }
 
-void pitot_emit_list(const pitot_frame *f, const char *field, const double *values, int64_t n) {
+static void keep_numbers(const pitot_frame *f, emission e, const double *values) {
     pitot_run *run = f->out->run;
-    if (n < 0 || !run_reserve(&run->number, run->n_numbers, n, &run->room_numbers, sizeof *values)) return;
-    memcpy(run->number + run->n_numbers, values, (size_t)n * sizeof *values);
-    keep_of(f, (emission){ .kind = PITOT_READ_LIST, .field = field, .tensor = -1, .n = n, .numbers = run->n_numbers });
-    run->n_numbers += n;
+    if (e.n < 0 || !run_reserve(&run->number, run->n_numbers, e.n, &run->room_numbers, sizeof *values)) return;
+    if (e.n) memcpy(run->number + run->n_numbers, values, (size_t)e.n * sizeof *values);
+    e.numbers = run->n_numbers;
+    keep_of(f, e);
+    run->n_numbers += e.n;
+}
+
+void pitot_emit_list(const pitot_frame *f, const char *field, const double *values, int64_t n) {
+    keep_numbers(f, (emission){ .kind = PITOT_READ_LIST, .field = field, .tensor = -1, .n = n }, values);
+}
+
+void pitot_emit_table(const pitot_frame *f, const char *field, int64_t tensor, const double *values, int64_t rows, int64_t cols) {
+    keep_numbers(f, (emission){ .kind = PITOT_READ_TABLE, .field = field, .tensor = tensor, .n = rows * cols, .rows = rows },
+                 values);
+}
+
+void pitot_emit_sample_values(const pitot_frame *f, const char *field, int64_t tensor, const pitot_real *values, int64_t n,
+                              int64_t stride) {
+    keep_of(f, (emission){ .kind = PITOT_READ_SAMPLE_VALUES,
+                           .field = field,
+                           .tensor = tensor,
+                           .n = n * f->tensor[tensor].size,
+                           .rows = n,
+                           .stride = stride,
+                           .reals = values });
 }
 
 void pitot_emit_values(const pitot_frame *f, const char *field, int64_t tensor, const pitot_real *values) {
@@ -49,6 +70,11 @@ void pitot_emit_values(const pitot_frame *f, const char *field, int64_t tensor, 
 
 void pitot_emit_samples(const pitot_frame *f, const char *field, const pitot_real *values, int64_t n) {
     keep_of(f, (emission){ .kind = PITOT_READ_SAMPLES, .field = field, .tensor = -1, .n = n, .reals = values });
+}
+
+void pitot_remark(const pitot_frame *f, const char *text) {
+    slot *s = &f->out->run->slot[f->out->slot];
+    snprintf(s->remark, sizeof s->remark, "%s", text);
 }
 
 void pitot_undefined(const pitot_frame *f, const char *why) {
@@ -156,33 +182,42 @@ static int key_of(const pitot_run *run, const emission *e, char out[KEY_ROOM]) {
     return n < KEY_ROOM - 4;
 }
 
-enum { SHORT_LIST = 256 };
+enum { LONGEST_LIST = 65536 };
 
 static void write_emission(pitot_run *run, const emission *e) {
     char key[KEY_ROOM];
     if (!key_of(run, e, key)) return;
-    if (e->kind == PITOT_READ_LIST && e->n <= SHORT_LIST) log_list(&run->log, key, run->number + e->numbers, e->n);
+    if ((e->kind == PITOT_READ_LIST || e->kind == PITOT_READ_TABLE) && e->n <= LONGEST_LIST)
+        log_list(&run->log, key, run->number + e->numbers, e->n);
     if (e->kind != PITOT_READ_SCALAR && e->kind != PITOT_READ_TENSOR) return;
     log_number(&run->log, key, e->value);
     remember(run, key, e->value, e->step);
 }
 
-/* One record for the emissions from run.flushed on that share a step; returns where the next begins. */
-static int64_t flush_step(pitot_run *run) {
-    int64_t i = run->flushed, step = run->emission[i].step;
+/* One record for all emissions since the last flush that belong to this step. */
+static void flush_step(pitot_run *run, int64_t step) {
     log_begin(&run->log);
     log_integer(&run->log, "step", step);
     log_wall(&run->log, run_wall());
-    for (; i < run->n_emissions && run->emission[i].step == step; i++) write_emission(run, &run->emission[i]);
+    for (int64_t i = run->flushed; i < run->n_emissions; i++)
+        if (run->emission[i].step == step) write_emission(run, &run->emission[i]);
     int32_t status = log_end(&run->log, 0);
     if (status)
         run_fail(run, status, "%s/events.jsonl: the record of step %lld could not be written; is the disk full?", run->dir,
                  (long long)step);
-    return i;
 }
 
+/* Second halves of the step before come first. */
 void emit_flush(pitot_run *run) {
-    while (run->flushed < run->n_emissions) run->flushed = flush_step(run);
+    int64_t step = INT64_MIN, next = INT64_MAX;
+    for (; run->flushed < run->n_emissions; step = next) {
+        next = INT64_MAX;
+        for (int64_t i = run->flushed; i < run->n_emissions; i++)
+            if (run->emission[i].step > step && run->emission[i].step < next) next = run->emission[i].step;
+        if (next == INT64_MAX) break;
+        flush_step(run, next);
+    }
+    run->flushed = run->n_emissions;
 }
 
 void emit_free(pitot_run *run) {
@@ -207,7 +242,9 @@ void pitot_readings(const pitot_run *run, void (*each)(void *user, const pitot_r
                             e->value,
                             run->number + (e->slot >= 0 ? e->numbers : 0),
                             e->reals,
-                            p ? p->layout.shape : NULL };
+                            p ? p->layout.shape : NULL,
+                            e->rows,
+                            e->stride };
         each(user, &r);
     }
 }

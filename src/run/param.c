@@ -9,8 +9,8 @@
 enum { MOST_PARAMS = 1 << 20, STACK_DIGITS = 12 };
 
 void param_free(param *p) {
-    void *const blocks[] = { p->name,    p->values, p->gradient, p->carried,   p->before,
-                             p->earlier, p->share,  p->scatter,  p->kept_data, p->kept_grad };
+    void *const blocks[] = { p->name,  p->values,  p->gradient,  p->carried,   p->before, p->earlier,
+                             p->share, p->scatter, p->kept_data, p->kept_grad, p->moved,  p->samples };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
 }
 

@@ -192,17 +192,19 @@ void slot_off(slot *s, int32_t condition, const char *format, ...) {
 }
 
 enum {
-    LATE = PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS | PITOT_NEED_PRECONDITIONER /* known only when the host has been asked for it */
+    LATE = FROM_CAPTURES | PITOT_NEED_PRECONDITIONER | PITOT_NEED_OUTPUT /* known only when the host has been asked for it */
 };
 
 /* What the host would have to offer, and how; NULL: nothing is known to be missing. */
 static const char *missing(const pitot_run *run, uint32_t needs, int32_t *condition) {
     const char *what = NULL;
     *condition = PITOT_STATE_LEVEL;
-    if (needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS) && !run->sampling.seen)
+    if (needs & FROM_CAPTURES && !run->sampling.seen)
         return "needs layer inputs and output gradients (level 1): pitot_add_capture in each backward pass";
     if (needs & PITOT_NEED_HESSIAN) what = curvature_unoffered(run, PITOT_NEED_HESSIAN, condition);
     if (needs & PITOT_NEED_GGN && !what) what = curvature_unoffered(run, PITOT_NEED_GGN, condition);
+    if (needs & PITOT_NEED_DIAGONAL && !what) what = curvature_unoffered(run, PITOT_NEED_DIAGONAL, condition);
+    if (needs & PITOT_NEED_STEP && !what) what = curvature_unoffered(run, PITOT_NEED_STEP, condition);
     if (what) return what;
     if (needs & PITOT_NEED_PRECONDITIONER && !run->room_factors)
         return "needs the optimizer's preconditioner (level P): pitot_add_preconditioner";
@@ -223,21 +225,22 @@ static int offered(pitot_run *run, slot *s) {
     return !s->unoffered;
 }
 
-static int wanted(const slot *s, int64_t step, int affordable) {
+static int wanted(const pitot_run *run, const slot *s, int64_t step) {
     if (s->requested || (s->probe->start_always && !s->started)) return 1;
-    return affordable && schedule_due(&s->when, step);
+    return schedule_due(&s->when, step) && budget_allows(run, s);
 }
 
-int slot_weight(const slot *s) {
-    return (s->probe->needs | s->probe->needs_one) & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN) ? HEAVY : LIGHT;
+int slot_is_heavy(const slot *s) {
+    return ((s->probe->needs | s->probe->needs_one) &
+            (PITOT_NEED_HESSIAN | PITOT_NEED_GGN | PITOT_NEED_DIAGONAL | PITOT_NEED_STEP)) != 0;
 }
 
-uint32_t plan_due(pitot_run *run, int64_t step, const int affordable[2]) {
+uint32_t plan_due(pitot_run *run, int64_t step) {
     uint32_t needs = 0;
     int any = 0;
     for (int32_t i = 0; i < run->n_slots; i++) {
         slot *s = &run->slot[i];
-        s->due = !s->off && offered(run, s) && wanted(s, step, affordable[slot_weight(s)]);
+        s->due = !s->off && offered(run, s) && wanted(run, s, step);
         any |= s->due || s->pending >= 0;
         if (s->due || s->pending >= 0) needs |= s->probe->needs | s->probe->needs_one;
     }

@@ -153,6 +153,10 @@ pitot_run *pitot_open(const char *dir, const pitot_config *config) {
         run->off = 1;
     }
     if (plan_probes(run, c.probes) || plan_options(run, c.options)) run->off = 1;
+    if (!run->off && budget_groups(run)) {
+        run_fail(run, PITOT_ENOMEM, "no memory for a run");
+        run->off = 1;
+    }
     if (!run->off && dir && open_log(run, c.flags & PITOT_RESUME)) run->off = 1;
     return run;
 }
@@ -162,9 +166,8 @@ pitot_run *pitot_open(const char *dir, const pitot_config *config) {
 static void free_slot(slot *s, int32_t n_params) {
     for (int32_t i = 0; s->tensor_state && i < n_params; i++) mem_free(s->tensor_state[i]);
     mem_free(s->tensor_state);
-    mem_free(s->sums);
-    mem_free(s->options);
-    mem_free(s->state);
+    void *const blocks[] = { s->sums, s->options, s->state, s->edges, s->counts, s->by_target };
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
 }
 
 static void write_end(pitot_run *run, int32_t how) {
@@ -190,10 +193,11 @@ int32_t pitot_close(pitot_run *run, int32_t how) {
     emit_free(run);
     sampling_free(run);
     callback_free(run);
+    share_free(run);
     for (int32_t i = 0; i < run->n_slots; i++) free_slot(&run->slot[i], run->n_params);
     for (int32_t i = 0; i < run->n_params; i++) param_free(&run->param[i]);
-    void *const blocks[] = { run->slot,      run->param,  run->tensor,  run->dir,     run->facts,
-                             run->optimizer, run->factor, run->setting, run->emitter, run };
+    void *const blocks[] = { run->slot,   run->param,   run->tensor,  run->dir,   run->facts, run->optimizer,
+                             run->factor, run->setting, run->emitter, run->group, run };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
     return PITOT_OK;
 }
@@ -230,7 +234,7 @@ int32_t pitot_probe_state(const pitot_run *run, const char *probe, int32_t *stat
         const slot *s = &run->slot[i];
         if (strcmp(s->probe->name, probe)) continue;
         if (state) *state = s->condition;
-        if (why) *why = s->condition == PITOT_STATE_OK ? "" : s->why;
+        if (why) *why = s->condition == PITOT_STATE_OK ? s->remark : s->why;
         return PITOT_OK;
     }
     return PITOT_EINVAL;
@@ -241,16 +245,17 @@ int64_t pitot_report(const pitot_run *run, char *text, size_t size) {
     if (size) text[0] = 0;
     for (int32_t i = 0; run && i < run->n_slots; i++) {
         const slot *s = &run->slot[i];
-        int off = is_off(s), sampled = (s->probe->needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS)) != 0;
+        int off = is_off(s), sampled = (s->probe->needs & FROM_CAPTURES) != 0;
         char when[32];
         schedule_text(&s->when, when);
         size_t left = (size_t)used < size ? size - (size_t)used : 0;
-        used += snprintf(left ? text + used : NULL, left, "%-16s %s%s%s%s\n", s->probe->name, off ? "off: " : "on, every ",
+        used += snprintf(left ? text + used : NULL, left, "%-16s %s%s%s%s%s%s\n", s->probe->name, off ? "off: " : "on, every ",
                          off ? s->why : when,
                          off || s->when.kind == LOGARITHMIC ? ""
                          : s->when.every == 1               ? " step"
                                                             : " steps",
-                         !off && sampled && run->flags & PITOT_COUPLED ? "; samples act on each other" : "");
+                         !off && sampled && run->flags & PITOT_COUPLED ? "; samples act on each other" : "",
+                         !off && s->remark[0] ? "; " : "", off ? "" : s->remark);
     }
     return used;
 }

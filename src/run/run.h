@@ -4,6 +4,8 @@
    plan.c       configurations, schedules, needs       step.c     the hooks of a step, and which probe runs when
    capture.c    A and G from the host, as the sweep    sample.c   per-sample sums of a step, over its micro-batches
                 wants them
+   products.c   histograms, projections and products   share.c    what several probes ask for, made once a step
+                of samples' gradients                  budget.c   what probes cost, and what they may
    callback.c   calling the host, its promises         curvature.c  Hessian and GGN as operators over callbacks
    emit.c       what probes say, kept, as records      log_write.c  events.jsonl, record by record
    manifest.c   run.json                               state.c    probes' state in a checkpoint */
@@ -24,6 +26,10 @@
 enum { KEY_ROOM = 512, WHY_ROOM = 200, PATH_ROOM = 4096 };
 
 extern const pitot_probe *const probe_table[]; /* generated */
+
+/* Needs that come from captures. */
+#define FROM_CAPTURES \
+    (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS | PITOT_NEED_HISTOGRAM | PITOT_NEED_PROJECTION | PITOT_NEED_GRAM | PITOT_NEED_LAYERS)
 
 /* ---- schedules ---- */
 
@@ -56,6 +62,9 @@ typedef struct param {
     pitot_real *earlier;       /* gradient of the micro-batches before this one */
     pitot_real *share;         /* this micro-batch's part of the gradient */
     pitot_real *scatter;       /* sum over samples of (u_n - their mean)^2, of the micro-batches so far */
+    pitot_real *moved;         /* theta_{t+1} - theta_t of the last update that a probe looks along */
+    pitot_real *samples;       /* (listed, size): per-sample gradients, on request */
+    int64_t room_samples;
     int has_before;
     void *kept_data, *kept_grad; /* bit by bit, while callbacks run */
     int had_grad;
@@ -70,15 +79,23 @@ typedef struct slot {
     const pitot_probe *probe;
     schedule when;
     void *options, *state;
-    pitot_real **tensor_state; /* (run.room_params): (tensor_state * size) each; NULL: not yet */
-    double *sums;              /* (run.room_params, n_sums) */
-    pitot_frame frame;         /* for `moments` */
-    int takes_tiles;           /* at this step */
+    pitot_real **tensor_state;   /* (run.room_params): (tensor_state * size) each; NULL: not yet */
+    double *sums;                /* (run.room_params, n_sums) */
+    pitot_frame frame;           /* for `moments` */
+    int takes_tiles;             /* at this step */
+    pitot_bins bins;             /* what it has counted; `counted` is its histogram then */
+    double *edges;               /* (n+1) and (y_n+1) */
+    int64_t *counts, *by_target; /* (n_live, n * y_n), and as the sweep makes them: (n_targets, n * y_n) */
+    int64_t room_edges, room_counts, room_by_target;
+    pitot_histogram histogram; /* n = 0: none at this step */
     int32_t condition;         /* PITOT_STATE_... */
     int off;                   /* 1: does not run any more */
     char why[WHY_ROOM];
-    int started; /* has seen its first step */
+    char remark[WHY_ROOM]; /* on values that it did give */
+    int started;           /* has seen its first step */
     int due, requested;
+    int32_t group;   /* of the budget */
+    double seconds;  /* spent in its functions at this step */
     int unoffered;   /* waits for callbacks that are not there */
     int64_t pending; /* step whose `next` has not come yet; -1: none */
 } slot;
@@ -94,6 +111,7 @@ typedef struct emission {
     double value;
     int64_t numbers; /* index into run.number */
     const pitot_real *reals;
+    int64_t rows, stride;
 } emission;
 
 struct pitot_emitter {
@@ -138,7 +156,13 @@ typedef struct sampling {
     int64_t listed, counted, room_lists[4];
     pitot_real *losses; /* (listed), if the batch's cannot be used where they lie */
     int64_t room_losses, n_losses;
-    double scatter; /* sum over n of |u_n - mean u|^2 so far */
+    double scatter;            /* sum over n of |u_n - mean u|^2 so far */
+    double *gram, *projection; /* (listed, listed), (listed) */
+    double *largest;           /* (n_targets), then (n_live) by tensor behind it */
+    sweep_histogram *histogram;
+    pitot_layer *layer;
+    int64_t room_gram, room_projection, room_largest, room_histograms, room_layers, n_layers;
+    int has_gram, has_projection;
     pitot_micro *micro;
     int64_t n_micro, room_micro;
     int64_t covered;    /* values of tensors with captures */
@@ -171,7 +195,7 @@ typedef struct curving {
     uint32_t suspects;    /* those called since promises were last checked */
     uint32_t broken;      /* bit i: callback i broke a promise or failed */
     uint32_t refused;     /* bit i: callback i said PITOT_ENOTSUP */
-    char why[6][WHY_ROOM];
+    char why[7][WHY_ROOM];
     int64_t points;     /* tracked steps at which a callback was called */
     uint32_t proven;    /* at this point: PROVEN_... */
     int sloped;         /* gradients have been seen to fit the slope of the losses */
@@ -187,6 +211,7 @@ typedef struct curving {
     pitot_real *output; /* (n t c) outputs of the step, where callbacks may overwrite the batch's */
     int64_t room_output;
     int has_output;   /* 1: they are; -1: there was no room */
+    int late;         /* 1: in after_update */
     pitot_real *work; /* (work_vectors, D) for probes */
     int64_t room_probe;
     guard *guard;
@@ -194,6 +219,38 @@ typedef struct curving {
     difference difference;
     pitot_linop hessian, ggn; /* n = 0: not to be had */
 } curving;
+
+/* ---- what several probes ask for ---- */
+
+enum { MOST_DIAGONALS = 8 };
+
+typedef struct diagonal { /* one that was asked for at this step */
+    int32_t kind, per_sample;
+    int64_t draws;
+    int32_t status;
+    double gradients;
+    pitot_real *values;
+    int64_t room;
+} diagonal;
+
+typedef struct sharing {
+    diagonal diagonal[MOST_DIAGONALS];
+    int32_t n_diagonals;
+    pitot_real *gradient_product, *step, *step_product, *unit; /* (D) each; unit: two */
+    int64_t room_gradient_product, room_step, room_step_product, room_unit;
+    int has_gradient_product, has_step_product, has_loss; /* 1: at this step; -1: it failed */
+    int32_t status[3];                                    /* of those three */
+    double loss_after;
+    double *scratch;
+    int64_t room_scratch;
+    pitot_prediction prediction;
+} sharing;
+
+typedef struct cost_group {   /* probes that share what they cost */
+    double spent, step, cost; /* seconds: in all, at this step, of a tracked step */
+    int64_t every;            /* steps from one tracked step to the next, at most as often as the schedules say */
+    int active, spans;
+} cost_group;
 
 typedef struct setting { /* what pitot_hyper has told */
     char name[48];
@@ -262,13 +319,17 @@ struct pitot_run {
     int manifest_done, has_header; /* of this process */
     sampling sampling;
     curving curving;
+    sharing sharing;
     pitot_preconditioner *factor;
     int64_t n_factors, room_factors;
     setting *setting;
     int64_t n_settings, room_settings;
 
     double first_begin, inside, entered, step_inside; /* seconds: first begin; in hooks, all; when entered; in hooks at this step */
-    double heavy, step_heavy, cost[2]; /* seconds: in HEAVY probes, all, at this step; of a tracked step, LIGHT and HEAVY */
+    int64_t begun;                                    /* steps */
+    cost_group *group;                                /* (n_groups) */
+    int32_t n_groups;
+    double level, swept; /* seconds: what each group may have spent by now; of this step, what went to the sweep */
 
     emission *emission;
     int64_t n_emissions, room_emissions, flushed;
@@ -322,7 +383,7 @@ int slot_prepare(pitot_run *run, slot *s);
 pitot_frame slot_frame(pitot_run *run, slot *s, int64_t step);
 void slot_call(pitot_run *run, slot *s, phase f, int64_t step, int before);
 /* 1 if this step has what the probe needs; if not, the slot says what is missing. */
-int slot_has_needs(const pitot_run *run, slot *s);
+int slot_has_needs(pitot_run *run, slot *s);
 
 /* capture.c */
 void captures_clear(pitot_run *run);
@@ -340,8 +401,38 @@ void sampling_finish(pitot_run *run);
 void sampling_free(pitot_run *run);
 double sampling_factor(const pitot_run *run); /* grad_scale / loss_scale */
 
+/* products.c */
+/* What the step's histograms, products and projections need, into the job; 0: something is missing, and said. */
+int products_prepare(pitot_run *run, sweep_job *job);
+/* After the sweep: from its targets to tensors. */
+void products_finish(pitot_run *run);
+/* After the update: param.moved, and every sample's gradient along it. */
+void products_project(pitot_run *run);
+/* A job over the step's captures, with room to run; 0: none. */
+int sampling_job(pitot_run *run, sweep_job *job, uint32_t wants);
+/* frame.layer, from the captures. */
+void products_layers(pitot_run *run);
+void products_free(pitot_run *run);
+
+/* share.c */
+void share_begin(pitot_run *run);
+void share_free(pitot_run *run);
+/* The batch's outputs and targets as probes see them; NULL: the host has not shown them. */
+const pitot_prediction *share_prediction(pitot_run *run);
+
+/* budget.c */
+/* Puts probes that share their cost into one group. */
+int32_t budget_groups(pitot_run *run);
+/* Whether this probe's group may be tracked now. */
+int budget_allows(const pitot_run *run, const slot *s);
+/* Before plan_due: how much each group may spend. */
+void budget_begin(pitot_run *run, double now);
+/* A step is over: what it cost. */
+void budget_book(pitot_run *run);
+void budget_say(pitot_run *run); /* `NAME.seconds` into the record */
+
 /* callback.c */
-enum { CALL_GRAD, CALL_HVP, CALL_FORWARD, CALL_JVP, CALL_VJP, CALL_ROOT };
+enum { CALL_GRAD, CALL_HVP, CALL_FORWARD, CALL_JVP, CALL_VJP, CALL_ROOT, CALL_DIAGONAL };
 /* Calls the host. Parameters, gradients and guards have been kept before the first call of a step. A status; failures are counted. */
 int32_t callback_call(pitot_run *run, int which, pitot_call *call);
 int callback_there(const pitot_run *run, int which);
@@ -376,11 +467,10 @@ const char *curvature_missing(const pitot_run *run, uint32_t need, int32_t *cond
 /* plan.c */
 int32_t plan_probes(pitot_run *run, const char *spec);
 int32_t plan_options(pitot_run *run, const char *options);
-/* Probes that call the host's callbacks cost whole gradients; they and all others have a budget each. */
-enum { LIGHT, HEAVY };
-int slot_weight(const slot *s);
-/* Marks the slots that are due, none anew unless affordable[slot_weight]; returns what they need. */
-uint32_t plan_due(pitot_run *run, int64_t step, const int affordable[2]);
+/* Probes that call the host's callbacks cost whole gradients, and run last. */
+int slot_is_heavy(const slot *s);
+/* Marks the slots that are due, none anew unless its budget allows; returns what they need. */
+uint32_t plan_due(pitot_run *run, int64_t step);
 void slot_off(slot *s, int32_t condition, const char *format, ...) PITOT_PRINTF(3, 4);
 /* Not now, and why; it may come. */
 void slot_waits(slot *s, int32_t condition, const char *why);

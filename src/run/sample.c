@@ -21,7 +21,8 @@ void sampling_begin(pitot_run *run) {
     sampling *s = &run->sampling;
     captures_clear(run);
     s->listed = s->counted = s->n_micro = s->covered = s->swept = s->n_losses = s->n_targets = 0;
-    s->several = s->ready = 0;
+    s->several = s->ready = s->has_gram = s->has_projection = 0;
+    s->n_layers = 0;
     s->scatter = 0;
     if (s->wrong) return;
     s->condition = PITOT_STATE_LEVEL;
@@ -33,6 +34,7 @@ void sampling_free(pitot_run *run) {
     void *const blocks[] = { s->capture, s->store, s->use,       s->target, s->first_tile, s->work,  s->parts,
                              s->square,  s->along, s->deviation, s->counts, s->losses,     s->micro, s->sum };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
+    products_free(run);
 }
 
 static void give_up(sampling *s, int32_t condition, const char *format, ...) PITOT_PRINTF(3, 4);
@@ -241,6 +243,19 @@ static sweep_job job_of(pitot_run *run) {
     return j;
 }
 
+int sampling_job(pitot_run *run, sweep_job *job, uint32_t wants) {
+    sampling *s = &run->sampling;
+    if (!s->ready || s->several || run->batch.n != s->listed) return 0;
+    s->listed = 0; /* as it was when these captures came in */
+    *job = job_of(run);
+    s->listed = run->batch.n;
+    job->wants = wants;
+    int64_t work = sweep_work(job);
+    if (work < 0 || !run_room(run, &s->work, &s->room_work, work, sizeof *s->work)) return 0;
+    job->work = s->work;
+    return 1;
+}
+
 static int is_low(int32_t dtype) {
     return dtype == PITOT_F16 || dtype == PITOT_BF16;
 }
@@ -322,6 +337,7 @@ static int make_parts(pitot_run *run) {
 
 static int make_room(pitot_run *run, sweep_job *j) {
     sampling *s = &run->sampling;
+    if (!products_prepare(run, j)) return 0;
     int64_t work = sweep_work(j);
     if (work < 0 || !run_room(run, &s->work, &s->room_work, work, sizeof *s->work))
         return sampling_over_budget(run, "the sweep"), 0;
@@ -401,6 +417,7 @@ static void sweep_micro(pitot_run *run) {
     if (!make_room(run, &j) || !check_all(run, &j)) return;
     sweep_run(&j);
     if (j.wants & SWEEP_MOMENTS && !s->several) gather_parts(run);
+    products_finish(run);
     s->covered = 0;
     for (int32_t k = 0; k < s->n_targets; k++) s->covered += s->target[k].size;
     if (!(j.wants & SWEEP_ALONG)) return;
@@ -411,7 +428,7 @@ static void sweep_micro(pitot_run *run) {
 void sampling_add(pitot_run *run) {
     sampling *s = &run->sampling;
     s->several |= run->batch.more;
-    if (!(run->needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS | PITOT_NEED_MICRO))) return;
+    if (!(run->needs & (FROM_CAPTURES | PITOT_NEED_MICRO))) return;
     if (!run->seen_forward || !grow_lists(run)) {
         if (run->seen_forward) sampling_over_budget(run, "the lists of samples");
         else give_up(s, PITOT_STATE_LEVEL, "needs pitot_after_forward, the number of samples");
@@ -423,10 +440,10 @@ void sampling_add(pitot_run *run) {
     if (s->counted == 0 && !run->batch.more) give_up(s, PITOT_STATE_UNDEFINED, "no term of any sample has weight");
     int shares = !s->several || make_shares(run);
     if (shares && s->several) add_micro(run, counted);
-    if (shares && run->needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS)) sweep_micro(run);
+    if (shares && run->needs & FROM_CAPTURES) sweep_micro(run);
     if (shares && s->several) shares_are_earlier(run);
     s->listed += run->batch.n;
-    captures_clear(run);
+    if (s->several) captures_clear(run); /* else what probes ask for later in the step is made from them */
 }
 
 /* ---- after the last micro-batch ---- */

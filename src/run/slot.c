@@ -14,7 +14,7 @@ void slot_waits(slot *s, int32_t condition, const char *why) {
 
 /* ---- what is there ---- */
 
-static const char *missing_of(const pitot_run *run, uint32_t need, int32_t *condition) {
+static const char *missing_of(pitot_run *run, uint32_t need, int32_t *condition) {
     const sampling *s = &run->sampling;
     *condition = PITOT_STATE_LEVEL;
     switch (need) {
@@ -22,6 +22,16 @@ static const char *missing_of(const pitot_run *run, uint32_t need, int32_t *cond
     case PITOT_NEED_LOSSES: return run->batch.losses ? NULL : "needs batch.losses, the loss of each sample";
     case PITOT_NEED_SAMPLES:
     case PITOT_NEED_MOMENTS: *condition = s->condition; return s->ready ? NULL : s->why;
+    case PITOT_NEED_HISTOGRAM:
+    case PITOT_NEED_PROJECTION:
+    case PITOT_NEED_GRAM:
+    case PITOT_NEED_LAYERS:
+        *condition = s->condition;
+        return !s->ready ? s->why : s->several ? "needs the step's samples in one piece, not in several micro-batches" : NULL;
+    case PITOT_NEED_OUTPUT:
+        return share_prediction(run) ? NULL : "needs outputs, targets and the loss kind (pitot_batch), of a step in one piece";
+    case PITOT_NEED_DIAGONAL:
+    case PITOT_NEED_STEP: return curvature_missing(run, need, condition);
     case PITOT_NEED_MICRO: return s->n_micro > 1 ? NULL : "needs a step of several micro-batches (batch.more)";
     case PITOT_NEED_HESSIAN:
     case PITOT_NEED_GGN: return curvature_missing(run, need, condition);
@@ -31,7 +41,7 @@ static const char *missing_of(const pitot_run *run, uint32_t need, int32_t *cond
     }
 }
 
-int slot_has_needs(const pitot_run *run, slot *s) {
+int slot_has_needs(pitot_run *run, slot *s) {
     int32_t condition, first = PITOT_STATE_LEVEL;
     const char *missing = NULL;
     for (uint32_t need = 1; need && need <= s->probe->needs; need <<= 1) {
@@ -136,6 +146,13 @@ pitot_frame slot_frame(pitot_run *run, slot *s, int64_t step) {
                           .sums = s->sums,
                           .work = run->curving.work,
                           .size = params_size(run),
+                          .histogram = s->histogram.n ? &s->histogram : NULL,
+                          .projection = m->has_projection ? m->projection : NULL,
+                          .gram = m->has_gram && m->ready ? m->gram : NULL,
+                          .layer = m->layer,
+                          .n_layers = m->n_layers,
+                          .prediction = s->probe->needs & PITOT_NEED_OUTPUT ? share_prediction(run) : NULL,
+                          .optimizer = run->optimizer ? run->optimizer : "",
                           .options = s->options,
                           .state = s->state,
                           .out = &run->emitter[s - run->slot] };
@@ -144,6 +161,7 @@ pitot_frame slot_frame(pitot_run *run, slot *s, int64_t step) {
 void slot_call(pitot_run *run, slot *s, phase f, int64_t step, int before) {
     if (!f || !slot_prepare(run, s)) return;
     if (f == s->probe->backward && s->probe->needs & PITOT_NEED_MOMENTS && !s->takes_tiles) return; /* it was not ready in time */
+    if (f == s->probe->backward && s->probe->needs & PITOT_NEED_HISTOGRAM && !s->histogram.n) return;
     for (int32_t i = 0; i < run->n_live; i++) {
         pitot_tensor *t = &run->tensor[i];
         t->state = s->tensor_state ? s->tensor_state[i] : NULL;
@@ -151,8 +169,13 @@ void slot_call(pitot_run *run, slot *s, phase f, int64_t step, int before) {
         t->size = t->data && (!before || !(s->probe->needs & PITOT_NEED_BEFORE) || t->before) ? run->param[i].layout.size : 0;
     }
     run->frame = slot_frame(run, s, step);
+    s->remark[0] = 0;
+    double from = run_now();
     int32_t status = f(&run->frame);
-    if (status == PITOT_EBUDGET) {
+    s->seconds += run_now() - from;
+    if (status == PITOT_ENOTSUP || (status == PITOT_EBUDGET && s->condition == PITOT_STATE_BUDGET)) {
+        /* the slot says why */
+    } else if (status == PITOT_EBUDGET) {
         slot_off(s, PITOT_STATE_BUDGET, "what its products need would exceed the byte budget of %lld; raise config.memory",
                  (long long)run->memory);
     } else if (status) {

@@ -22,36 +22,6 @@ static void leave(pitot_run *run) {
     run->step_inside += spent;
 }
 
-/* What a group of probes may spend: half of the budget, or all of it where the other group has nothing to do. */
-static double share_of(const pitot_run *run, int weight) {
-    for (int32_t i = 0; i < run->n_slots; i++) {
-        const slot *s = &run->slot[i];
-        if (slot_weight(s) != weight && !s->off && s->condition != PITOT_STATE_LEVEL && s->condition != PITOT_STATE_ERROR)
-            return 0.5 * run->overhead;
-    }
-    return run->overhead;
-}
-
-/* Whether a tracked step would keep this group's share below its limit; the first step is always tracked. Two-step probes make the next
-   step a tracked one, too. */
-static int affordable(const pitot_run *run, double now, int weight) {
-    int spans = 1;
-    if (run->overhead <= 0 || run->tracked == 0) return 1;
-    for (int32_t i = 0; i < run->n_slots; i++)
-        if (run->slot[i].probe->spans == 2 && !run->slot[i].off && slot_weight(&run->slot[i]) == weight) spans = 2;
-    double spent = weight == HEAVY ? run->heavy : run->inside - run->heavy;
-    return spent + spans * run->cost[weight] <= share_of(run, weight) * (now - run->first_begin);
-}
-
-/* What a tracked step cost, averaged with what steps before did. */
-static void book(pitot_run *run) {
-    const double spent[2] = { run->step_inside - run->step_heavy, run->step_heavy };
-    run->heavy += run->step_heavy;
-    for (int weight = LIGHT; weight <= HEAVY; weight++)
-        if (spent[weight] > 0)
-            run->cost[weight] = run->cost[weight] > 0 ? 0.5 * (run->cost[weight] + spent[weight]) : spent[weight];
-}
-
 /* ---- the hooks ---- */
 
 /* Needs that the core fulfils, as what the host will be asked to have ready. */
@@ -61,7 +31,11 @@ static uint32_t mask_of(uint32_t needs, uint32_t captures) {
     if (needs & PITOT_NEED_LOSS) mask |= PITOT_DUE_LOSS;
     if (needs & PITOT_NEED_GRADS) mask |= PITOT_DUE_GRADS;
     if (needs & PITOT_NEED_LOSSES) mask |= PITOT_DUE_LOSSES;
-    if (needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS)) mask |= captures | PITOT_DUE_GRADS;
+    if (needs & FROM_CAPTURES) mask |= captures | PITOT_DUE_GRADS;
+    if (needs & PITOT_NEED_OUTPUT) mask |= PITOT_DUE_OUTPUT;
+    if (needs & PITOT_NEED_PROJECTION) mask |= PITOT_DUE_UPDATE;
+    if (needs & PITOT_NEED_DIAGONAL) mask |= PITOT_DUE_CALLBACKS | PITOT_DUE_GRADS | PITOT_DUE_OUTPUT;
+    if (needs & PITOT_NEED_STEP) mask |= PITOT_DUE_GRADS | PITOT_DUE_UPDATE | PITOT_DUE_LATE;
     if (needs & PITOT_NEED_MICRO) mask |= PITOT_DUE_GRADS;
     if (needs & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN)) mask |= PITOT_DUE_CALLBACKS | PITOT_DUE_GRADS;
     if (needs & PITOT_NEED_GGN) mask |= PITOT_DUE_OUTPUT;
@@ -112,7 +86,7 @@ uint32_t pitot_begin(pitot_run *run, int64_t step) {
     if (run->first_begin == 0) run->first_begin = run->entered;
     emit_flush(run);
     emit_begin(run);
-    run->step_inside = run->step_heavy = 0;
+    run->step_inside = 0;
     if (run->step < 0 || step <= run->step) first_of_segment(run, step);
     if (!run->manifest_done) describe(run);
     run->step = step;
@@ -120,13 +94,16 @@ uint32_t pitot_begin(pitot_run *run, int64_t step) {
     run->n_live = run->n_params;
     run->seen_forward = run->seen_backward = 0;
     run->lr = NAN;
-    const int may[2] = { affordable(run, run->entered, LIGHT), affordable(run, run->entered, HEAVY) };
-    run->needs = plan_due(run, step, may);
+    budget_begin(run, run->entered);
+    for (int32_t i = 0; i < run->n_slots; i++) run->slot[i].seconds = 0;
+    run->needs = plan_due(run, step);
+    if (run->needs & (PITOT_NEED_PROJECTION | PITOT_NEED_STEP)) run->needs |= PITOT_NEED_BEFORE;
     run->mask = mask_of(run->needs, run->sampling.wrong ? 0 : PITOT_DUE_CAPTURES);
     run->batch = (pitot_batch){ .loss = NAN };
     run->loss_sum = run->weight_sum = run->weight_last = 0;
     run->samples = run->n_factors = 0;
     sampling_begin(run);
+    share_begin(run);
     if (run->flags & PITOT_CARRIED && run->mask & PITOT_DUE_GRADS) params_carry(run);
     leave(run);
     return run->mask;
@@ -189,7 +166,6 @@ static void finish_pending(pitot_run *run) {
         else if (s->pending >= 0) run->unfinished++;
         s->pending = -1;
     }
-    emit_flush(run);
 }
 
 /* A loss per sample: where it lies, or gathered over micro-batches and terms. */
@@ -236,10 +212,10 @@ static void sum_up(pitot_run *run) {
     if (gathered && b->losses) b->losses = run->sampling.n_losses == run->samples ? run->sampling.losses : NULL;
 }
 
-static void run_group(pitot_run *run, int weight) {
+static void run_those(pitot_run *run, int heavy) {
     for (int32_t i = 0; i < run->n_slots; i++) {
         slot *s = &run->slot[i];
-        if (!s->due || slot_weight(s) != weight || !slot_has_needs(run, s)) continue;
+        if (!s->due || slot_is_heavy(s) != heavy || !slot_has_needs(run, s)) continue;
         slot_call(run, s, s->probe->backward, run->step, 0);
         s->started = 1;
     }
@@ -248,18 +224,16 @@ static void run_group(pitot_run *run, int weight) {
 /* Last come those whose callbacks overwrite what the host has shown. */
 static void run_probes(pitot_run *run) {
     finish_pending(run);
-    run_group(run, LIGHT);
-    double from = run_now();
-    run_group(run, HEAVY);
+    run_those(run, 0);
+    run_those(run, 1);
     callback_finish(run);
-    if (run->needs & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN)) run->step_heavy += run_now() - from;
 }
 
 /* Probes whose callback has just failed say why. */
 static void say_what_broke(pitot_run *run) {
     for (int32_t i = 0; run->curving.broken && i < run->n_slots; i++) {
         slot *s = &run->slot[i];
-        if (s->due && s->condition != PITOT_STATE_OK && slot_weight(s) == HEAVY) slot_has_needs(run, s);
+        if (s->due && s->condition != PITOT_STATE_OK && slot_is_heavy(s)) slot_has_needs(run, s);
     }
 }
 
@@ -272,7 +246,9 @@ int32_t pitot_after_backward(pitot_run *run) {
     enter(run);
     params_look(run, 1);
     take_losses(run);
+    double from = run_now();
     sampling_add(run);
+    if (run->needs & FROM_CAPTURES) run->swept += run_now() - from;
     run->curving.batch = run->batch;
     int more = run->batch.more;
     if (run->seen_forward) sum_up(run);
@@ -303,6 +279,10 @@ int32_t pitot_after_update(pitot_run *run, double lr) {
     int looks = run->seen_backward && !run->curving.calling; /* a callback that never came back costs the step's values */
     callback_finish(run);
     if (looks) params_look(run, 0);
+    double from = run_now();
+    if (looks) products_project(run);
+    if (run->needs & PITOT_NEED_PROJECTION) run->swept += run_now() - from;
+    run->curving.late = 1;
     for (int32_t i = 0; looks && i < run->n_slots; i++) {
         slot *s = &run->slot[i];
         if (!s->due || !slot_has_needs(run, s)) continue;
@@ -310,10 +290,13 @@ int32_t pitot_after_update(pitot_run *run, double lr) {
         if (s->probe->spans == 2 && !s->off) s->pending = run->step;
         s->due = s->requested = 0;
     }
+    callback_finish(run);
+    run->curving.late = 0;
+    if (run->n_emissions > 0) budget_say(run);
     emit_flush(run);
     run->open_step = 0;
     leave(run);
-    if (run->mask) book(run);
+    if (run->mask) budget_book(run);
     return PITOT_OK;
 }
 

@@ -39,7 +39,8 @@ typedef struct sweep_use {
     int64_t din, dout;                     /* linear: din, dout; scale, sum, given: d = dout */
     window w;                              /* convolution: of one group's channels */
     int64_t groups, m;                     /* convolution: groups, and output channels of each */
-    int32_t channels_last, reserved;       /* convolution: A (h,w,c), G (h',w',c) per sample */
+    int32_t channels_last;                 /* convolution: A (h,w,c), G (h',w',c) per sample */
+    int32_t tag;                           /* the caller's own */
     double scale;
 } sweep_use;
 

@@ -136,9 +136,29 @@ static void schedule_all(const char *probes, int64_t every, char *out, size_t si
     }
 }
 
+/* The optimizer's options under the names that probes know; of a tuple such as betas, beta1 and beta2. */
+static void tell_options(const trainer *t) {
+    for (const pitot_option *o = t->optim->method->options; o->name; o++) {
+        const char *at = (const char *)t->optim->options + o->offset;
+        for (int32_t i = 0; i < (o->count ? o->count : 1); i++) {
+            char name[48];
+            double real = 0;
+            int64_t integer = 0;
+            if (o->kind == PITOT_REAL) memcpy(&real, at + (size_t)i * sizeof real, sizeof real);
+            else memcpy(&integer, at + (size_t)i * sizeof integer, sizeof integer);
+            if (o->count > 1) snprintf(name, sizeof name, "%.*s%d", (int)strlen(o->name) - 1, o->name, i + 1);
+            else snprintf(name, sizeof name, "%.47s", o->name);
+            pitot_hyper(t->run, -1, name, o->kind == PITOT_REAL ? real : (double)integer);
+        }
+    }
+}
+
 static int32_t attach(trainer *t, pitot_error *error) {
     int32_t status = pitot_attach(&t->attached, t->net, t->run);
-    return status ? pitot_fail(error, status, "%s: %s", t->config.model, pitot_last_error(t->run)) : PITOT_OK;
+    if (status) return pitot_fail(error, status, "%s: %s", t->config.model, pitot_last_error(t->run));
+    t->attached.optim = t->optim;
+    tell_options(t);
+    return PITOT_OK;
 }
 
 /* Probes that cannot be are the caller's mistake and leave no folder behind; so is a folder that is taken; the rest is the disk's. */
@@ -166,7 +186,7 @@ static int32_t make_run(trainer *t, const char *probe_options, pitot_error *erro
                        .optimizer = t->config.optimizer,
                        .overhead = t->config.budget,
                        .seed = t->config.seed,
-                       .flags = t->config.resume ? PITOT_RESUME : 0,
+                       .flags = PITOT_LATE | (t->config.resume ? PITOT_RESUME : 0),
                        .threads = t->config.threads,
                        .steps = t->steps,
                        .facts = facts };

@@ -67,7 +67,7 @@ static void validate(trainer *t) {
 /* ---- one step ---- */
 
 static int32_t step(trainer *t, pitot_error *error) {
-    pitot_begin(t->run, t->step);
+    if (pitot_begin(t->run, t->step)) pitot_hyper(t->run, -1, "lr", pitot_optim_lr(t->optim));
     pitot_net_batch b = next_batch(t);
     int32_t status = pitot_net_forward(t->net, &b, &t->loss);
     if (status)

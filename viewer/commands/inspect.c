@@ -130,9 +130,12 @@ static int take_product(char *list) {
 }
 
 static int32_t measure(bench *b, const char *probes, const char *options, double lr, pitot_error *error) {
-    pitot_config c = {
-        .struct_size = sizeof c, .probes = probes, .options = options, .threads = omp_get_max_threads(), .memory = INT64_C(1) << 40
-    };
+    pitot_config c = { .struct_size = sizeof c,
+                       .probes = probes,
+                       .options = options,
+                       .threads = omp_get_max_threads(),
+                       .memory = INT64_C(1) << 40,
+                       .flags = PITOT_EXACT };
     double loss;
     b->run = pitot_open(NULL, &c);
     if (!b->run || pitot_last_error(b->run)[0]) return pitot_fail(error, PITOT_EINVAL, "%s", pitot_last_error(b->run));

@@ -50,6 +50,17 @@ PITOT_HOT static void adam_update(const pitot_update *u, double decay, double l2
     }
 }
 
+/* P = sqrt(v/(1-beta2^t)) + eps */
+static inline void adam_view(const pitot_update *u, pitot_preconditioner *view) {
+    const adam_options *o = u->options;
+    view->axis = -1;
+    view->n = u->end;
+    view->factor = u->state[2] ? u->state[2] : u->state[1];
+    view->power = -0.5;
+    view->eps = o->eps;
+    view->bias_correction = 1 / (1 - pow(o->betas[1], (double)u->t));
+}
+
 /* clang-format off */
 #define ADAM_OPTIONS(decay, decay_help)                                                                                                \
     {                                                                                                                                  \

@@ -126,6 +126,17 @@ int32_t pitot_optim_step(pitot_optim *o) {
     return PITOT_OK;
 }
 
+int32_t pitot_optim_view(const pitot_optim *o, int64_t i, pitot_preconditioner *view) {
+    if (!o || i < 0 || i >= o->n) return PITOT_EINVAL;
+    const optim_tensor *t = &o->tensor[i];
+    if (!o->method->view) return PITOT_ENOTSUP;
+    if (t->t == 0) return PITOT_EORDER;
+    pitot_update u = { t->t, 0, t->size, t->data, NULL, t->state, o->options };
+    *view = (pitot_preconditioner){ .struct_size = sizeof *view };
+    o->method->view(&u, view);
+    return PITOT_OK;
+}
+
 double pitot_optim_lr(const pitot_optim *o) {
     double lr;
     memcpy(&lr, (const char *)o->options + o->method->options[0].offset, sizeof lr);

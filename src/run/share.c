@@ -1,0 +1,301 @@
+/* share.c: what several probes ask for: made when the first of them does, kept until the next step begins. */
+
+#include "base/alloc.h"
+#include "base/random.h"
+#include "pitot/net.h"
+#include "run/run.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { MOST_UNITS = 4096 }; /* values of D up to which a diagonal is made column by column */
+
+void share_begin(pitot_run *run) {
+    sharing *s = &run->sharing;
+    s->n_diagonals = s->has_gradient_product = s->has_step_product = s->has_loss = 0;
+    s->prediction.n = 0;
+}
+
+void share_free(pitot_run *run) {
+    sharing *s = &run->sharing;
+    for (int i = 0; i < MOST_DIAGONALS; i++) mem_free(s->diagonal[i].values);
+    void *const blocks[] = { s->gradient_product, s->step, s->step_product, s->unit, s->scratch };
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
+}
+
+double *pitot_scratch(const pitot_frame *f, int64_t count) {
+    pitot_run *run = f->out->run;
+    sharing *s = &run->sharing;
+    return count >= 0 && run_room(run, &s->scratch, &s->room_scratch, count, sizeof *s->scratch) ? s->scratch : NULL;
+}
+
+int64_t pitot_offset(const pitot_frame *f, int64_t tensor) {
+    int64_t at = 0;
+    if (!f->tensor[tensor].grad) return -1;
+    for (int64_t i = 0; i < tensor; i++) at += f->tensor[i].grad ? f->out->run->param[i].layout.size : 0;
+    return at;
+}
+
+/* ---- diagonals ---- */
+
+static int32_t ask_host(pitot_run *run, diagonal *d, int price) {
+    pitot_call call = { .struct_size = sizeof call,
+                        .diagonal = d->kind,
+                        .draws = d->draws,
+                        .seed = random_bits(run->seed, random_purpose("curvature"), (uint64_t)run->step, 0),
+                        .per_sample = d->per_sample,
+                        .n_out = run->curving.size * (d->per_sample ? run->batch.n : 1),
+                        .out = price ? NULL : d->values };
+    int32_t status = callback_call(run, CALL_DIAGONAL, &call);
+    d->gradients = call.gradients;
+    return status;
+}
+
+/* About how many gradients the host's diagonal of this kind costs; infinite: it has none. */
+static double price(pitot_run *run, int32_t kind, int64_t draws) {
+    diagonal d = { .kind = kind, .draws = draws };
+    if (!callback_there(run, CALL_DIAGONAL) || ask_host(run, &d, 1) || !(d.gradients > 0)) return INFINITY;
+    return d.gradients;
+}
+
+static int32_t resolve(pitot_run *run, int32_t kind) {
+    if (kind != PITOT_CURVATURE_AUTO) return kind;
+    if (!callback_there(run, CALL_DIAGONAL)) return PITOT_CURVATURE_HUTCHINSON;
+    if (run->flags & PITOT_EXACT) return PITOT_CURVATURE_HESSIAN;
+    return price(run, PITOT_CURVATURE_HESSIAN, 1) <= 1.01 * price(run, PITOT_CURVATURE_GGN, 1) ? PITOT_CURVATURE_HESSIAN
+                                                                                               : PITOT_CURVATURE_GGN_MC;
+}
+
+/* Column by column: exact, and only for what is small. */
+static int32_t by_units(pitot_run *run, diagonal *d) {
+    sharing *s = &run->sharing;
+    const pitot_linop *of = d->kind == PITOT_CURVATURE_GGN ? &run->curving.ggn : &run->curving.hessian;
+    int64_t n = run->curving.size;
+    if (of->n == 0 || n > MOST_UNITS || d->per_sample) return PITOT_ENOTSUP;
+    if (!run_room(run, &s->unit, &s->room_unit, 2 * n, sizeof *s->unit)) return PITOT_EBUDGET;
+    memset(s->unit, 0, (size_t)n * sizeof *s->unit);
+    int32_t status = PITOT_OK;
+    for (int64_t i = 0; i < n && !status; i++) {
+        s->unit[i] = 1;
+        status = of->apply(of->self, s->unit, s->unit + n, 1);
+        s->unit[i] = 0;
+        d->values[i] = s->unit[n + i];
+    }
+    d->gradients = 2 * (double)n;
+    return status;
+}
+
+/* mean over draws of z o Hz, z of random signs (Hutchinson 1990; Bekas, Kokiopoulou, Saad 2007 for the diagonal) */
+static int32_t by_signs(pitot_run *run, diagonal *d) {
+    sharing *s = &run->sharing;
+    const pitot_linop *of = &run->curving.hessian;
+    int64_t n = run->curving.size;
+    uint64_t purpose = random_purpose("hutchinson");
+    if (of->n == 0 || d->per_sample) return PITOT_ENOTSUP;
+    if (!run_room(run, &s->unit, &s->room_unit, 2 * n, sizeof *s->unit)) return PITOT_EBUDGET;
+    memset(d->values, 0, (size_t)n * sizeof *d->values);
+    for (int64_t k = 0; k < d->draws; k++) {
+        for (int64_t i = 0; i < n; i += 64) {
+            uint64_t bits = random_bits(run->seed, purpose, (uint64_t)run->step, (uint64_t)(k * ((n + 63) / 64) + i / 64));
+            for (int64_t j = i; j < n && j < i + 64; j++, bits >>= 1) s->unit[j] = bits & 1 ? 1 : -1;
+        }
+        int32_t status = of->apply(of->self, s->unit, s->unit + n, 1);
+        if (status) return status;
+        for (int64_t i = 0; i < n; i++) d->values[i] += s->unit[i] * s->unit[n + i] / (pitot_real)d->draws;
+    }
+    d->gradients = 2 * (double)d->draws;
+    return PITOT_OK;
+}
+
+/* The host's is of the mean loss over its batch; so are products, but for sums. */
+static int32_t make(pitot_run *run, diagonal *d) {
+    int64_t n = run->curving.size, values;
+    if (__builtin_mul_overflow(n, d->per_sample ? run->batch.n : 1, &values) ||
+        !run_room(run, &d->values, &d->room, values, sizeof *d->values))
+        return PITOT_EBUDGET;
+    if (d->kind != PITOT_CURVATURE_HUTCHINSON && callback_there(run, CALL_DIAGONAL)) return ask_host(run, d, 0);
+    int32_t status = d->kind == PITOT_CURVATURE_HUTCHINSON                                  ? by_signs(run, d)
+                     : d->kind == PITOT_CURVATURE_HESSIAN || d->kind == PITOT_CURVATURE_GGN ? by_units(run, d)
+                                                                                            : PITOT_ENOTSUP;
+    double to_mean = run->reduction == PITOT_SUM ? 1 / (double)run->batch.n : 1;
+    for (int64_t i = 0; !status && to_mean != 1 && i < n; i++) d->values[i] = (pitot_real)(to_mean * (double)d->values[i]);
+    return status;
+}
+
+static diagonal *find(pitot_run *run, int32_t kind, int64_t draws, int per_sample) {
+    sharing *s = &run->sharing;
+    int sampled = kind == PITOT_CURVATURE_GGN_MC || kind == PITOT_CURVATURE_HUTCHINSON;
+    for (int32_t i = 0; i < s->n_diagonals; i++) {
+        diagonal *d = &s->diagonal[i];
+        if (d->kind == kind && d->per_sample == per_sample && (!sampled || d->draws == draws)) return d;
+    }
+    if (s->n_diagonals == MOST_DIAGONALS) return NULL;
+    diagonal *d = &s->diagonal[s->n_diagonals++];
+    d->kind = kind;
+    d->draws = draws;
+    d->per_sample = per_sample;
+    d->status = make(run, d);
+    return d;
+}
+
+static void say(pitot_run *run, const pitot_frame *f, int32_t asked, const diagonal *d) {
+    slot *s = &run->slot[f->out->slot];
+    if (d->status == PITOT_ENOTSUP)
+        slot_waits(s, PITOT_STATE_LEVEL,
+                   "needs the callback `diagonal`, or, for few parameters or curvature=hutchinson, products with the Hessian");
+    if (d->status == PITOT_EBUDGET)
+        slot_waits(s, PITOT_STATE_BUDGET, "the diagonal would exceed the byte budget; raise config.memory");
+    if (asked == PITOT_CURVATURE_AUTO && d->kind == PITOT_CURVATURE_GGN_MC)
+        pitot_remark(f,
+                     "the sampled GGN's diagonal: the exact Hessian's costs more than the GGN's here; curvature=hessian takes it");
+    if (asked == PITOT_CURVATURE_AUTO && d->kind == PITOT_CURVATURE_HUTCHINSON)
+        pitot_remark(f, "estimated from products with random vectors: this host has no callback `diagonal`");
+}
+
+static int32_t diagonal_of(const pitot_frame *f, int32_t kind, int64_t draws, int per_sample, pitot_curvature *out) {
+    pitot_run *run = f->out->run;
+    if (kind < PITOT_CURVATURE_AUTO || kind > PITOT_CURVATURE_HUTCHINSON || draws < 1) return PITOT_EINVAL;
+    diagonal *d = find(run, resolve(run, kind), draws, per_sample);
+    if (!d) return PITOT_EBUDGET;
+    say(run, f, kind, d);
+    *out = (pitot_curvature){ .kind = d->kind, .draws = d->draws, .gradients = d->gradients, .values = d->values };
+    return d->status;
+}
+
+int32_t pitot_diagonal(const pitot_frame *f, int32_t kind, int64_t draws, pitot_curvature *out) {
+    return diagonal_of(f, kind, draws, 0, out);
+}
+
+int32_t pitot_sample_diagonal(const pitot_frame *f, int32_t kind, int64_t draws, pitot_curvature *out) {
+    return diagonal_of(f, kind, draws, 1, out);
+}
+
+/* ---- products ---- */
+
+int32_t pitot_gradient_product(const pitot_frame *f, const pitot_real **out) {
+    pitot_run *run = f->out->run;
+    sharing *s = &run->sharing;
+    int64_t n = run->curving.size;
+    *out = NULL;
+    if (!f->hessian) return PITOT_EORDER;
+    if (!s->has_gradient_product) {
+        s->has_gradient_product = 1;
+        s->status[0] = PITOT_EBUDGET;
+        if (run_room(run, &s->gradient_product, &s->room_gradient_product, n, sizeof *s->gradient_product) &&
+            run_room(run, &s->unit, &s->room_unit, 2 * n, sizeof *s->unit)) {
+            pitot_real *g = s->unit;
+            for (int32_t i = 0; i < run->n_live; i++) {
+                if (!run->tensor[i].grad) continue;
+                memcpy(g, run->tensor[i].grad, (size_t)run->param[i].layout.size * sizeof *g);
+                g += run->param[i].layout.size;
+            }
+            s->status[0] = f->hessian->apply(f->hessian->self, s->unit, s->gradient_product, 1);
+        }
+    }
+    *out = s->gradient_product;
+    return s->status[0];
+}
+
+int32_t pitot_weighted_gradient(const pitot_frame *f, const double *weight, pitot_real *out) {
+    pitot_run *run = f->out->run;
+    sweep_job job;
+    if (!sampling_job(run, &job, 0)) return PITOT_EORDER;
+    memset(out, 0, (size_t)run->curving.size * sizeof *out);
+    for (int32_t k = 0; k < job.n_targets; k++) sweep_weighted_sum(&job, k, weight, out + pitot_offset(f, job.target[k].tensor));
+    return PITOT_OK;
+}
+
+int32_t pitot_sample_gradients(const pitot_frame *f, int64_t tensor, const pitot_real **out) {
+    pitot_run *run = f->out->run;
+    sweep_job job;
+    int64_t values;
+    *out = NULL;
+    if (!sampling_job(run, &job, 0)) return PITOT_EORDER;
+    for (int32_t k = 0; k < job.n_targets; k++) {
+        if (job.target[k].tensor != tensor) continue;
+        param *p = &run->param[tensor];
+        if (__builtin_mul_overflow(job.n, p->layout.size, &values) ||
+            !run_room(run, &p->samples, &p->room_samples, values, sizeof *p->samples))
+            return PITOT_EBUDGET;
+        sweep_samples(&job, k, 0, job.n, p->samples, p->layout.size);
+        *out = p->samples;
+    }
+    return PITOT_OK;
+}
+
+/* ---- around the update ---- */
+
+/* s = theta_{t+1} - theta_t as a vector (D) */
+static void gather_step(const pitot_run *run, pitot_real *s) {
+    for (int32_t i = 0; i < run->n_live; i++) {
+        int64_t n = run->param[i].layout.size;
+        const pitot_real *after = run->tensor[i].data, *before = run->param[i].before;
+        if (!run->tensor[i].grad) continue;
+        for (int64_t k = 0; k < n; k++) s[k] = run->param[i].has_before ? after[k] - before[k] : 0;
+        s += n;
+    }
+}
+
+static int32_t step_product(pitot_run *run) {
+    sharing *s = &run->sharing;
+    int64_t n = run->curving.size;
+    if (!run_room(run, &s->step, &s->room_step, n, sizeof *s->step) ||
+        !run_room(run, &s->step_product, &s->room_step_product, n, sizeof *s->step_product))
+        return PITOT_EBUDGET;
+    gather_step(run, s->step);
+    int32_t status = callback_prepare(run);
+    if (status) return status;
+    callback_move(run, s->step, -1);
+    pitot_call call = { .struct_size = sizeof call, .n = n, .v = s->step, .n_out = n, .out = s->step_product };
+    status = callback_call(run, CALL_HVP, &call);
+    callback_move(run, NULL, 0);
+    return status;
+}
+
+int32_t pitot_step_product(const pitot_frame *f, const pitot_real **step, const pitot_real **out) {
+    pitot_run *run = f->out->run;
+    sharing *s = &run->sharing;
+    if (!run->curving.late) return PITOT_EORDER;
+    if (!s->has_step_product) s->status[1] = step_product(run);
+    s->has_step_product = 1;
+    *step = s->step;
+    *out = s->step_product;
+    return s->status[1];
+}
+
+/* After the product, which wants the activations of the step. */
+int32_t pitot_loss_after(const pitot_frame *f, double *loss) {
+    pitot_run *run = f->out->run;
+    sharing *s = &run->sharing;
+    const pitot_real *step, *product;
+    int32_t status = pitot_step_product(f, &step, &product);
+    if (status) return status;
+    if (!s->has_loss) {
+        pitot_call call = { .struct_size = sizeof call, .n = run->curving.size };
+        s->status[2] = callback_call(run, CALL_FORWARD, &call);
+        s->loss_after = call.loss;
+        s->has_loss = 1;
+    }
+    *loss = s->loss_after;
+    return s->status[2];
+}
+
+/* ---- outputs ---- */
+
+const pitot_prediction *share_prediction(pitot_run *run) {
+    sharing *s = &run->sharing;
+    const pitot_batch *b = &run->curving.batch;
+    if (s->prediction.n) return &s->prediction;
+    if (!b->output || !b->target || b->c < 1 || run->sampling.several || b->loss_kind == PITOT_LOSS_UNKNOWN) return NULL;
+    int classes = b->loss_kind == PITOT_CROSS_ENTROPY;
+    s->prediction = (pitot_prediction){ .n = b->n,
+                                        .t = b->t ? b->t : 1,
+                                        .c = b->c,
+                                        .stride = b->c_stride ? b->c_stride : b->c,
+                                        .f = b->output,
+                                        .classes = classes ? b->target : NULL,
+                                        .targets = classes ? NULL : b->target,
+                                        .ids = b->ids,
+                                        .loss_kind = b->loss_kind };
+    return &s->prediction;
+}
