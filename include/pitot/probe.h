@@ -111,6 +111,7 @@ typedef struct pitot_samples {
     double covered;          /* share of D with captures */
     int32_t coupled;         /* 1: samples act on each other; g_n is not of sample n alone */
     int32_t reserved;
+    const unsigned char *counts; /* (listed): 0: the sample does not count; NULL: all do */
 } pitot_samples;
 
 typedef struct pitot_moments {  /* one run of values of one tensor */
@@ -269,6 +270,10 @@ PITOT_API void pitot_emit_sample_values(const pitot_frame *frame, const char *fi
 PITOT_API void pitot_remark(const pitot_frame *frame, const char *text);
 /* The quantity has no value at this point; why, in a few words. */
 PITOT_API void pitot_undefined(const pitot_frame *frame, const char *why);
+/* 1 if entry i of the lists is of a sample that counts. */
+static inline int pitot_sample_counts(const pitot_samples *samples, int64_t i) {
+    return !samples->counts || samples->counts[i];
+}
 /* An optimizer setting that the host has told (pitot_hyper) for this group; `otherwise` if it has not. */
 PITOT_API double pitot_hyper_of(const pitot_frame *frame, int32_t group, const char *name, double otherwise);
 

@@ -539,7 +539,8 @@ void sampling_finish(pitot_run *run) {
                               .listed = s->listed,
                               .mean_square = mean_square(run),
                               .covered = all ? (double)s->covered / (double)all : 0,
-                              .coupled = (run->flags & PITOT_COUPLED) != 0 };
+                              .coupled = (run->flags & PITOT_COUPLED) != 0,
+                              .counts = s->counted == s->listed ? NULL : s->counts };
     if (run->needs & PITOT_NEED_SAMPLES) {
         settle_lists(run);
         s->out.square = s->square;

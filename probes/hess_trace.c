@@ -1,0 +1,54 @@
+/* hess_trace.c: trace of the Hessian, or of what stands for it, from its diagonal, of each parameter and in all: how sharp the valley is on
+   average. */
+
+#include "pitot/probe.h"
+
+typedef struct options {
+    int64_t curvature, draws;
+} options;
+
+static const pitot_option table[] = {
+    { "curvature", PITOT_CHOICE, 1, offsetof(options, curvature), "auto", 0, 0, PITOT_CURVATURES, "",
+      "whose diagonal; auto: the exact Hessian's, in training the sampled GGN's where that costs more than the GGN's" },
+    { "draws", PITOT_INT, 1, offsetof(options, draws), "1", 1, 1e6, NULL, "", "ggn_mc, hutchinson: random vectors" },
+    { 0 },
+};
+
+static const pitot_output outputs[] = {
+    { "", PITOT_SCALAR_PER_TENSOR, PITOT_SYMLOG_AXIS, "", "trace of the curvature", NULL },
+    { 0 },
+};
+
+static int32_t backward(const pitot_frame *f) {
+    const options *o = f->options;
+    pitot_curvature c;
+    double all = 0;
+    int32_t status = pitot_diagonal(f, (int32_t)o->curvature, o->draws, &c);
+    if (status) return status;
+    for (int64_t i = 0, at = 0; i < f->n_tensors; i++) {
+        double trace = 0;
+        if (!f->tensor[i].grad) continue;
+        for (int64_t j = 0; j < f->tensor[i].size; j++) trace += (double)c.values[at + j];
+        at += f->tensor[i].size;
+        pitot_emit_tensor(f, "", i, trace);
+        all += trace;
+    }
+    pitot_emit(f, "", all);
+    return PITOT_OK;
+}
+
+const pitot_probe pitot_probe_hess_trace = {
+    .struct_size = sizeof(pitot_probe),
+    .abi = PITOT_ABI,
+    .needs = PITOT_NEED_GRADS | PITOT_NEED_DIAGONAL,
+    .presets = PITOT_BUSINESS | PITOT_FULL,
+    .spans = 1,
+    .name = "hess_trace",
+    .summary = "trace of the Hessian from its diagonal, per parameter and in all",
+    .paper = "Schneider, Dangel, Hennig 2021, arXiv 2102.06604",
+    .formula = "sum_j C_jj",
+    .options_size = sizeof(options),
+    .options = table,
+    .outputs = outputs,
+    .backward = backward,
+};
