@@ -26,11 +26,23 @@ for threads in ${THREADS:-1 2}; do
 done
 two() { OMP_NUM_THREADS=2 "$B"/tests/bench/"$@"; }
 echo
-echo "probes tracked and logged at every step: what they add to a step, as a share of it; steps with and without in turn (2 threads)"
-printf '%-14s %10s %22s %22s\n' net 'step ms' 'noise_scale+mean_gsnr' 'economy'
+echo "configurations, tracked and logged at every step: a tracked step over a bare one, in turn (2 threads); limits in brackets"
+printf '%-14s %9s %13s %14s %14s %14s %16s\n' net 'bare ms' 'economy [2]' 'business [5 9]' 'sampled [2.5]' 'full [30 28]' 'memory [1.5]'
+sampled='tic_diag.curvature=ggn_mc hess_trace.curvature=ggn_mc'
 for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
-    a=$(two step examples/$net.json 128 2 $seconds noise_scale,mean_gsnr) b=$(two step examples/$net.json 128 2 $seconds economy)
-    echo "$net $a $b" | awk '{printf "%-14s %10.2f %21.2f %22.2f\n", $1, $2, $6/$2-1, $11/$7-1}'
+    bare=$(two step examples/$net.json 128 2 $seconds)
+    e=$(two step examples/$net.json 128 2 $seconds economy) b=$(two step examples/$net.json 128 2 $seconds business)
+    s=$(two step examples/$net.json 128 2 $seconds business "$sampled") f=$(two step examples/$net.json 128 2 $seconds full)
+    echo "$net $bare $e $b $s $f" |
+        awk '{printf "%-14s %9.2f %13.2f %14.2f %14.2f %14.2f %16.2f\n", $1, $2, $12/$8, $18/$14, $24/$20, $30/$26, $13/$7}'
+done
+echo
+echo "some probes alone: what they add to a step, as a share of it"
+printf '%-14s %24s %14s %14s %14s\n' net 'noise_scale+mean_gsnr' grad_hist_1d grad_hist_2d alpha
+for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
+    echo "$net $(two step examples/$net.json 128 2 $seconds noise_scale,mean_gsnr) $(two step examples/$net.json 128 2 $seconds grad_hist_1d)" \
+         "$(two step examples/$net.json 128 2 $seconds grad_hist_2d) $(two step examples/$net.json 128 2 $seconds alpha)" |
+        awk '{printf "%-14s %24.2f %14.2f %14.2f %14.2f\n", $1, $6/$2-1, $12/$8-1, $18/$14-1, $24/$20-1}'
 done
 echo
 echo "exact Hessian-vector products, and hess_max_ev (both ends to 1e-2) along 50 steps of gradient descent on one batch (2 threads)"

@@ -1,8 +1,11 @@
 /* step.c: time of one training step (forward, backward, SGD update) of a model file on made-up samples, and the best sgemm rate seen in
    the same process:
 
-       step MODEL BATCH THREADS SECONDS [PROBES]    prints: milliseconds (median, least), flops of the step's products, GFLOP/s of
-                                                    sgemm, and of PROBES tracked every step, with a log: milliseconds (median)
+       step MODEL BATCH THREADS SECONDS [PROBES [OPTIONS]]
+
+   prints: milliseconds (median, least), flops of the step's products, GFLOP/s of sgemm; of PROBES tracked every step, with a log:
+   milliseconds (median); and the most memory that this process ever had, in MB, the measuring of sgemm left out. OPTIONS: their
+   PROBE.OPTION=VALUE, separated by blanks.
 
    Steps with and without probes take turns.
 
@@ -13,6 +16,7 @@
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <time.h>
 
 enum { MOST = 100000 };
@@ -33,6 +37,12 @@ static double best_rate(void) {
     return best;
 }
 
+static double peak_memory(void) {
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)u.ru_maxrss / 1024;
+}
+
 static int by_size(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -51,12 +61,18 @@ static pitot_optim *make_optim(pitot_net *net, int threads) {
 }
 
 /* A run with these probes in a folder that is gone afterwards, the net on it; NULL: none asked for. */
-static pitot_run *open_run(pitot_attached *a, pitot_net *net, const char *probes, int threads) {
+static pitot_run *open_run(pitot_attached *a, pitot_net *net, const char *probes, char *options, int threads) {
     static char folder[] = "/tmp/pitot-bench-XXXXXX";
     if (!probes || !mkdtemp(folder)) return NULL;
-    pitot_run *run =
-        pitot_open(folder, &(pitot_config){ .struct_size = sizeof(pitot_config), .probes = probes, .threads = threads });
-    if (pitot_attach(a, net, run)) fprintf(stderr, "%s\n", pitot_last_error(run));
+    for (char *c = options; c && *c; c++)
+        if (*c == ' ') *c = '\n';
+    pitot_run *run = pitot_open(folder, &(pitot_config){ .struct_size = sizeof(pitot_config),
+                                                         .probes = probes,
+                                                         .options = options,
+                                                         .optimizer = "sgd",
+                                                         .flags = PITOT_LATE,
+                                                         .threads = threads });
+    if (pitot_attach(a, net, run) || pitot_last_error(run)[0]) fprintf(stderr, "%s\n", pitot_last_error(run));
     return run;
 }
 
@@ -79,7 +95,7 @@ static double median(double *times, int n) {
 
 int main(int argc, char **argv) {
     pitot_error error = { 0 };
-    if (argc != 5 && argc != 6) return fputs("usage: step MODEL BATCH THREADS SECONDS\n", stderr), 2;
+    if (argc < 5 || argc > 7) return fputs("usage: step MODEL BATCH THREADS SECONDS [PROBES [OPTIONS]]\n", stderr), 2;
     int64_t batch = strtoll(argv[2], NULL, 10);
     int threads = (int)strtol(argv[3], NULL, 10), n = 0;
     double budget = strtod(argv[4], NULL), *times = calloc(MOST, sizeof *times);
@@ -96,7 +112,7 @@ int main(int argc, char **argv) {
     for (int64_t i = 0; i < batch; i++) y[i] = (int32_t)(i % facts.output);
     pitot_net_batch b = { .struct_size = sizeof b, .n = batch, .x = x, .classes = y, .training = 1 };
     pitot_attached plain = { .struct_size = sizeof plain, .net = net }, probed = plain;
-    pitot_run *run = open_run(&probed, net, argc == 6 ? argv[5] : NULL, threads);
+    pitot_run *run = open_run(&probed, net, argc > 5 ? argv[5] : NULL, argc > 6 ? argv[6] : NULL, threads);
     double end = now() + budget, *tracked = calloc(MOST, sizeof *tracked);
     for (int warm = 3; (now() < end || n == 0) && n < MOST; warm--) {
         double without = one_step(&plain, net, optim, n, &b), with = run ? one_step(&probed, net, optim, 4 - warm, &b) : 0;
@@ -104,8 +120,9 @@ int main(int argc, char **argv) {
         times[n] = without;
         tracked[n++] = with;
     }
-    double middle = median(times, n);
-    printf("%.4f %.4f %.6g %.2f %.4f\n", middle, 1e3 * times[0], facts.step_flops * (double)batch, best_rate(), median(tracked, n));
+    double middle = median(times, n), memory = peak_memory();
+    printf("%.4f %.4f %.6g %.2f %.4f %.1f\n", middle, 1e3 * times[0], facts.step_flops * (double)batch, best_rate(),
+           median(tracked, n), memory);
     pitot_close(run, PITOT_DONE);
     free(tracked);
     pitot_optim_free(optim);

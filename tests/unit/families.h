@@ -9,8 +9,31 @@
 #include <string.h>
 
 static const char *const families[][2] = {
-    { "grad_variance", "instruments" }, { "hess_max_ev", "instruments" },    { "mean_gsnr", "instruments" },
-    { "noise_scale", "instruments" },   { "sample_grad_l2", "instruments" }, { "sum_grad_squared", "instruments" },
+    { "alpha", "cockpit" },
+    { "cabs", "cockpit" },
+    { "diag_ggn", "cockpit" },
+    { "diag_ggn_mc", "cockpit" },
+    { "diag_hessian", "cockpit" },
+    { "early_stopping", "cockpit" },
+    { "grad_hist_1d", "cockpit" },
+    { "grad_hist_2d", "cockpit" },
+    { "hess_trace", "cockpit" },
+    { "hesscale", "cockpit" },
+    { "inner_test", "cockpit" },
+    { "norm_test", "cockpit" },
+    { "ortho_test", "cockpit" },
+    { "sample_diag_ggn", "cockpit" },
+    { "sample_diag_hessian", "cockpit" },
+    { "sample_dots", "cockpit" },
+    { "sample_grad", "cockpit" },
+    { "tic_diag", "cockpit" },
+    { "tic_trace", "cockpit" },
+    { "grad_variance", "instruments" },
+    { "hess_max_ev", "instruments" },
+    { "mean_gsnr", "instruments" },
+    { "noise_scale", "instruments" },
+    { "sample_grad_l2", "instruments" },
+    { "sum_grad_squared", "instruments" },
 };
 
 static inline const char *family_of(const char *probe) {

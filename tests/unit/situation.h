@@ -51,7 +51,7 @@ typedef struct situation { /* one step of one net, as the probes have seen it */
     int32_t classes[MOST_N];
     truth t;
     void (*update)(struct situation *s); /* of the parameters; NULL: gradient descent with lr */
-    double lr, loss;
+    double lr, loss, losses[MOST_N];     /* of this step's batch, and of its samples */
     int64_t checked;
     pitot_real before[MOST_D];          /* theta_t (D), in `check`; theta_{t+1} stands in the net */
     double *hessian, *vectors, *values; /* (D,D), (D,D), (D) ascending */
@@ -170,6 +170,7 @@ static inline void take_step(situation *s) {
     pitot_net_batch b = batch_of(s, 0, s->c->n);
     assert_true(pitot_begin(s->run, s->step) & PITOT_DUE_CAPTURES);
     assert_int_equal(pitot_net_forward(s->net, &b, &loss), PITOT_OK);
+    for (int64_t i = 0; i < s->c->n; i++) s->losses[i] = (double)pitot_net_losses(s->net)[i];
     assert_int_equal(pitot_attached_forward(&s->attached, &b, loss), PITOT_OK);
     assert_int_equal(pitot_net_backward(s->net), PITOT_OK);
     assert_int_equal(pitot_attached_backward(&s->attached), PITOT_OK);
