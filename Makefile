@@ -32,8 +32,8 @@ CFLAGS ?= $(OPTIMIZE_$(MODE))
 ALL_CFLAGS = -std=c11 -D_GNU_SOURCE $(WARN) $(CFLAGS) -fPIC -fvisibility=hidden -ffp-contract=off -fno-math-errno -fopenmp \
              -Iinclude -Isrc -MMD -MP
 VIEW_CFLAGS = -Iviewer -DNCURSES_WIDECHAR=1 $(shell pkg-config --cflags $(VIEW_PKG) 2>/dev/null)
-LIBS = -lopenblas $(shell pkg-config --libs $(PKG) 2>/dev/null) -lm -lpthread
-TEST_LIBS = -llapacke -lcmocka
+LIBS = -llapacke -lopenblas $(shell pkg-config --libs $(PKG) 2>/dev/null) -lm -lpthread
+TEST_LIBS = -lcmocka
 # the command and the tests take OpenBLAS's OpenMP build by path; DT_RPATH, so that what LAPACKE pulls in comes from there as well
 OPENMP_BLAS = -L$(OPENBLAS) -Wl,--disable-new-dtags,-rpath,$(OPENBLAS)
 VIEW_LIBS = $(shell pkg-config --libs $(VIEW_PKG) 2>/dev/null)

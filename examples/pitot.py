@@ -15,7 +15,7 @@ import contextlib, copyreg, ctypes, functools, math, os, re, warnings
 import torch
 from torch.nn import Conv2d, LayerNorm, Linear, functional as F
 
-ABI = 2  # PITOT_ABI of the structs below
+ABI = 3  # PITOT_ABI of the structs below
 DONE, FAILED, INTERRUPTED = range(3)
 RESUME, CARRIED, COUPLED, UNCHECKED = 1, 2, 4, 8
 MEAN, MEAN_TERMS, SUM = range(3)
@@ -43,8 +43,9 @@ Param = struct("Param", "s name, p data grad data_at grad_at, l shape[5], i grou
 Batch = struct("Batch", "l n, d loss, p losses, l t, d loss_scale, p weight ids output target, l c c_stride, i loss_kind more")
 Capture = struct("Capture", "i kind flags weight bias, p A G, i a_dtype g_dtype, l n t h w, i stride[2] padding[2] dilation[2] groups "
                             "reserved, d scale")
-Call = struct("Call", "i status last, l n, p v, l n_out, p out, d loss, p output, i in_out reserved")
-Callbacks = struct("Callbacks", "p user, f grad hvp forward jvp vjp hessian_root")
+Call = struct("Call", "i status last, l n, p v, l n_out, p out, d loss, p output, i in_out diagonal, "
+              "l draws, k seed, i per_sample reserved, d gradients")
+Callbacks = struct("Callbacks", "p user, f grad hvp forward jvp vjp hessian_root diagonal")
 Probe = struct("Probe", "i abi")  # its beginning
 CALLS = dict(open="psp", close="ipi", add_param="ipp", bind_param="ipipp", begin="upl", due="up", after_forward="ipp",  # result first
              add_capture="ipp", after_backward="ip", after_update="ipd", set_callbacks="ipp", add_guard="ipspl", scalar="ipsd",

@@ -3,8 +3,6 @@
 
 #include "pitot/probe.h"
 
-#include <string.h>
-
 typedef struct options {
     double tolerance;
     int64_t products;
@@ -30,21 +28,6 @@ static const pitot_output outputs[] = {
 
 enum { TOP, BOTTOM, PAIR, BASIS = 20 }; /* vectors of D values */
 
-/* This probe's state, two values for each of a parameter's, from or to two vectors of D values. */
-static void move(const pitot_frame *f, pitot_real *vectors, int out) {
-    int64_t at = 0;
-    for (int64_t i = 0; i < f->n_tensors; i++) {
-        const pitot_tensor *t = &f->tensor[i];
-        if (!t->grad) continue;
-        for (int64_t k = 0; k < PAIR; k++) {
-            pitot_real *v = vectors + k * f->size + at, *s = t->state + k * t->size;
-            if (out) memcpy(s, v, (size_t)t->size * sizeof *s);
-            else memcpy(v, s, (size_t)t->size * sizeof *s);
-        }
-        at += t->size;
-    }
-}
-
 static int32_t backward(const pitot_frame *f) {
     const options *o = f->options;
     pitot_real *pair = f->work;
@@ -56,11 +39,11 @@ static int32_t backward(const pitot_frame *f) {
                           .seed = (uint64_t)(pitot_random(f, 0) * 0x1p53),
                           .step = (uint64_t)f->step };
     pitot_extremes e = { .struct_size = sizeof e };
-    move(f, pair, 0);
+    pitot_gather_state(f, 0, PAIR, pair);
     int32_t status = pitot_lanczos_extremes(f->hessian, &how, pair + TOP * f->size, pair + BOTTOM * f->size, &e);
     if (status == PITOT_EHOST) return pitot_undefined(f, "a product with the Hessian failed or is not finite"), PITOT_OK;
     if (status) return status;
-    move(f, pair, 1);
+    pitot_scatter_state(f, 0, PAIR, pair);
     pitot_emit(f, "", e.largest.value);
     pitot_emit(f, "min", e.smallest.value);
     pitot_emit(f, "residual", e.largest.residual);

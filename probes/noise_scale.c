@@ -6,8 +6,7 @@
 
        S = sum |g_n - g|^2 / (N-1)        trace of the samples' covariance, unbiased
        G2 = a - S/N                       squared length of the true gradient, unbiased (may come out negative)
-       B_simple = S / G2                  95 % interval: Fieller's, with the jackknife's covariance of (S, G2); its upper end is infinite
-                                          where G2 cannot be told from 0
+       B_simple = S / G2                  with a 95 % interval: pitot_noise_estimate
 
    Where the host accumulates micro-batches of n_k samples, their lengths alone give a second estimate, noisier, at no cost:
 
@@ -47,63 +46,14 @@ static double ratio(double s, double g2) {
     return g2 > 0 ? s / g2 : INFINITY;
 }
 
-typedef struct spread { /* S, G2 and the jackknife's variances and covariance of them */
-    double s, g2, ss, gg, sg;
-} spread;
-
-/* A sample that does not count. One that does, with a gradient of 0, deviates from g. */
-static int is_left_out(const pitot_samples *m, int64_t i) {
-    return m->listed != m->n && m->square[i] == 0 && m->deviation[i] == 0;
-}
-
-/* S and G2 without sample i. */
-static void without(const pitot_samples *m, int64_t i, double *s, double *g2) {
-    double n = (double)m->n, a = (n * n * m->mean_square - 2 * n * m->along[i] + m->square[i]) / ((n - 1) * (n - 1));
-    *s = (m->scatter - n / (n - 1) * m->deviation[i]) / (n - 2);
-    *g2 = a - *s / (n - 1);
-}
-
-static spread jackknife(const pitot_samples *m) {
-    double n = (double)m->n, s, g2, mean_s = 0, mean_g = 0;
-    spread v = { m->scatter / (n - 1), m->mean_square - m->scatter / (n - 1) / n, 0, 0, 0 };
-    for (int64_t i = 0; i < m->listed; i++) {
-        if (is_left_out(m, i)) continue;
-        without(m, i, &s, &g2);
-        mean_s += s / n;
-        mean_g += g2 / n;
-    }
-    for (int64_t i = 0; i < m->listed; i++) {
-        if (is_left_out(m, i)) continue;
-        without(m, i, &s, &g2);
-        v.ss += (n - 1) / n * (s - mean_s) * (s - mean_s);
-        v.gg += (n - 1) / n * (g2 - mean_g) * (g2 - mean_g);
-        v.sg += (n - 1) / n * (s - mean_s) * (g2 - mean_g);
-    }
-    return v;
-}
-
-/* All ratios R with (S - R G2)^2 <= z^2 var(S - R G2), R >= 0 (Fieller 1954). */
-static void interval(const spread *v, double out[2]) {
-    const double z2 = 1.959963984540054 * 1.959963984540054;
-    double a = v->g2 * v->g2 - z2 * v->gg, b = v->s * v->g2 - z2 * v->sg, c = v->s * v->s - z2 * v->ss, d = b * b - a * c;
-    double root = d > 0 ? sqrt(d) : 0, low = a != 0 ? (b - root) / a : 0, high = a != 0 ? (b + root) / a : INFINITY;
-    int bounded = a > 0 && v->g2 > 0;
-    out[0] = bounded ? low : d > 0 && c > 0 ? fmax(low, high) : 0; /* c <= 0: R = 0 is among them */
-    out[1] = bounded ? high : INFINITY;
-    if (!(out[0] > 0)) out[0] = 0;
-}
-
 static void per_sample(const pitot_frame *f) {
-    const pitot_samples *m = f->samples;
-    double n = (double)m->n, s = m->scatter / (n - 1), g2 = m->mean_square - s / n, range[2];
-    pitot_emit(f, "", s / m->mean_square);
-    pitot_emit(f, "unbiased.s", s);
-    pitot_emit(f, "unbiased.g2", g2);
-    pitot_emit(f, "unbiased.b_simple", ratio(s, g2));
-    if (!m->along || m->n < 3) return;
-    spread v = jackknife(m);
-    interval(&v, range);
-    pitot_emit_list(f, "interval", range, 2);
+    pitot_noise v;
+    pitot_noise_estimate(f->samples, &v);
+    pitot_emit(f, "", v.s / f->samples->mean_square);
+    pitot_emit(f, "unbiased.s", v.s);
+    pitot_emit(f, "unbiased.g2", v.g2);
+    pitot_emit(f, "unbiased.b_simple", v.b_simple);
+    if (!isnan(v.interval[0])) pitot_emit_list(f, "interval", v.interval, 2);
 }
 
 static void two_batch(const pitot_frame *f, int alone) {

@@ -1,16 +1,19 @@
-/* update_ratio.c: the step's length beside the parameters': about 1e-3 in nets that train well; far above, the step tears down what was
-   learned, far below, hardly anything moves. */
+/* update_ratio.c: the step's length beside the parameters'. About 1e-3 in nets that train well (Stanford CS231n, course notes); far above,
+   the step tears down what was learned, far below, hardly anything moves. The bounds are of the order of magnitude, no more: biases that
+   begin at zero lie above for a while, and a learning rate that is let fall to zero ends below. */
 
 #include "pitot/probe.h"
 
 #include <math.h>
 
 static const pitot_band band = {
-    .warn_below = 1e-6,
-    .warn_above = 1e-1,
-    .alarm_below = -INFINITY,
-    .alarm_above = 1,
-    .says = "a step is as long as the parameters themselves: lower the learning rate or warm it up",
+    .warn_below = 3e-4,
+    .warn_above = 3e-3,
+    .alarm_below = 1e-4,
+    .alarm_above = 1e-2,
+    .says = "a step is far from a thousandth of the parameters: above, it tears down what was learned: lower the learning rate or "
+            "warm it "
+            "up; below, hardly anything moves: raise it, unless it has been lowered on purpose",
 };
 
 static const pitot_output outputs[] = {
@@ -40,7 +43,7 @@ const pitot_probe pitot_probe_update_ratio = {
     .spans = 1,
     .name = "update_ratio",
     .summary = "length of the step relative to the parameters, per parameter and in all",
-    .paper = "",
+    .paper = "Stanford CS231n, course notes (about 1e-3)",
     .formula = "|theta_{t+1} - theta_t| / |theta_t|",
     .outputs = outputs,
     .update = update,

@@ -141,23 +141,36 @@ static void write_tensors(writer *w, const store *s, const char *probe, const ch
     fputc('}', w->out);
 }
 
-/* The values of one field: a number or list; an object by parameter with a "total" beside it; or a number with "per_tensor" beside it. */
+/* The values of one field: a number or list; an object by parameter with a "total" beside it; or a number with "per_tensor" beside it. Of
+   a number with a field's name, what would stand beside it stands within: the keys belong to the probe's own value. */
 static void write_field(writer *w, const store *s, const char *probe, const pitot_output *o, const char *key) {
     int tensors;
     const pitot_reading *whole = whole_of(s, probe, o->field, &tensors);
+    int number = whole && (!tensors || o->shape == PITOT_SCALAR_PER_TENSOR || o->shape == PITOT_TABLE);
+    int within = whole && tensors && *o->field && o->shape != PITOT_TABLE;
     fprintf(w->out, "\"%s\": ", key);
-    if (whole && (!tensors || o->shape == PITOT_SCALAR_PER_TENSOR || o->shape == PITOT_TABLE)) {
+    if (within) fprintf(w->out, "{\"%s\": ", number ? "value" : "per_tensor");
+    if (number) {
         write_reading(w, whole, *o->field ? o->field : whole->kind == PITOT_READ_SCALAR ? "value" : "");
         if (tensors) fputs(", \"per_tensor\": ", w->out), write_tensors(w, s, probe, o->field);
-        return;
+    } else {
+        write_tensors(w, s, probe, o->field);
+        if (whole) fputs(", \"total\": ", w->out), write_reading(w, whole, "total");
     }
-    write_tensors(w, s, probe, o->field);
-    if (whole) fputs(", \"total\": ", w->out), write_reading(w, whole, "total");
+    if (within) fputc('}', w->out);
 }
 
-/* All fields that have values. "group.name" ones next to each other make one object, "group". */
+static int has_own_value(const pitot_probe *p) {
+    for (const pitot_output *o = p->outputs; o->label; o++)
+        if (!*o->field) return 1;
+    return 0;
+}
+
+/* All fields that have values. "group.name" ones next to each other make one object, "group". The fields of a probe without a value of its
+   own are its value. */
 static void write_fields(writer *w, const store *s, const pitot_probe *p) {
     char group[64] = "";
+    const char *comma = has_own_value(p) ? ", " : ", \"value\": {";
     for (const pitot_output *o = p->outputs; o->label; o++) {
         const char *dot = strchr(o->field, '.');
         int length = dot ? (int)(dot - o->field) : 0, opens = 0;
@@ -166,11 +179,13 @@ static void write_fields(writer *w, const store *s, const pitot_probe *p) {
         if (dot && !*group) opens = 1;
         if (opens) {
             snprintf(group, sizeof group, "%.*s.", length, o->field);
-            fprintf(w->out, ", \"%.*s\": {", length, o->field);
-        } else fputs(", ", w->out);
+            fprintf(w->out, "%s\"%.*s\": {", comma, length, o->field);
+        } else fputs(comma, w->out);
         write_field(w, s, p->name, o, dot ? dot + 1 : *o->field ? o->field : "value");
+        comma = ", ";
     }
     if (*group) fputc('}', w->out);
+    if (!has_own_value(p)) fputs(*comma == ',' && comma[2] == 0 ? "}" : ", \"value\": {}", w->out);
 }
 
 static const char *status_name(int32_t state, int two_step) {

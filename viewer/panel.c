@@ -145,6 +145,7 @@ static void describe(panel *p, const char *name, int length) {
     if (is_word(name, length, "val/loss")) o = find_output(find_probe("loss", 4), "", 0);
     if (o) {
         p->scale = axis_of(o->axis);
+        p->band = o->band;
         copy_text(p->label, sizeof p->label, o->label, strlen(o->label));
         copy_text(p->unit, sizeof p->unit, o->unit ? o->unit : "", o->unit ? strlen(o->unit) : 0);
     }

@@ -43,9 +43,10 @@ typedef struct panel {
     char title[64]; /* "grad_norm" */
     char label[96]; /* what it means, from the registry; "" if unknown */
     char unit[24];
-    int scale;        /* AXIS_... that the registry proposes */
-    int64_t main;     /* index of the scalar series, or -1 */
-    int64_t first, n; /* the per-tensor series are list->series[first .. first+n) */
+    int scale;              /* AXIS_... that the registry proposes */
+    const pitot_band *band; /* of the registry, or NULL */
+    int64_t main;           /* index of the scalar series, or -1 */
+    int64_t first, n;       /* the per-tensor series are list->series[first .. first+n) */
 } panel;
 
 typedef struct panel_list {

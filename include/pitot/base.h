@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define PITOT_VERSION "0.1.0"
-#define PITOT_ABI 2 /* changes with the meaning or place of an existing field; the shared object's soname changes with it */
+#define PITOT_ABI 3 /* changes with the meaning or place of an existing field; the shared object's soname changes with it */
 
 #if defined(__GNUC__)
 #define PITOT_API __attribute__((visibility("default")))
@@ -54,6 +54,15 @@ enum {
     PITOT_ENOTSUP = -8,   /* not possible with this type, layout or kind */
     PITOT_EOFF = -9,      /* the run is NULL or switched off */
     PITOT_EFORMAT = -10   /* a file is damaged or not what its name says */
+};
+
+enum { /* what a loss is, per loss term, of outputs f and target y */
+       PITOT_LOSS_UNKNOWN = 0,
+       PITOT_CROSS_ENTROPY,       /* y an int32 class; f before softmax */
+       PITOT_SQUARED_ERROR,       /* sum_c (f-y)^2 */
+       PITOT_MEAN_SQUARED_ERROR,  /* the same over c */
+       PITOT_HALF_SQUARED_ERROR,  /* the first over 2 */
+       PITOT_BINARY_CROSS_ENTROPY /* mean over c; f before sigmoid */
 };
 
 /* One sentence for a status. Static storage; any thread. */

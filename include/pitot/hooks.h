@@ -138,15 +138,6 @@ PITOT_API uint32_t pitot_due(const pitot_run *run);
 /* Run this probe at the next step whatever its schedule (end of epoch, before a checkpoint). */
 PITOT_API int32_t pitot_request(pitot_run *run, const char *probe);
 
-enum { /* pitot_batch.loss_kind, per loss term, of outputs f and target y */
-       PITOT_LOSS_UNKNOWN = 0,
-       PITOT_CROSS_ENTROPY,       /* y an int32 class; f before softmax */
-       PITOT_SQUARED_ERROR,       /* sum_c (f-y)^2 */
-       PITOT_MEAN_SQUARED_ERROR,  /* the same over c */
-       PITOT_HALF_SQUARED_ERROR,  /* the first over 2 */
-       PITOT_BINARY_CROSS_ENTROPY /* mean over c; f before sigmoid */
-};
-
 typedef struct pitot_batch { /* one micro-batch; sizes may differ each time. Tokens as samples: n = N T, t = 1 */
     size_t struct_size;
     int64_t n;                /* samples */
@@ -160,7 +151,7 @@ typedef struct pitot_batch { /* one micro-batch; sizes may differ each time. Tok
     const pitot_real *output; /* (n,t,c) network outputs f; level 3 */
     const void *target;       /* (n,t) int32 classes for cross-entropy, else (n,t,c) pitot_real */
     int64_t c, c_stride;      /* outputs; values from one row to the next, 0: c (padded vocabularies) */
-    int32_t loss_kind;        /* PITOT_CROSS_ENTROPY ...; other losses: callback `hessian_root` */
+    int32_t loss_kind;        /* PITOT_CROSS_ENTROPY ... of base.h; other losses: callback `hessian_root` */
     int32_t more;             /* 1: another micro-batch of this step follows */
 } pitot_batch;
 
@@ -225,12 +216,12 @@ typedef struct pitot_callbacks {
     pitot_fn forward; /* loss and outputs only -> call->loss, call->output; differences of it give J v where `jvp` is missing */
     pitot_fn jvp;     /* out (n,t,c) = J v */
     pitot_fn vjp;     /* J'v, v (n,t,c) in place of the loss gradient: in out (D), or in the gradient buffers scaled as ever */
-    pitot_fn
-        hessian_root; /* for losses that pitot does not know: out (r,n,t,c) with the output Hessian of the reduced loss = sum over r
-                              of S S'. Called first with out NULL: sets n_out = r n t c */
-    pitot_fn
-        diagonal; /* out (D) = diagonal of the Hessian, the GGN or a stand-in for it (call->diagonal), of the mean loss over the
-                              (last micro-)batch. Called first with out NULL: sets `gradients`, computes nothing */
+    /* For losses that pitot does not know: out (r,n,t,c) with the output Hessian of the reduced loss = sum over r of S S'. Called first
+       with out NULL: sets n_out = r n t c */
+    pitot_fn hessian_root;
+    /* out (D) = diagonal of the Hessian, the GGN or a stand-in for it (call->diagonal), of the mean loss over the (last micro-)batch.
+       Called with out NULL: sets `gradients`, what it would cost, and computes nothing */
+    pitot_fn diagonal;
 } pitot_callbacks;
 
 PITOT_API int32_t pitot_set_callbacks(pitot_run *run, const pitot_callbacks *callbacks);

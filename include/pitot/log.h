@@ -7,7 +7,8 @@
        {"step":3,"wall":1.5,"loss":0.7,"grad_norm/0.weight":..}    values of step 3; a later line of the same step adds to it or wins
        {"end":"done"|"failed"|"interrupted",...}                   closes a segment
    Keys are `probe`, `probe/tensor` or `probe.field`; "wall" is seconds since 1970. A value that is not finite is null, with
-   "KEY#nf": "nan", "inf" or "-inf" beside it. */
+   "KEY#nf": "nan", "inf" or "-inf" beside it. A value may be a list of numbers; what is not finite in it is null. A line is shorter
+   than 16 MiB. */
 
 #ifndef PITOT_LOG_H
 #define PITOT_LOG_H
@@ -20,6 +21,8 @@ extern "C" {
 
 typedef struct pitot_log pitot_log;
 
+enum { PITOT_LOG_LIST = 65536 }; /* numbers of the longest list that probes may log */
+
 typedef struct pitot_series { /* one scalar through the run, by ascending step; arrays stay valid until the next poll */
     const char *name;
     int64_t n;
@@ -27,6 +30,13 @@ typedef struct pitot_series { /* one scalar through the run, by ascending step; 
     const double *wall;
     const double *value; /* NaN and infinities as they were */
 } pitot_series;
+
+typedef struct pitot_list { /* the steps at which a list was logged, ascending; arrays stay valid until the next poll */
+    const char *name;
+    int64_t n;
+    const int64_t *step;
+    const double *wall;
+} pitot_list;
 
 enum {                     /* pitot_log_state.ended */
        PITOT_LOG_OPEN = 0, /* no end record: running, or it died */
@@ -66,6 +76,15 @@ PITOT_API int64_t pitot_log_series_count(const pitot_log *log);
 PITOT_API int32_t pitot_log_series(const pitot_log *log, int64_t i, pitot_series *series);
 /* The series called `name`: its index or -1. */
 PITOT_API int64_t pitot_log_find(const pitot_log *log, const char *name);
+
+/* The same for lists of numbers. Their numbers stay in the file, 24 bytes each in memory whatever their length. */
+PITOT_API int64_t pitot_log_list_count(const pitot_log *log);
+PITOT_API int32_t pitot_log_list(const pitot_log *log, int64_t i, pitot_list *list);
+PITOT_API int64_t pitot_log_find_list(const pitot_log *log, const char *name);
+/* Reads the newest of lists i that was logged at or before `step` (INT64_MAX: the newest of all), its first `room` numbers into `out`;
+   null is NaN. Returns how many numbers the list has and its step in *at (NULL allowed); PITOT_EINVAL: there is none; PITOT_EIO: the
+   file no longer has it, or what it has is no list of numbers; PITOT_ENOMEM. Cost: O(bytes of its line). */
+PITOT_API int64_t pitot_log_read_list(const pitot_log *log, int64_t i, int64_t step, double *out, int64_t room, int64_t *at);
 
 /* The manifest's text ("" if there is none), and one value of it by path ("optimizer.name", "data"), as text; "" if absent.
    `size` of `out` includes the final 0. Returns the length as snprintf does. */

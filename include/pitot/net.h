@@ -57,6 +57,7 @@ typedef struct pitot_net_batch {
     int32_t reserved;
     uint64_t seed;
     int64_t step;
+    const int64_t *ids; /* (n) which samples of the data set, for probes; or NULL */
 } pitot_net_batch;
 
 /* Forward pass; *loss is the mean (NaN and infinities pass through). Arrays of `batch` stay valid until backward, or until the last

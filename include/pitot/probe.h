@@ -35,7 +35,7 @@ enum {                                  /* pitot_probe.needs; beside each the le
        PITOT_NEED_SAMPLES = 32,         /* 1: frame.samples, lengths and products of per-sample gradients */
        PITOT_NEED_HESSIAN = 64,         /* 2: frame.hessian */
        PITOT_NEED_GGN = 128,            /* 3: frame.ggn */
-       PITOT_NEED_PRECONDITIONER = 256, /* P: frame.preconditioner, in `update` */
+       PITOT_NEED_PRECONDITIONER = 256, /* P: frame.preconditioner, in `update`; in `backward` if the host shows it before */
        PITOT_NEED_MOMENTS = 512,        /* 1: `moments` is called */
        PITOT_NEED_MICRO = 1024,         /* 0: frame.micro, lengths of the micro-batches' gradients, where there are several */
        PITOT_NEED_HISTOGRAM = 2048,     /* 1: `bins` is called; frame.histogram */
@@ -44,7 +44,7 @@ enum {                                  /* pitot_probe.needs; beside each the le
        PITOT_NEED_LAYERS = 16384,       /* 1: frame.layer; pitot_weighted_gradient, pitot_sample_gradients */
        PITOT_NEED_OUTPUT = 32768,       /* 3: frame.output: what the net says of each sample, and what it should */
        PITOT_NEED_DIAGONAL = 65536,     /* 2: pitot_diagonal, pitot_sample_diagonal */
-       PITOT_NEED_STEP = 131072         /* 2, and PITOT_LATE: pitot_step_product, pitot_loss_after, in `update` */
+       PITOT_NEED_STEP = 131072 /* 2, and PITOT_LATE: pitot_step_product, pitot_loss_after, pitot_step_gradient, in `update` */
 };
 
 enum { /* pitot_probe.presets: the configurations that hold it ("all" holds everything that is not on request) */
@@ -111,7 +111,8 @@ typedef struct pitot_samples {
     double covered;          /* share of D with captures */
     int32_t coupled;         /* 1: samples act on each other; g_n is not of sample n alone */
     int32_t reserved;
-    const unsigned char *counts; /* (listed): 0: the sample does not count; NULL: all do */
+    const unsigned char *counts; /* (listed): 1 if the sample counts; there with PITOT_NEED_LAYERS alone, too */
+    const int64_t *ids;          /* (listed): which samples of the data set; NULL: not told, or the step came in micro-batches */
 } pitot_samples;
 
 typedef struct pitot_moments {  /* one run of values of one tensor */
@@ -158,7 +159,8 @@ typedef struct pitot_prediction { /* pitot_batch's: f and y of each term */
     const int32_t *classes;       /* (n,t), or NULL */
     const pitot_real *targets;    /* (n,t,c), or NULL */
     const int64_t *ids;           /* (n) samples in the data set, or NULL */
-    int32_t loss_kind, reserved;  /* PITOT_CROSS_ENTROPY ... of hooks.h */
+    int32_t loss_kind, reserved;  /* PITOT_CROSS_ENTROPY ... of base.h */
+    const pitot_real *weight;     /* (n,t) of the terms, 0: padding or ignored; NULL: all 1 */
 } pitot_prediction;
 
 enum {                            /* pitot_curvature.kind, and values of a probe's option `curvature` */
@@ -186,9 +188,10 @@ typedef struct pitot_frame {
     int64_t step;       /* the step that values are logged under */
     int64_t first_step; /* first step of this run that hooks saw; resuming keeps it */
     double wall;        /* seconds since 1970 */
-    double lr;          /* of this step; NaN before `update` if the host has not said */
+    double lr;          /* of this step, where groups have none of their own; NaN before `update` if the host has not said */
     double loss;
     int64_t n;                /* samples in the step */
+    int64_t n_last;           /* samples that hessian and ggn are of: the last micro-batch's; n if the step came in one piece */
     const pitot_real *losses; /* (n) */
     int64_t n_tensors;
     const pitot_tensor *tensor;
@@ -227,8 +230,8 @@ typedef struct pitot_probe {
     size_t options_size;
     const pitot_option *options; /* NULL: none */
     size_t state_size;           /* bytes per run */
-    int32_t tensor_state;        /* pitot_real values per parameter value */
-    int32_t start_always;        /* 1: `backward` also runs at the first step, whatever the schedule says (a reference point) */
+    int32_t tensor_state; /* pitot_real values per parameter value: so many vectors of the tensor's size, one after another */
+    int32_t start_always; /* 1: `backward` also runs at the first step, whatever the schedule says (a reference point) */
     const pitot_output *outputs;
     int32_t (*backward)(const pitot_frame *frame); /* each 0 or a status; NULL: nothing to do then */
     int32_t (*update)(const pitot_frame *frame);
@@ -236,12 +239,14 @@ typedef struct pitot_probe {
     uint32_t needs_one; /* PITOT_NEED_... of which at least one must be there; the others' fields are NULL then */
     int32_t n_sums;     /* doubles per tensor for `moments` */
     int32_t work_vectors;
-    int32_t reserved;
+    uint32_t wants; /* PITOT_NEED_... that the host is asked for, too, but may lack: their fields are NULL then */
     /* PITOT_NEED_MOMENTS: adds what it makes of a tile to sums (n_sums), cleared before each tile; tiles' sums are added up in order.
        Runs side by side on several threads, on different tiles: it may write to its tile's values of tensor.state, and nothing else. */
     void (*moments)(const pitot_frame *frame, const pitot_moments *tile, double *sums);
     /* PITOT_NEED_HISTOGRAM: before `backward`, from options and state: what is to be counted at this step. */
     void (*bins)(const pitot_frame *frame, pitot_bins *bins);
+    /* Where tensor_state and work_vectors depend on options: both, once per run; NULL: they stand above. */
+    void (*room)(const void *options, int32_t *tensor_state, int32_t *work_vectors);
 } pitot_probe;
 
 /* The registry: probes/ in order of name, then those registered at run time; ended by NULL. Valid until the next registration. */
@@ -260,6 +265,9 @@ PITOT_API void pitot_emit_list(const pitot_frame *frame, const char *field, cons
 PITOT_API void pitot_emit_values(const pitot_frame *frame, const char *field, int64_t tensor, const pitot_real *values);
 /* Per-sample values (n), as above. */
 PITOT_API void pitot_emit_samples(const pitot_frame *frame, const char *field, const pitot_real *values, int64_t n);
+/* The `most` samples (64 at the utmost) with the largest scores (n), in falling order, ties in order of position: their ids, or positions
+   where ids is NULL, as the list `hardest.ids`, the scores as `hardest.scores`. A score below 0 or NaN: the sample does not count. */
+PITOT_API void pitot_emit_hardest(const pitot_frame *frame, const double *scores, int64_t n, const int64_t *ids, int64_t most);
 /* rows x cols numbers, row-major; tensor -1: of the whole. */
 PITOT_API void pitot_emit_table(const pitot_frame *frame, const char *field, int64_t tensor, const double *values, int64_t rows,
                                 int64_t cols);
@@ -272,7 +280,7 @@ PITOT_API void pitot_remark(const pitot_frame *frame, const char *text);
 PITOT_API void pitot_undefined(const pitot_frame *frame, const char *why);
 /* 1 if entry i of the lists is of a sample that counts. */
 static inline int pitot_sample_counts(const pitot_samples *samples, int64_t i) {
-    return !samples->counts || samples->counts[i];
+    return samples->counts[i];
 }
 /* An optimizer setting that the host has told (pitot_hyper) for this group; `otherwise` if it has not. */
 PITOT_API double pitot_hyper_of(const pitot_frame *frame, int32_t group, const char *name, double otherwise);
@@ -295,13 +303,45 @@ PITOT_API int32_t pitot_sample_gradients(const pitot_frame *frame, int64_t tenso
 /* In `update`, PITOT_NEED_STEP: *out (D) = H s at theta_t, s (D) the update; and the loss of the step's batch at theta_{t+1}. Kept, too. */
 PITOT_API int32_t pitot_step_product(const pitot_frame *frame, const pitot_real **step, const pitot_real **out);
 PITOT_API int32_t pitot_loss_after(const pitot_frame *frame, double *loss);
+/* In `update`, PITOT_NEED_STEP: g (D) as it was in `backward`; tensor.grad may have been clipped or cleared since. */
+PITOT_API int32_t pitot_step_gradient(const pitot_frame *frame, const pitot_real **out);
+
+/* ---- ranks of matrices ---- */
+
+typedef struct pitot_rank { /* of a matrix with singular values sigma; 0 for a matrix of zeros */
+    double effective;       /* exp(-sum p log p), p = sigma / sum sigma (Roy, Vetterli 2007) */
+    double stable;          /* sum sigma^2 / max sigma^2 = |W|_F^2 / |W|_2^2 */
+} pitot_rank;
+/* sigma (n), descending. Values below PITOT_RANK_NOTHING times the largest are round-off and count as 0. */
+#define PITOT_RANK_NOTHING 0x1p-24
+PITOT_API pitot_rank pitot_rank_of(const double *sigma, int64_t n);
+
+enum { PITOT_RANK_OF_DATA, PITOT_RANK_OF_GRAD, PITOT_RANK_OF_UPDATE }; /* theta, g, theta_{t+1} - theta_t (in `update`) */
+/* Emits the ranks of each tensor with two axes or more as a matrix, first axis by the rest: effective as "", stable as "stable", and of
+   all their means, weighted by values. Matrices whose smaller side exceeds `largest` are left out, and a remark says so. Undefined if none
+   is left or a value is not finite. Cost: min^2 max + 4/3 min^3 flops a matrix. */
+PITOT_API int32_t pitot_emit_ranks(const pitot_frame *frame, int32_t of, int64_t largest);
 
 /* Where a vector of D values holds tensor i; -1: it does not (no gradient). */
 PITOT_API int64_t pitot_offset(const pitot_frame *frame, int64_t tensor);
+/* g (D), in `backward`. */
+PITOT_API void pitot_gather_gradient(const pitot_frame *frame, pitot_real *out);
+/* Vectors first .. first+count-1 of what tensor.state holds, as vectors (count,D); and back. Tensors without a gradient are left out. */
+PITOT_API void pitot_gather_state(const pitot_frame *frame, int32_t first, int32_t count, pitot_real *out);
+PITOT_API void pitot_scatter_state(const pitot_frame *frame, int32_t first, int32_t count, const pitot_real *vectors);
 
 /* `count` doubles of scratch, shared by all probes, good until this function is called again or returns; NULL: over the byte budget
    (hand PITOT_EBUDGET on). */
 PITOT_API double *pitot_scratch(const pitot_frame *frame, int64_t count);
+
+typedef struct pitot_noise { /* of the samples' gradients (McCandlish et al. 2018, arXiv 1812.06162) */
+    double s, g2;            /* unbiased: S = sum |g_n - g|^2 / (N-1), trace of their covariance; G2 = |g|^2 - S/N */
+    double b_simple;         /* S / G2; infinite where G2 is not above 0 */
+    double interval[2]; /* 95 % of S / G2: Fieller's, with the jackknife's covariance of (S, G2); its upper end is infinite where
+                                G2 cannot be told from 0. NaN: fewer than three samples, or several micro-batches */
+} pitot_noise;
+/* PITOT_ENOTSUP: fewer than two samples count. */
+PITOT_API int32_t pitot_noise_estimate(const pitot_samples *samples, pitot_noise *noise);
 
 /* Sums in double, over (n): x'x, (x-y)'(x-y), x'y. Threaded above about 100,000 values, the same bits every time for one thread
    count. */

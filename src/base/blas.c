@@ -5,10 +5,14 @@
 #include "base/alloc.h"
 
 #include <cblas.h>
+#include <lapacke.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <time.h>
+
+enum { PANEL = 32 }; /* of LAPACK's reduction to tridiagonal form */
 
 /* OpenBLAS's own functions, absent from other BLAS libraries that may stand behind the same soname. */
 #pragma weak openblas_get_config
@@ -24,6 +28,22 @@ void blas_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, double
 #else
     cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, (float)alpha, a, (int)lda, b, (int)ldb, (float)beta, c, (int)ldc);
 #endif
+}
+
+void blas_gram(int64_t n, int64_t k, const double *a, int add, double *g) {
+    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)n, (int)k, 1, a, (int)n, add, g, (int)n);
+}
+
+/* dsyevd without vectors takes 2n + 1 values and n for each column of a panel of the reduction. */
+int64_t blas_eigenvalues_work(int64_t n) {
+    return n > INT_MAX / (PANEL + 3) ? -1 : (2 + PANEL) * n + 1;
+}
+
+/* Row-major upper is column-major lower; the `_work` function allocates nothing in column-major. */
+int blas_eigenvalues(int64_t n, double *a, double *value, double *work) {
+    lapack_int whole;
+    return LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'N', 'L', (lapack_int)n, a, (lapack_int)n, value, work,
+                               (lapack_int)blas_eigenvalues_work(n), &whole, 1);
 }
 
 static const char *threading(void) {

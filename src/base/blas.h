@@ -1,4 +1,4 @@
-/* blas.h: the BLAS calls in use, for pitot_real, row-major. */
+/* blas.h: the BLAS and LAPACK calls in use, row-major. */
 
 #ifndef PITOT_SRC_BLAS_H
 #define PITOT_SRC_BLAS_H
@@ -8,5 +8,13 @@
 /* C (m,n) = alpha op(A) op(B) + beta C, op(A) (m,k), op(B) (k,n). lda, ldb, ldc: elements from one row to the next. */
 void blas_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, double alpha, const pitot_real *a, int64_t lda,
                const pitot_real *b, int64_t ldb, double beta, pitot_real *c, int64_t ldc);
+
+/* The upper triangle of G (n,n) = A'A, or G + A'A if `add`; A (k,n), without gaps, in double. */
+void blas_gram(int64_t n, int64_t k, const double *a, int add, double *g);
+
+/* Eigenvalues of a symmetric matrix (n,n), in ascending order, from its upper triangle, which is overwritten; work:
+   blas_eigenvalues_work(n) values. Nothing is allocated. Nonzero: no convergence. */
+int blas_eigenvalues(int64_t n, double *a, double *value, double *work);
+int64_t blas_eigenvalues_work(int64_t n); /* -1: more than LAPACK's integers count */
 
 #endif

@@ -12,7 +12,8 @@ enum { /* purposes of the core; probes use the hash of their name */
        RANDOM_SHUFFLE,
        RANDOM_DROPOUT,
        RANDOM_DATA,
-       RANDOM_LANCZOS
+       RANDOM_LANCZOS,
+       RANDOM_LABELS
 };
 
 /* One block: four 32-bit words from a counter of four and a key of two. */

@@ -1,29 +1,32 @@
 /* krylov.h: the decomposition that Lanczos iteration builds, one product at a time, and its thick restart:
 
-       Op V = V H + v link',  V (k columns) and v orthonormal, H (k,k) symmetric
+       Op V = V H + P L + E,  V (k columns) and P (p columns) orthonormal together, H (k,k) symmetric, L (p,k)
 
-   (Wu, Simon 2000, "Thick-restart Lanczos method for large symmetric eigenvalue problems"). Every new vector is made orthogonal to all
-   kept ones, H holds all products with them, so that no structure of H is relied on. An eigenpair (theta, s) of H gives the Ritz pair
-   (theta, V s), whose residual is |link's|, as far as products are exact. */
+   P are directions that are pending: found, without a product of their own so far. Started from one vector there is one of them, and L
+   is a row (Wu, Simon 2000, "Thick-restart Lanczos method for large symmetric eigenvalue problems"). A further one may join at any time
+   (then it is the band Lanczos process, Ruhe 1979, Math. Comp. 33), and they may be reflected, so that the one that is wanted most comes
+   next. E, with G = E'E, is what was dropped for want of room or of weight. Every new vector is made orthogonal to all kept ones, H holds
+   all products with them, so that no structure of H is relied on. An eigenpair (theta, s) of H gives the Ritz pair (theta, V s), whose
+   residual is |P L s + E s|, as far as products are exact. */
 
 #ifndef PITOT_SRC_KRYLOV_H
 #define PITOT_SRC_KRYLOV_H
 
 #include "curve/basis.h"
 #include "curve/eigen.h"
-#include "pitot/linop.h"
+#include "pitot/solve.h"
 
 typedef struct krylov {
     const pitot_linop *op;
     int64_t n;
-    pitot_real *row; /* (room,n): the k columns of V, then v, then one that is free */
-    int room, k;
-    int has_next; /* 0: V spans an invariant subspace, there is no v */
-    int32_t reserved;
+    pitot_real *row;            /* (room,n): the k columns of V, the p of P, then those that are free */
+    int room, k, p;             /* p = 0: V spans an invariant subspace, and there is nothing to go on with */
+    int wanted;                 /* pairs at the top that a restart must keep; 0: both ends */
     uint64_t seed, step, draws; /* of random directions */
     int64_t products, restarts;
-    double largest; /* |Op x| seen, |x| = 1 */
-    double h[EIGEN_MOST][EIGEN_MOST], link[EIGEN_MOST];
+    double largest;    /* |Op x| seen, |x| = 1 */
+    double negligible; /* rows of L that short are dropped at a restart */
+    double h[EIGEN_MOST][EIGEN_MOST], link[EIGEN_MOST][EIGEN_MOST], lost[EIGEN_MOST][EIGEN_MOST]; /* H, L, G */
     double value[EIGEN_MOST], s[EIGEN_MOST][EIGEN_MOST]; /* eigenpairs of H, ascending: krylov_solve */
 } krylov;
 
@@ -31,12 +34,33 @@ static inline pitot_real *krylov_row(const krylov *z, int i) {
     return z->row + i * z->n;
 }
 
-/* v := row 0 as it stands in memory, made unit, of an empty decomposition; if there is nothing in it, a random vector. */
+/* An empty decomposition as the settings want it; 0: they, or the operator, will not do. */
+int krylov_open(krylov *z, const pitot_linop *op, const pitot_lanczos *set);
+
+static inline double krylov_tolerance(const pitot_lanczos *set) {
+    return set->tolerance > 0 ? set->tolerance : 1e-2;
+}
+
+static inline int64_t krylov_limit(const pitot_lanczos *set) {
+    return set->products ? set->products : 100;
+}
+
+/* P := row 0 as it stands in memory, made unit, of an empty decomposition; if there is nothing in it, a random vector. */
 void krylov_start(krylov *z);
-/* One product, with v; k grows by one. At the end of an invariant subspace a random vector goes on. PITOT_EHOST: it was not finite. */
+/* The first free row as it stands in memory joins P, made orthogonal, if more than `least` of it, a share of its length, is new; its
+   coupling to V is taken to be none. Returns whether it did. */
+int krylov_add(krylov *z, double least);
+/* A random direction joins P, without any coupling to V. Takes one free row. */
+void krylov_add_random(krylov *z);
+/* Reflects P so that its first column lies along P g, nearly at least; g (p). */
+void krylov_aim(krylov *z, const double *g);
+/* One product, with the first column of P, which becomes the last of V. Takes one free row. At the end of an invariant subspace a random
+   vector goes on. PITOT_EHOST: it was not finite. */
 int32_t krylov_step(krylov *z);
 /* Eigenpairs of H. */
 void krylov_solve(krylov *z);
+/* L s of column `j` of s: the residual's coordinates along P (p). */
+void krylov_residual(const krylov *z, int j, double *g);
 /* |Op u - theta u| of column `j` of s, according to the decomposition. */
 double krylov_estimate(const krylov *z, int j);
 /* The unit Ritz vector of column j. */
@@ -45,9 +69,14 @@ void krylov_vector(const krylov *z, int j, pitot_real *u);
 int32_t krylov_measure(krylov *z, const pitot_real *u, double *value, double *residual);
 /* The Ritz pairs of columns i and j of s with one product: u and w (n) become the vectors, and Op (u + w) or Op (u - w) is made, the sign
    such that their residuals, both along v as the decomposition has it, add up. What the product shows beyond that, the error of
-   products and decomposition, is added to both. */
+   products and decomposition, is added to both. For p <= 1. */
 int32_t krylov_measure_pair(krylov *z, const int column[2], pitot_real *u, pitot_real *w, double value[2], double residual[2]);
-/* Keeps the Ritz vectors of half of the values, from both ends, if there is no room for another step; solved as before. */
-void krylov_make_room(krylov *z);
+/* Checks the m last columns of s with one product, with the sum of their Ritz vectors under random signs: error = sqrt(m) times the length
+   of what the product differs by from what the decomposition says. The errors of single pairs, where they are independent, add up to that
+   in square, so that none of them is longer. Takes two free rows. */
+int32_t krylov_check(krylov *z, int m, double *error);
+/* Keeps part of the Ritz vectors if there are not `spare` free rows: half of them, from both ends; or, of the top, `wanted` ones and
+   part of the rest. Solved, before and after. */
+void krylov_make_room(krylov *z, int spare);
 
 #endif

@@ -16,7 +16,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { LEAST_VECTORS = 6, LEAST_STEPS = 2, DEEP = 6, ROUNDS = 2 };
+enum { LEAST_STEPS = 2, DEEP = 6, ROUNDS = 2 };
 
 static const double DEEP_SHARE = 0.25, CLOSE = 0.95, TOP_WEIGHT = 0.3;
 
@@ -29,11 +29,6 @@ typedef struct search {
     pitot_real *top, *bottom;
     pitot_extremes *out;
 } search;
-
-static int is_good(const pitot_linop *op, const pitot_lanczos *s) {
-    return op && s && op->apply && op->symmetric && op->n > 0 && s->work && s->vectors >= LEAST_VECTORS && s->products >= 0 &&
-           s->tolerance >= 0 && s->random >= 0 && isfinite(s->tolerance) && isfinite(s->random);
-}
 
 /* Makes x unit; 0 if it is zero or not finite. */
 static int make_unit(pitot_real *x, int64_t n) {
@@ -107,10 +102,10 @@ static int32_t measure_ends(search *z) {
    for both of them to have converged. */
 static int has_not_moved(const search *z) {
     const krylov *k = &z->k;
-    double along[2], g = pitot_dot(z->top, z->bottom, k->n), a = k->h[0][0], b = k->link[0];
+    double along[2], g = pitot_dot(z->top, z->bottom, k->n), a = k->h[0][0], b = k->link[0][0];
     const pitot_real *u[2] = { z->top, z->bottom };
     for (int i = 0; i < 2; i++)
-        along[i] = a * pitot_dot(u[i], k->row, k->n) + b * (k->has_next ? pitot_dot(u[i], krylov_row(k, 1), k->n) : 0);
+        along[i] = a * pitot_dot(u[i], k->row, k->n) + b * (k->p ? pitot_dot(u[i], krylov_row(k, 1), k->n) : 0);
     double inside = (along[0] * along[0] + along[1] * along[1] - 2 * g * along[0] * along[1]) / (1 - g * g);
     double outside = sqrt(fmax(0, a * a + b * b - inside));
     return outside <= 0.7 * z->tolerance * fmax(fabs(along[0]), fabs(along[1]));
@@ -125,7 +120,7 @@ static int seems_done(const search *z) {
 
 /* Whether the limit leaves room for a step and the measurements. */
 static int may_step(const search *z) {
-    return z->k.has_next && z->k.products + 2 <= z->limit;
+    return z->k.p > 0 && z->k.products + 2 <= z->limit;
 }
 
 static int32_t step(search *z) {
@@ -139,7 +134,7 @@ static int32_t iterate(search *z) {
         int32_t status = step(z);
         if (status) return status;
         krylov_solve(k);
-        krylov_make_room(k);
+        krylov_make_room(k, 1);
         if (!seems_done(z) && may_step(z)) continue;
         status = measure_ends(z);
         if (status || is_done(z) || !may_step(z)) return status;
@@ -170,18 +165,11 @@ static int32_t find(search *z) {
 
 int32_t pitot_lanczos_extremes(const pitot_linop *op, const pitot_lanczos *settings, pitot_real *top, pitot_real *bottom,
                                pitot_extremes *out) {
-    if (!is_good(op, settings) || !top || !bottom || !out) return PITOT_EINVAL;
+    search z = { .set = settings, .bar = CLOSE, .steps = LEAST_STEPS, .top = top, .bottom = bottom, .out = out };
+    if (!krylov_open(&z.k, op, settings) || !top || !bottom || !out) return PITOT_EINVAL;
     *out = (pitot_extremes){ .struct_size = sizeof *out };
-    search z = { .k = { .op = op, .n = op->n, .row = settings->work, .seed = settings->seed, .step = settings->step },
-                 .set = settings,
-                 .tolerance = settings->tolerance > 0 ? settings->tolerance : 1e-2,
-                 .bar = CLOSE,
-                 .limit = settings->products ? settings->products : 100,
-                 .steps = LEAST_STEPS,
-                 .top = top,
-                 .bottom = bottom,
-                 .out = out };
-    z.k.room = settings->vectors < EIGEN_MOST ? (int)settings->vectors : EIGEN_MOST;
+    z.tolerance = krylov_tolerance(settings);
+    z.limit = krylov_limit(settings);
     int32_t status = find(&z);
     out->products = z.k.products;
     out->restarts = z.k.restarts;

@@ -80,9 +80,10 @@ static void bce_curvature(const pitot_net_batch *b, int64_t c, const pitot_real 
 }
 
 static const loss_kind table[] = {
-    { "cross_entropy", 1, cross_entropy, cross_entropy_curvature },
-    { "mse", 0, mse, mse_curvature },
-    { "bce_with_logits", 0, bce_with_logits, bce_curvature },
+    { "cross_entropy", 1, cross_entropy, cross_entropy_curvature, 1, root_cross_entropy, diagonal_cross_entropy,
+      draw_cross_entropy },
+    { "mse", 0, mse, mse_curvature, 0, root_mse, diagonal_mse, draw_mse },
+    { "bce_with_logits", 0, bce_with_logits, bce_curvature, 0, root_bce, diagonal_bce, draw_bce },
 };
 const char *const loss_names[] = { "cross_entropy", "mse", "bce_with_logits", NULL };
 

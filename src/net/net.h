@@ -3,8 +3,11 @@
    graph.c       nodes: adding, names, shapes        plan.c    storage and segments for a batch size
    walk.c        through the segments, on threads    pass.c    forward and backward
    tangent.c     products with curvature             capture.c what layers saw
-   loss.c        the losses                          model_file.c  nets from JSON
-   weights.c     initial values, safetensors */
+   columns.c     several vectors a sample, down      diagonal.c  diagonals of curvature
+   hesscale.c    HesScale                            second.c  second derivatives one by one
+   loss.c        the losses                          loss_root.c  roots of their Hessians
+   weights.c     initial values, safetensors         model_file.c  nets from JSON
+   conv_squares.c, gather.c  squares of a convolution's gradients */
 
 #ifndef PITOT_SRC_NET_H
 #define PITOT_SRC_NET_H
@@ -13,6 +16,8 @@
 #include "pitot/net.h"
 
 typedef struct loss_kind loss_kind;
+typedef struct columns_room columns_room;
+typedef struct hesscale_room hesscale_room;
 
 typedef struct segment { /* nodes that run together: one whole-batch op, or a chain of ops, a few samples at a time */
     int32_t begin, end;
@@ -46,15 +51,18 @@ struct pitot_net {
     int32_t threads;
     int32_t n_segments;
     segment *segment;
-    int64_t scratch;      /* values per thread: the largest node's */
-    pitot_real *work;     /* (threads, scratch) */
-    int64_t spill;        /* values per thread to hold what is to be added to a dy: the largest sum over a node's inputs */
-    pitot_real *sums;     /* (threads-1, local): other threads' gradients of sample-by-sample ops */
-    int64_t local;        /* values of parameters of sample-by-sample ops, laid out as in gradient: [0, local) */
-    pitot_real *losses;   /* (batch) */
-    pitot_net_batch last; /* of the last forward; .n 0: none */
-    int has_gradient;     /* 1: backward has been through since */
-    int has_tangents;     /* 1: there is room for tangents */
+    int64_t scratch;       /* values per thread: the largest node's */
+    pitot_real *work;      /* (threads, scratch) */
+    int64_t spill;         /* values per thread to hold what is to be added to a dy: the largest sum over a node's inputs */
+    pitot_real *sums;      /* (threads-1, local): other threads' gradients of sample-by-sample ops */
+    int64_t local;         /* values of parameters of sample-by-sample ops, laid out as in gradient: [0, local) */
+    pitot_real *losses;    /* (batch) */
+    pitot_net_batch last;  /* of the last forward; .n 0: none */
+    int has_gradient;      /* 1: backward has been through since */
+    int has_tangents;      /* 1: there is room for tangents */
+    columns_room *columns; /* NULL: not asked for yet */
+    hesscale_room *hesscale;
+    unsigned char *only; /* (n_nodes) of second.c */
 };
 
 /* ---- plan.c ---- */
@@ -64,6 +72,8 @@ void plan_free(pitot_net *net);
 int32_t plan_fits(const pitot_net *net, int64_t batch, int32_t threads, int tangents, pitot_error *error);
 /* tangent.c */
 void tangents_free(pitot_net *net);
+/* dyt of the last node = what the loss's Hessian makes of its yt. */
+void tangents_turn(pitot_net *net);
 
 /* ---- walk.c: one way through the net. Sample-by-sample segments send a few samples through all their nodes before the next, side by
    side on threads ---- */
@@ -76,12 +86,54 @@ struct walk {
     const pitot_real *v; /* (D) tangents of the parameters; NULL: none are needed */
     pitot_real *out;     /* (D) what backward gives to parameters, and dy, dx are tangents; NULL: gradients */
     int curved;          /* 1: backward with the terms of second order */
+    int diagonal;        /* 1: HesScale's recursion instead of backward */
+    int64_t from, n;     /* samples from..from+n; n 0: all */
+    /* (n_nodes), NULL: all. Nodes that take part: nobody else moves, has a tangent or wants one back; parameters do not, and get nothing. */
+    const unsigned char *only;
 };
 void walk_net(const walk *w);
+/* Node k on samples begin .. begin+n, as thread `thread` sees them. */
+span walk_span(const pitot_net *net, int32_t k, int64_t begin, int64_t n, int thread);
 /* The visit of a way down: the node's backward, or tangent_backward. */
 void walk_backward(const walk *w, int32_t k, span *s, int thread);
+/* tangent.c: that of a way up: the node's tangent. */
+void walk_tangent(const walk *w, int32_t k, span *s, int thread);
+
+/* ---- columns.c: G = sum over samples and columns of squares of what a root of the outputs' Hessian gives when it is propagated back ---- */
+
+enum { COLUMNS = 12 }; /* most that go down together */
+
+typedef struct roots { /* whose columns; of each sample's own loss */
+    int64_t n;         /* a sample */
+    int drawn;         /* 1: from labels drawn with this seed, each weighing 1/n; 0: exact */
+    uint64_t seed;
+} roots;
+
+/* PITOT_ENOMEM. */
+int32_t columns_prepare(pitot_net *net);
+void columns_free(pitot_net *net);
+/* out (D) = scale times the sum over samples from..from+n. */
+void columns_squares(pitot_net *net, const roots *r, int64_t from, int64_t n, double scale, pitot_real *out);
+
+/* ---- hesscale.c, second.c ---- */
+
+/* PITOT_ENOMEM; PITOT_ENOTSUP, with a message: an op has no rule. */
+int32_t hesscale_prepare(pitot_net *net, pitot_error *error);
+void hesscale_free(pitot_net *net);
+/* out (D), or (n,D) per sample */
+void hesscale_diagonal(pitot_net *net, int per_sample, pitot_real *out);
+
+/* out as above: the Hessian's, by one tangent for every direction in which a layer's output can move. PITOT_ENOMEM. */
+int32_t second_diagonal(pitot_net *net, int per_sample, pitot_real *out);
+/* How many gradients that is, about. */
+double second_cost(const pitot_net *net);
 
 /* ---- loss.c ---- */
+
+typedef struct draw_key { /* a draw is a function of these and its column */
+    uint64_t seed;
+    int64_t sample;
+} draw_key;
 
 struct loss_kind {
     const char *name;
@@ -90,10 +142,27 @@ struct loss_kind {
     void (*evaluate)(const pitot_net_batch *b, int64_t c, const pitot_real *f, pitot_real *losses, pitot_real *df);
     /* dft (n,c) = d2 loss / df2 ft, of the mean loss; ft (n,c) */
     void (*curvature)(const pitot_net_batch *b, int64_t c, const pitot_real *f, const pitot_real *ft, pitot_real *dft);
+    int64_t less; /* columns of the root: c less this */
+    /* Columns from..to of S (c, columns), S S' = d2 l / df2 of one sample's loss; s (to-from, c) */
+    void (*root)(int64_t c, const pitot_real *f, int64_t from, int64_t to, pitot_real *s);
+    /* q (c) = the diagonal of S S' */
+    void (*diagonal)(int64_t c, const pitot_real *f, pitot_real *q);
+    /* Columns from labels drawn from what f predicts: E[s s'] = d2 l / df2 for each column */
+    void (*draw)(int64_t c, const pitot_real *f, const draw_key *key, int64_t from, int64_t to, pitot_real *s);
 };
 const loss_kind *loss_find(const char *name);
 extern const char *const loss_names[]; /* ended by NULL */
 int32_t loss_check(const pitot_net *net, pitot_error *error);
+/* loss_root.c */
+void root_cross_entropy(int64_t c, const pitot_real *f, int64_t from, int64_t to, pitot_real *s);
+void root_mse(int64_t c, const pitot_real *f, int64_t from, int64_t to, pitot_real *s);
+void root_bce(int64_t c, const pitot_real *f, int64_t from, int64_t to, pitot_real *s);
+void diagonal_cross_entropy(int64_t c, const pitot_real *f, pitot_real *q);
+void diagonal_mse(int64_t c, const pitot_real *f, pitot_real *q);
+void diagonal_bce(int64_t c, const pitot_real *f, pitot_real *q);
+void draw_cross_entropy(int64_t c, const pitot_real *f, const draw_key *key, int64_t from, int64_t to, pitot_real *s);
+void draw_mse(int64_t c, const pitot_real *f, const draw_key *key, int64_t from, int64_t to, pitot_real *s);
+void draw_bce(int64_t c, const pitot_real *f, const draw_key *key, int64_t from, int64_t to, pitot_real *s);
 /* 1 if every class is within 0..c-1. */
 int loss_classes_good(const int32_t *classes, int64_t n, int64_t c);
 

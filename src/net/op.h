@@ -44,7 +44,7 @@ typedef struct span { /* n samples of one node, as one thread sees them */
     const pitot_real *dy;           /* (n, *out), backward */
     pitot_real *dx[OP_INPUTS];      /* (n, *in) to be overwritten, or NULL: not wanted */
     const pitot_real *weight, *bias;
-    pitot_real *dweight, *dbias; /* this thread's sums; to be overwritten if `first`, else added to */
+    pitot_real *dweight, *dbias; /* this thread's sums; to be overwritten if `first`, else added to. NULL: not wanted */
     void *kept;                  /* n * node.kept bytes, written by forward for backward */
     pitot_real *scratch;         /* node.scratch values of this thread's own */
     int first;
@@ -54,10 +54,12 @@ typedef struct span { /* n samples of one node, as one thread sees them */
     int64_t step, sample; /* training step; index of the first sample in the batch */
 
     /* Tangents: how values move as the parameters move along a vector. */
-    const pitot_real *xt[OP_INPUTS]; /* of x; NULL: 0, and dx is not wanted either */
-    pitot_real *yt;                  /* (n, *out) */
-    const pitot_real *weight_t, *bias_t;
-    const pitot_real *g; /* tangent_backward: what dy was in the backward pass; dx if y lies on x. NULL in other passes */
+    const pitot_real *xt[OP_INPUTS];     /* of x; NULL: 0, and dx is not wanted either */
+    pitot_real *yt;                      /* (n, *out) */
+    const pitot_real *weight_t, *bias_t; /* NULL: 0 */
+    const pitot_real *g; /* tangent_backward, hesscale: what dy was in the backward pass; dx if y lies on x. NULL in other passes */
+
+    int64_t columns; /* square_gradient: vectors to a sample; dy (n, columns, *out), dx[0] (n, columns, *in) */
 } span;
 
 typedef struct op {
@@ -77,6 +79,18 @@ typedef struct op {
        so that this is backward and, with g, the terms in which x and the weight move. NULL: there are none (y is piecewise linear in
        x, without parameters): backward serves. */
     void (*tangent_backward)(const node *n, const span *s);
+    /* Of each of a sample's columns dx, and to dweight and dbias is added the square of what backward would give for that column alone;
+       `first` says nothing. node.columns_scratch values of scratch. NULL: there are no parameters, or each is used once to a sample, so
+       that the squares are backward's sums with dy and x squared. */
+    void (*square_gradient)(const node *n, const span *s);
+    /* One step of the recursion over diagonals of Hessians (Elsayed, Mahmood 2022, "HesScale", eq. 4-6): dy, dx, dweight and dbias are here
+       second derivatives, x[0] and weight squared where there is a weight. NULL: no rule, but for OP_VIEW. */
+    void (*hesscale)(const node *n, const span *s);
+    /* Directions in which y can move as parameters move, each apart from the others: how many; yt = the i-th; and, when dy is the
+       tangent that came back from there, what it says of the Hessian's diagonal, added to dweight and dbias. NULL: no parameters. */
+    int64_t (*directions)(const node *n);
+    void (*move)(const node *n, const span *s, int64_t i);
+    void (*second)(const node *n, const span *s, int64_t i);
     /* kind and geometry of what pitot_net_capture tells. NULL: no parameters. */
     void (*capture)(const node *n, pitot_capture *c);
 } op;
@@ -88,9 +102,10 @@ struct node {
     int32_t n_inputs, input[OP_INPUTS]; /* indices of nodes; -1: the graph's input */
     shape in[OP_INPUTS], out;
     op_param weight, bias;
-    int64_t kept;    /* bytes per sample kept between forward and backward */
-    int64_t scratch; /* values per thread */
-    double flops;    /* of forward's matrix product, per sample: 2 m n k */
+    int64_t kept;            /* bytes per sample kept between forward and backward */
+    int64_t scratch;         /* values per thread */
+    int64_t columns_scratch; /* the same, of square_gradient */
+    double flops;            /* of forward's matrix product, per sample: 2 m n k */
 };
 
 extern const op *const op_table[]; /* by name, ended by NULL; generated from the file names */

@@ -17,6 +17,8 @@ static int64_t aligned(int64_t n) {
 
 void plan_free(pitot_net *net) {
     tangents_free(net);
+    columns_free(net);
+    hesscale_free(net);
     for (int32_t i = 0; net->buffer && i < net->n_nodes; i++) {
         if (net->buffer[i].owns_y) {
             mem_free(net->buffer[i].y);
@@ -25,8 +27,8 @@ void plan_free(pitot_net *net) {
         mem_free(net->buffer[i].kept);
     }
     for (int32_t i = 0; i < net->n_params; i++) mem_free((char *)net->param[i].name);
-    void *const blocks[] = { net->buffer,   net->param,   net->declared, net->flat, net->theta,
-                             net->gradient, net->segment, net->work,     net->sums, net->losses };
+    void *const blocks[] = { net->buffer,  net->param, net->declared, net->flat,   net->theta, net->gradient,
+                             net->segment, net->work,  net->sums,     net->losses, net->only };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
     net->buffer = NULL;
     net->param = NULL;
@@ -34,6 +36,7 @@ void plan_free(pitot_net *net) {
     net->flat = NULL;
     net->theta = net->gradient = net->work = net->sums = net->losses = NULL;
     net->segment = NULL;
+    net->only = NULL;
     net->n_params = net->n_segments = 0;
     net->has_gradient = 0;
     net->size = net->room = net->local = net->batch = net->last.n = 0;

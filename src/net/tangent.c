@@ -49,7 +49,7 @@ int32_t pitot_net_prepare_products(pitot_net *net, pitot_error *error) {
 
 /* ---- the two ways ---- */
 
-static void visit_forward(const walk *w, int32_t k, span *s, int thread) {
+void walk_tangent(const walk *w, int32_t k, span *s, int thread) {
     const node *d = &w->net->node[k];
     (void)thread;
     if (!s->yt) return;
@@ -62,7 +62,7 @@ static void visit_forward(const walk *w, int32_t k, span *s, int thread) {
 }
 
 static void go_forward(pitot_net *net, const pitot_real *v) {
-    walk_net(&(walk){ .net = net, .visit = visit_forward, .v = v });
+    walk_net(&(walk){ .net = net, .visit = walk_tangent, .v = v });
 }
 
 /* From dyt of the last node; v: with the terms of second order. */
@@ -86,6 +86,10 @@ static int64_t outputs(const pitot_net *net) {
     return net->node[net->n_nodes - 1].out.size;
 }
 
+void tangents_turn(pitot_net *net) {
+    net->loss->curvature(&net->last, outputs(net), top(net)->y, top(net)->yt, top(net)->dyt);
+}
+
 /* Zeros for parameters that the output does not depend on. */
 static void clear_unreached(const pitot_net *net, pitot_real *out) {
     for (int32_t k = 0; k < net->n_nodes; k++) {
@@ -101,7 +105,7 @@ static int32_t curvature_product(pitot_net *net, const pitot_real *v, pitot_real
     clear_unreached(net, out);
     if (!top(net)->dy) return PITOT_OK;
     go_forward(net, v);
-    net->loss->curvature(&net->last, outputs(net), top(net)->y, top(net)->yt, top(net)->dyt);
+    tangents_turn(net);
     go_backward(net, curved ? v : NULL, out);
     return PITOT_OK;
 }

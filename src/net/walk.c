@@ -18,8 +18,7 @@ static const pitot_real *values_of(const pitot_net *net, int32_t k, int64_t samp
     return net->buffer[k].y + sample * net->node[k].out.size;
 }
 
-/* Node k on samples begin .. begin+n, as thread `thread` sees them. */
-static span span_of(const pitot_net *net, int32_t k, int64_t begin, int64_t n, int thread) {
+span walk_span(const pitot_net *net, int32_t k, int64_t begin, int64_t n, int thread) {
     const node *d = &net->node[k];
     const buffers *b = &net->buffer[k];
     span s = { .n = n, .sample = begin, .threads = net->threads, .training = net->last.training, .step = net->last.step };
@@ -33,30 +32,37 @@ static span span_of(const pitot_net *net, int32_t k, int64_t begin, int64_t n, i
     return s;
 }
 
+static int takes_part(const walk *w, int32_t k) {
+    return k >= 0 && (!w->only || w->only[k]);
+}
+
 static void add_tangents(const walk *w, int32_t k, span *s) {
     const pitot_net *net = w->net;
     const node *d = &net->node[k];
     const buffers *b = &net->buffer[k];
     for (int32_t i = 0; i < d->n_inputs; i++) {
-        const pitot_real *xt = d->input[i] < 0 ? NULL : net->buffer[d->input[i]].yt;
+        const pitot_real *xt = takes_part(w, d->input[i]) ? net->buffer[d->input[i]].yt : NULL;
         s->xt[i] = xt ? xt + s->sample * d->in[i].size : NULL;
     }
     if (b->yt) s->yt = b->yt + s->sample * d->out.size;
-    if (b->weight >= 0) s->weight_t = w->v + net->flat[b->weight];
-    if (b->bias >= 0) s->bias_t = w->v + net->flat[b->bias];
+    if (w->v && b->weight >= 0) s->weight_t = w->v + net->flat[b->weight];
+    if (w->v && b->bias >= 0) s->bias_t = w->v + net->flat[b->bias];
 }
 
 static void visit_samples(void *argument, int64_t begin, int64_t end, int thread) {
     const segment_job *j = argument;
     const segment *g = j->segment;
+    begin += j->w->from;
+    end += j->w->from;
     int64_t most = g->whole_batch ? end - begin : OP_SAMPLES, n;
     for (int64_t sample = begin; sample < end; sample += n) {
         n = end - sample < most ? end - sample : most;
         for (int32_t i = 0; i < g->end - g->begin; i++) {
             int32_t k = j->w->down ? g->end - 1 - i : g->begin + i;
-            span s = span_of(j->w->net, k, sample, n, thread);
+            if (!takes_part(j->w, k)) continue;
+            span s = walk_span(j->w->net, k, sample, n, thread);
             s.first = sample == begin;
-            if (j->w->v) add_tangents(j->w, k, &s);
+            if (j->w->v || j->w->only) add_tangents(j->w, k, &s);
             j->w->visit(j->w, k, &s, thread);
         }
     }
@@ -103,24 +109,26 @@ static void sum_threads(const walk *w, const segment *g, int threads) {
 
 /* ---- the way ---- */
 
-static int sharing(const pitot_net *net, const segment *g) {
+static int sharing(const pitot_net *net, const segment *g, int64_t n) {
     if (g->whole_batch) return 1;
-    return net->last.n < net->threads ? (int)net->last.n : net->threads;
+    return n < net->threads ? (int)n : net->threads;
 }
 
 void walk_net(const walk *w) {
     const pitot_net *net = w->net;
+    int64_t n = w->n ? w->n : net->last.n;
     for (int32_t i = 0; i < net->n_segments; i++) {
         segment_job j = { w, &net->segment[w->down ? net->n_segments - 1 - i : i] };
-        threads_run(sharing(net, j.segment), net->last.n, visit_samples, &j);
-        if (w->down && !j.segment->whole_batch) sum_threads(w, j.segment, sharing(net, j.segment));
+        int threads = sharing(net, j.segment, n);
+        threads_run(threads, n, visit_samples, &j);
+        if (w->down && !w->only && !j.segment->whole_batch) sum_threads(w, j.segment, threads);
     }
 }
 
 /* ---- one node on the way down ---- */
 
 static pitot_real *gradient_at(const walk *w, int32_t k) {
-    return k < 0 ? NULL : w->out ? w->net->buffer[k].dyt : w->net->buffer[k].dy;
+    return !takes_part(w, k) ? NULL : w->out || w->only ? w->net->buffer[k].dyt : w->net->buffer[k].dy;
 }
 
 /* Where backward writes dx: the input's dy, or the spill if it is to be added to what is there. */
@@ -146,13 +154,13 @@ void walk_backward(const walk *w, int32_t k, span *s, int thread) {
     const buffers *b = &w->net->buffer[k];
     if (!b->dy) return;
     s->dy = gradient_at(w, k) + s->sample * d->out.size;
-    if (b->weight >= 0) s->dweight = sums_of(w, b->weight, thread);
-    if (b->bias >= 0) s->dbias = sums_of(w, b->bias, thread);
+    if (!w->only && b->weight >= 0) s->dweight = sums_of(w, b->weight, thread);
+    if (!w->only && b->bias >= 0) s->dbias = sums_of(w, b->bias, thread);
     aim(w, k, s);
-    if (w->curved && d->op->tangent_backward) {
-        s->g = b->dy + s->sample * d->out.size;
-        d->op->tangent_backward(d, s);
-    } else if (d->op->backward) d->op->backward(d, s);
+    if (w->curved || w->diagonal) s->g = b->dy + s->sample * d->out.size;
+    if (w->diagonal && d->op->hesscale) d->op->hesscale(d, s);
+    else if (w->curved && d->op->tangent_backward) d->op->tangent_backward(d, s);
+    else if (d->op->backward) d->op->backward(d, s);
     else if (b->owns_y && s->dx[0]) memcpy(s->dx[0], s->dy, (size_t)(s->n * d->out.size) * sizeof *s->dy);
     add_spills(w, k, s);
 }

@@ -189,6 +189,11 @@ void window_unfold(const window *w, const pitot_real *x, pitot_real *u, int64_t 
     unfold(w, x, u, ldu);
 }
 
+void window_unfold_row(const window *w, const pitot_real *x, int64_t i, pitot_real *u) {
+    int64_t kernel = w->kernel[0] * w->kernel[1];
+    unfold_row(w, x + i / kernel * w->in[0] * w->in[1], i % kernel / w->kernel[1], i % w->kernel[1], u);
+}
+
 void window_fold(const window *w, const pitot_real *u, int64_t ldu, pitot_real *x) {
     fold(w, u, ldu, x);
 }

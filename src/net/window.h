@@ -16,6 +16,8 @@ int32_t window_fit(window *w, const shape *in, int ceil_mode, pitot_error *error
 /* U (channels*kernel0*kernel1, out0*out1) from x (channels, in0, in1): column p holds what window p sees, 0 outside. ldu: values from
    one row of U to the next. */
 void window_unfold(const window *w, const pitot_real *x, pitot_real *u, int64_t ldu);
+/* Row i of U alone; u (out0*out1). */
+void window_unfold_row(const window *w, const pitot_real *x, int64_t i, pitot_real *u);
 /* The transpose: x = sum of what the windows hold. Overwrites x. */
 void window_fold(const window *w, const pitot_real *u, int64_t ldu, pitot_real *x);
 

@@ -7,13 +7,15 @@
 #include "base/alloc.h"
 #include "run/run.h"
 
+#include <math.h>
+
 enum { READERS, SWEPT, DIAGONALS, OTHERS };
 
 int32_t budget_groups(pitot_run *run) {
     run->n_groups = OTHERS;
     for (int32_t i = 0; i < run->n_slots; i++) {
         slot *s = &run->slot[i];
-        uint32_t needs = s->probe->needs | s->probe->needs_one;
+        uint32_t needs = s->probe->needs | s->probe->needs_one | s->probe->wants;
         s->group = !slot_is_heavy(s)                                                 ? (needs & FROM_CAPTURES ? SWEPT : READERS)
                    : needs & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN | PITOT_NEED_STEP) ? run->n_groups++
                                                                                      : DIAGONALS;
@@ -96,12 +98,17 @@ void budget_book(pitot_run *run) {
     }
 }
 
+/* More digits say nothing. */
+static double nanoseconds(double seconds) {
+    return rint(1e9 * seconds) / 1e9;
+}
+
 void budget_say(pitot_run *run) {
     char name[96];
     for (int32_t i = 0; i < run->n_slots; i++) {
         if (!(run->slot[i].seconds > 0)) continue;
         snprintf(name, sizeof name, "%.80s.seconds", run->slot[i].probe->name);
-        emit_host(run, name, run->slot[i].seconds);
+        emit_host(run, name, nanoseconds(run->slot[i].seconds));
     }
-    if (run->swept > 0) emit_host(run, "sweep.seconds", run->swept);
+    if (run->swept > 0) emit_host(run, "sweep.seconds", nanoseconds(run->swept));
 }

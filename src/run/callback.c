@@ -175,7 +175,7 @@ static void last_call(pitot_run *run) {
    stood where they belong may have changed for good reason. What was moved goes back to where it was, and buffers that carry. */
 static void recover(pitot_run *run) {
     curving *c = &run->curving;
-    c->calling = c->kept = 0;
+    c->calling = c->kept = c->late = 0;
     params_locate(run);
     if (c->moved) restore_parameters(run);
     if (run->flags & PITOT_CARRIED) restore_gradients(run);

@@ -100,6 +100,16 @@ static int wants_a(const pitot_capture *c) {
     return c->kind != PITOT_PER_SAMPLE && c->weight > 0;
 }
 
+/* Where callbacks run the net anew, A and G change under probes that want them and products, too. */
+static int must_outlive(const pitot_run *run) {
+    if (callback_there(run, CALL_HVP)) return 0;
+    for (int32_t i = 0; i < run->n_slots; i++) {
+        const slot *s = &run->slot[i];
+        if (s->due && s->probe->needs & PITOT_NEED_LAYERS && slot_is_heavy(s)) return 1;
+    }
+    return 0;
+}
+
 /* The place in the store of a copy of `values` values at `from`; -1: there is no room. */
 static int64_t copy_in(pitot_run *run, const void *from, int32_t dtype, int64_t values) {
     sampling *s = &run->sampling;
@@ -127,7 +137,7 @@ static int32_t take(pitot_run *run, taken *k, const pitot_capture *c, int is_g) 
     int64_t at = -1;
     geometry g;
     int strange = (dtype && dtype != ARRAY_REAL) || (uintptr_t)from % sizeof(pitot_real);
-    if (strange || c->flags & PITOT_COPY) {
+    if (strange || c->flags & PITOT_COPY || must_outlive(run)) {
         const char *wrong = geometry_of(run, c, &g);
         if (wrong) return run_fail(run, PITOT_EINVAL, "pitot_add_capture: %s", wrong);
         *(is_g ? &k->g_values : &k->a_values) = is_g ? g.g_values : g.a_values;

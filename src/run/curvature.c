@@ -93,22 +93,13 @@ static int is_low_precision(const pitot_run *run) {
     return 0;
 }
 
-/* The step's gradient as a vector (D). */
-static void step_gradient(const pitot_run *run, pitot_real *out) {
-    for (int32_t i = 0; i < run->n_live; i++) {
-        if (!run->tensor[i].grad) continue;
-        memcpy(out, run->tensor[i].grad, (size_t)run->param[i].layout.size * sizeof *out);
-        out += run->param[i].layout.size;
-    }
-}
-
 static int32_t prove_gradient(pitot_run *run, pitot_real *ours, pitot_real *theirs) {
     curving *c = &run->curving;
     int32_t status = gradient_at(run, NULL, 0, theirs);
     callback_check(run);
     if (!callback_there(run, CALL_GRAD)) return PITOT_EHOST;
     if (status || run->sampling.several) return status; /* the step's gradient is then that of more samples */
-    step_gradient(run, ours);
+    params_gather_gradient(run, ours);
     double off = sqrt(pitot_sum_squared_difference(ours, theirs, c->size)), length = sqrt(pitot_sum_squares(ours, c->size));
     if (!(off > (is_low_precision(run) ? same_low_precision : same_gradient) * length)) return PITOT_OK;
     callback_break(run, CALL_GRAD, "gave a gradient %.2g of its length away from the step's: same samples, same dropout masks?",
@@ -375,8 +366,8 @@ const char *curvature_unoffered(const pitot_run *run, uint32_t need, int32_t *co
     return why(run, first, what, condition);
 }
 
-static const char *hessian_missing(const pitot_run *run) {
-    if (callback_there(run, CALL_HVP) || movable(run)) return NULL;
+static const char *hessian_missing(const pitot_run *run, int moves) {
+    if ((!moves && callback_there(run, CALL_HVP)) || movable(run)) return NULL;
     return "parameters of 16 bits cannot be moved by small steps: register the master weights, or offer `hvp`";
 }
 
@@ -399,8 +390,10 @@ const char *curvature_missing(const pitot_run *run, uint32_t need, int32_t *cond
     const char *what = curvature_unoffered(run, need, condition);
     if (what) return what;
     if (run->curving.size == 0) return "no parameter has a gradient";
-    if (need == PITOT_NEED_STEP || (need == PITOT_NEED_DIAGONAL && callback_there(run, CALL_DIAGONAL))) return NULL;
-    return need == PITOT_NEED_GGN ? ggn_missing(run) : hessian_missing(run);
+    if (need == PITOT_NEED_DIAGONAL && callback_there(run, CALL_DIAGONAL)) return NULL;
+    if (need == PITOT_NEED_STEP && run->sampling.several)
+        return "needs the step's samples in one piece, not in several micro-batches";
+    return need == PITOT_NEED_GGN ? ggn_missing(run) : hessian_missing(run, need == PITOT_NEED_STEP);
 }
 
 static void open_difference(pitot_run *run) {

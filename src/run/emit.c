@@ -2,6 +2,7 @@
 
 #include "base/alloc.h"
 #include "base/random.h"
+#include "pitot/log.h"
 #include "run/run.h"
 
 #include <string.h>
@@ -83,8 +84,7 @@ void pitot_undefined(const pitot_frame *f, const char *why) {
     snprintf(s->why, sizeof s->why, "%s", why);
 }
 
-double pitot_hyper_of(const pitot_frame *f, int32_t group, const char *name, double otherwise) {
-    const pitot_run *run = f->out->run;
+double setting_of(const pitot_run *run, int32_t group, const char *name, double otherwise) {
     for (int64_t i = 0; i < run->n_settings; i++) {
         const setting *s = &run->setting[i];
         if (strcmp(s->name, name)) continue;
@@ -92,6 +92,10 @@ double pitot_hyper_of(const pitot_frame *f, int32_t group, const char *name, dou
         if (s->group < 0) otherwise = s->value;
     }
     return otherwise;
+}
+
+double pitot_hyper_of(const pitot_frame *f, int32_t group, const char *name, double otherwise) {
+    return setting_of(f->out->run, group, name, otherwise);
 }
 
 double pitot_random(const pitot_frame *f, uint64_t index) {
@@ -182,29 +186,51 @@ static int key_of(const pitot_run *run, const emission *e, char out[KEY_ROOM]) {
     return n < KEY_ROOM - 4;
 }
 
-enum { LONGEST_LIST = 65536 };
+/* Bytes after which a record ends and one of the same step begins: with a longest list behind them, far below the longest line that
+   readers take. */
+enum { LONG_RECORD = 4 << 20 };
 
 static void write_emission(pitot_run *run, const emission *e) {
     char key[KEY_ROOM];
     if (!key_of(run, e, key)) return;
-    if ((e->kind == PITOT_READ_LIST || e->kind == PITOT_READ_TABLE) && e->n <= LONGEST_LIST)
+    if ((e->kind == PITOT_READ_LIST || e->kind == PITOT_READ_TABLE) && e->n <= PITOT_LOG_LIST)
         log_list(&run->log, key, run->number + e->numbers, e->n);
     if (e->kind != PITOT_READ_SCALAR && e->kind != PITOT_READ_TENSOR) return;
     log_number(&run->log, key, e->value);
     remember(run, key, e->value, e->step);
 }
 
-/* One record for all emissions since the last flush that belong to this step. */
-static void flush_step(pitot_run *run, int64_t step) {
+static void open_record(pitot_run *run, int64_t step) {
     log_begin(&run->log);
     log_integer(&run->log, "step", step);
     log_wall(&run->log, run_wall());
-    for (int64_t i = run->flushed; i < run->n_emissions; i++)
-        if (run->emission[i].step == step) write_emission(run, &run->emission[i]);
+}
+
+static void close_record(pitot_run *run, int64_t step) {
     int32_t status = log_end(&run->log, 0);
     if (status)
         run_fail(run, status, "%s/events.jsonl: the record of step %lld could not be written; is the disk full?", run->dir,
                  (long long)step);
+}
+
+/* The host's scalars, or the probes' values. */
+static void write_emissions(pitot_run *run, int64_t step, int hosts) {
+    for (int64_t i = run->flushed; i < run->n_emissions; i++) {
+        if (run->emission[i].step != step || (run->emission[i].slot < 0) != hosts) continue;
+        if (run->log.used >= LONG_RECORD) {
+            close_record(run, step);
+            open_record(run, step);
+        }
+        write_emission(run, &run->emission[i]);
+    }
+}
+
+/* One record for all emissions since the last flush that belong to this step; more, if they are too many for one. Probes come first. */
+static void flush_step(pitot_run *run, int64_t step) {
+    open_record(run, step);
+    write_emissions(run, step, 0);
+    write_emissions(run, step, 1);
+    close_record(run, step);
 }
 
 /* Second halves of the step before come first. */

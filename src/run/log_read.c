@@ -5,9 +5,12 @@
 
    A column is sorted by step as far as anyone may look (`n`). What arrives out of order waits behind (`n` .. `used`) until the
    poll ends and is merged then, so that no order of steps makes reading quadratic. A segment header voids values in every
-   column, but a column hears of it only when it is touched next, or at the end of the poll. */
+   column, but a column hears of it only when it is touched next, or at the end of the poll.
 
-#include "pitot/log.h"
+   Lists are not kept: a column of their own says, as its value, at which byte of the file the line begins that has the list.
+   log_list.c reads it from there. */
+
+#include "run/log_read.h"
 
 #include <cjson/cJSON.h>
 #include <errno.h>
@@ -22,12 +25,10 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/number.h"
-#include "run/log_scan.h"
 
 enum {
-    CHUNK = 128 << 10,       /* bytes per read: fits into a cache */
-    LONGEST_LINE = 16 << 20, /* bytes; longer ones are damage */
-    HEAD = 64,               /* first bytes of the file, kept to notice that it was written anew */
+    CHUNK = 128 << 10, /* bytes per read: fits into a cache */
+    HEAD = 64,         /* first bytes of the file, kept to notice that it was written anew */
     LARGEST_MANIFEST = 64 << 20,
     SALVAGES = 8 /* places in a damaged line that may be the start of a good one */
 };
@@ -42,8 +43,12 @@ typedef struct column {
     double *wall, *value;
     int64_t n, used, room;
     int64_t heard; /* headers that this column knows of */
+    int64_t rank;  /* among the columns of its kind, by first appearance */
     int plain;     /* the name stands in lines as it is, without escapes */
+    int kind;      /* NUMBERS or LISTS */
 } column;
+
+enum { NUMBERS, LISTS, KINDS };
 
 typedef struct point {
     int64_t step;
@@ -74,11 +79,14 @@ struct pitot_log {
     int64_t length, looked, buffer_room;
     int64_t skipped; /* bytes of a line that is too long, dropped so far; 0: not in one */
     int64_t line;    /* lines taken */
+    int64_t origin;  /* where in the file the buffer begins, while its lines are taken */
 
     column *column; /* [columns_room], in order of first appearance */
     int64_t columns, columns_room;
     int64_t *slot; /* [slots], a power of two: column + 1 or 0 */
     int64_t slots;
+    int64_t *ranked[KINDS]; /* [ranked_room]: the column of each rank */
+    int64_t count[KINDS], ranked_room[KINDS];
 
     scan_item *item; /* of the line at hand */
     int64_t items, items_room;
@@ -301,8 +309,8 @@ static int settle(pitot_log *log) {
 /* ---- names ----------------------------------------------------------------------------------------------------------- */
 
 /* Mixes eight bytes at a time; the log's own address keeps chosen names from meeting in one slot. */
-static uint64_t hash_name(const pitot_log *log, const char *name, int64_t length) {
-    uint64_t h = (uint64_t)(uintptr_t)log ^ (uint64_t)length, word;
+static uint64_t hash_name(const pitot_log *log, int kind, const char *name, int64_t length) {
+    uint64_t h = (uint64_t)(uintptr_t)log ^ (uint64_t)length ^ (uint64_t)kind << 40, word;
     for (; length > 0; name += 8, length -= 8) {
         word = 0;
         memcpy(&word, name, (size_t)(length < 8 ? length : 8));
@@ -312,16 +320,16 @@ static uint64_t hash_name(const pitot_log *log, const char *name, int64_t length
     return h ^ h >> 32;
 }
 
-static int is_called(const column *c, const char *name, int64_t length) {
-    return c->name_length == length && memcmp(c->name, name, (size_t)length) == 0;
+static int is_called(const column *c, int kind, const char *name, int64_t length) {
+    return c->kind == kind && c->name_length == length && memcmp(c->name, name, (size_t)length) == 0;
 }
 
 /* The column's index, or -1 with the free slot in *slot. There is always one: at most half are taken. */
-static int64_t look_up(const pitot_log *log, uint64_t hash, const char *name, int64_t length, int64_t *slot) {
+static int64_t look_up(const pitot_log *log, uint64_t hash, int kind, const char *name, int64_t length, int64_t *slot) {
     int64_t at = (int64_t)(hash & (uint64_t)(log->slots - 1));
     for (; log->slot[at]; at = (at + 1) & (log->slots - 1)) {
         const column *c = &log->column[log->slot[at] - 1];
-        if (c->hash == hash && is_called(c, name, length)) return log->slot[at] - 1;
+        if (c->hash == hash && is_called(c, kind, name, length)) return log->slot[at] - 1;
     }
     *slot = at;
     return -1;
@@ -349,17 +357,26 @@ static int is_plain(const char *name, int64_t length) {
     return 1;
 }
 
-/* Index of the column of that name, made if there is none; -1: no memory. */
-static int64_t column_called(pitot_log *log, const char *name, int64_t length) {
-    uint64_t hash = hash_name(log, name, length);
+/* Room for one more column in the table and in the order of its kind. */
+static int columns_room(pitot_log *log, int kind) {
+    void *block = log->column, *ranked = log->ranked[kind];
+    int64_t count = log->count[kind];
+    int good = make_room(&block, log->columns, &log->columns_room, log->columns + 1, sizeof *log->column);
+    log->column = block;
+    good = good && make_room(&ranked, count, &log->ranked_room[kind], count + 1, sizeof *log->ranked[kind]);
+    log->ranked[kind] = ranked;
+    return good;
+}
+
+/* Index of the column of that kind and name, made if there is none; -1: no memory. */
+static int64_t column_called(pitot_log *log, int kind, const char *name, int64_t length) {
+    uint64_t hash = hash_name(log, kind, name, length);
     int64_t at, slot = 0;
-    void *block = log->column;
     column *c;
     if (!grow_slots(log)) return -1;
-    at = look_up(log, hash, name, length, &slot);
+    at = look_up(log, hash, kind, name, length, &slot);
     if (at >= 0) return at;
-    if (!make_room(&block, log->columns, &log->columns_room, log->columns + 1, sizeof *c)) return -1;
-    log->column = block;
+    if (!columns_room(log, kind)) return -1;
     c = &log->column[log->columns];
     memset(c, 0, sizeof *c);
     c->name = mem_alloc(length + 1, 1);
@@ -367,8 +384,11 @@ static int64_t column_called(pitot_log *log, const char *name, int64_t length) {
     memcpy(c->name, name, (size_t)length);
     c->name_length = length;
     c->plain = is_plain(name, length);
+    c->kind = kind;
+    c->rank = log->count[kind];
     c->hash = hash;
     c->heard = log->headers;
+    log->ranked[kind][log->count[kind]++] = log->columns;
     log->slot[slot] = ++log->columns;
     return log->columns - 1;
 }
@@ -377,6 +397,7 @@ static int64_t column_called(pitot_log *log, const char *name, int64_t length) {
 static column *column_of(pitot_log *log, int64_t i, int64_t length) {
     const char *name = log->item[i].key;
     int64_t at = log->guess[i];
+    int kind = log->item[i].kind == SCAN_LIST ? LISTS : NUMBERS;
     if (log->item[i].escaped) {
         void *block = log->name;
         if (!make_room(&block, 0, &log->name_room, length, 1)) return NULL;
@@ -384,7 +405,7 @@ static column *column_of(pitot_log *log, int64_t i, int64_t length) {
         length = scan_unescape(name, length, log->name);
         name = log->name;
     }
-    if (at >= log->columns || !is_called(&log->column[at], name, length)) at = column_called(log, name, length);
+    if (at >= log->columns || !is_called(&log->column[at], kind, name, length)) at = column_called(log, kind, name, length);
     if (at < 0) return NULL;
     log->guess[i] = at;
     return &log->column[at];
@@ -510,9 +531,11 @@ static int is_not_finite(const scan_item *item, double *value) {
     return 0;
 }
 
-/* What an item adds to its column; true and false count as 1 and 0. Returns the length of the column's name, -1: adds nothing. */
-static int64_t item_value(const scan_item *item, double *value) {
+/* What an item of the line that begins at byte `place` adds to its column; true and false count as 1 and 0. Returns the length of the
+   column's name, -1: adds nothing. */
+static int64_t item_value(const scan_item *item, int64_t place, double *value) {
     switch (item->kind) {
+    case SCAN_LIST: *value = (double)place; return item->key_length;
     case SCAN_NUMBER: *value = item->number; return item->key_length;
     case SCAN_TRUE:
     case SCAN_FALSE: *value = item->kind == SCAN_TRUE; return item->key_length;
@@ -529,13 +552,13 @@ static int guess_lost_header(pitot_log *log, int64_t step) {
     return GOOD;
 }
 
-static int take_values(pitot_log *log, const places *p) {
+static int take_values(pitot_log *log, const places *p, int64_t place) {
     int64_t step = step_of(&log->item[p->step]);
     double wall = number_at(log, p->wall, NAN), value = 0;
     if (step < 0) return BAD;
     if (guess_lost_header(log, step) < 0) return NO_MEMORY;
     for (int64_t i = 0; i < log->items; i++) {
-        int64_t length = i == p->step || i == p->wall || i == p->segment ? -1 : item_value(&log->item[i], &value);
+        int64_t length = i == p->step || i == p->wall || i == p->segment ? -1 : item_value(&log->item[i], place, &value);
         column *c;
         if (length < 0) continue;
         c = column_of(log, i, length);
@@ -555,7 +578,7 @@ static int take_good_line(pitot_log *log, const char *line, int64_t length) {
     if (answer != GOOD) return answer;
     if (p.pitot >= 0) return take_header(log, &p);
     if (p.end >= 0) return take_end(log, &p);
-    return p.step >= 0 ? take_values(log, &p) : GOOD;
+    return p.step >= 0 ? take_values(log, &p, log->origin + (line - log->buffer)) : GOOD;
 }
 
 /* A writer that died in the middle of a line may have left it joined to the first line of the next segment. */
@@ -593,6 +616,7 @@ static int take_line(pitot_log *log, const char *line, int64_t length) {
 static int take_lines(pitot_log *log) {
     int64_t start = 0;
     int answer = GOOD;
+    log->origin = log->state.bytes - log->length;
     while (log->looked < log->length) {
         const char *from = log->buffer + log->looked, *newline = memchr(from, '\n', (size_t)(log->length - log->looked));
         if (!newline) {
@@ -614,7 +638,7 @@ static int take_lines(pitot_log *log) {
     log->length -= start;
     log->looked -= start;
     if (start) memmove(log->buffer, log->buffer + start, (size_t)log->length);
-    if (answer == GOOD && (log->skipped || log->length > LONGEST_LINE)) {
+    if (answer == GOOD && (log->skipped || log->length > SCAN_LONGEST)) {
         log->skipped += log->length;
         log->length = log->looked = 0;
     }
@@ -630,7 +654,7 @@ static void clear_columns(pitot_log *log) {
     }
     mem_free(log->slot);
     log->slot = NULL;
-    log->slots = log->columns = 0;
+    log->slots = log->columns = log->count[NUMBERS] = log->count[LISTS] = 0;
 }
 
 static void start_over(pitot_log *log) {
@@ -827,6 +851,7 @@ void pitot_log_close(pitot_log *log) {
     if (log->fd >= 0) close(log->fd);
     clear_columns(log);
     mem_free(log->column);
+    for (int kind = 0; kind < KINDS; kind++) mem_free(log->ranked[kind]);
     mem_free(log->events_path);
     mem_free(log->manifest_path);
     mem_free(log->buffer);
@@ -847,22 +872,56 @@ void pitot_log_get_state(const pitot_log *log, pitot_log_state *state) {
     state->struct_size = size;
 }
 
+/* The column of rank i, or NULL. */
+static const column *ranked(const pitot_log *log, int kind, int64_t i) {
+    return log && i >= 0 && i < log->count[kind] ? &log->column[log->ranked[kind][i]] : NULL;
+}
+
+static int64_t find(const pitot_log *log, int kind, const char *name) {
+    int64_t length = (int64_t)strlen(name), slot, at;
+    if (!log || !log->slots) return -1;
+    at = look_up(log, hash_name(log, kind, name, length), kind, name, length, &slot);
+    return at < 0 ? -1 : log->column[at].rank;
+}
+
 int64_t pitot_log_series_count(const pitot_log *log) {
-    return log ? log->columns : 0;
+    return log ? log->count[NUMBERS] : 0;
 }
 
 int32_t pitot_log_series(const pitot_log *log, int64_t i, pitot_series *series) {
-    const column *c;
-    if (!log || i < 0 || i >= log->columns) return PITOT_EINVAL;
-    c = &log->column[i];
+    const column *c = ranked(log, NUMBERS, i);
+    if (!c) return PITOT_EINVAL;
     *series = (pitot_series){ c->name, c->n, c->step, c->wall, c->value };
     return PITOT_OK;
 }
 
 int64_t pitot_log_find(const pitot_log *log, const char *name) {
-    int64_t length = (int64_t)strlen(name), slot;
-    if (!log || !log->slots) return -1;
-    return look_up(log, hash_name(log, name, length), name, length, &slot);
+    return find(log, NUMBERS, name);
+}
+
+int64_t pitot_log_list_count(const pitot_log *log) {
+    return log ? log->count[LISTS] : 0;
+}
+
+int32_t pitot_log_list(const pitot_log *log, int64_t i, pitot_list *list) {
+    const column *c = ranked(log, LISTS, i);
+    if (!c) return PITOT_EINVAL;
+    *list = (pitot_list){ c->name, c->n, c->step, c->wall };
+    return PITOT_OK;
+}
+
+int64_t pitot_log_find_list(const pitot_log *log, const char *name) {
+    return find(log, LISTS, name);
+}
+
+int log_list_place(const pitot_log *log, int64_t i, int64_t step, log_place *place) {
+    const column *c = ranked(log, LISTS, i);
+    int64_t k = c ? lower_bound(c->step, c->n, step) : 0;
+    if (!c || log->fd < 0) return 0;
+    if (k == c->n || c->step[k] > step) k--; /* the newest one up to `step` */
+    if (k < 0) return 0;
+    *place = (log_place){ log->fd, c->name, c->name_length, c->step[k], (int64_t)c->value[k] };
+    return 1;
 }
 
 const char *pitot_log_manifest(const pitot_log *log) {

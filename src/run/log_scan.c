@@ -2,6 +2,7 @@
 
 #include <limits.h>
 #include <locale.h>
+#include <math.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -291,15 +292,23 @@ static int bracket(char c, int depth, uint64_t *kinds) {
     return depth - 1;
 }
 
+/* Behind what stands in long lists: digits, signs, points and commas. */
+static const char *skip_numbers(const char *p, const char *end) {
+    while (p < end && ((*p >= '0' && *p <= '9') || (*p >= '+' && *p <= '.') || *p == 'e')) p++;
+    return p;
+}
+
 static int scan_nested(scan *s, scan_item *item) {
+    const char *text, *start = s->at;
     uint64_t kinds = 0;
-    const char *text;
     int64_t length;
-    int depth = 0, escaped;
+    int depth = 0, escaped, deep = *start != '[';
     do {
         char c;
+        if (depth == 1) s->at = skip_numbers(s->at, s->end);
         if (s->at >= s->end) return -1;
         c = *s->at;
+        deep |= c == '"' || (depth && (c == '[' || c == '{'));
         if (c == '"') {
             if (scan_string(s, &text, &length, &escaped) < 0) return -1;
             continue;
@@ -308,7 +317,9 @@ static int scan_nested(scan *s, scan_item *item) {
         if (c == '[' || c == '{' || c == ']' || c == '}') depth = bracket(c, depth, &kinds);
         s->at++;
     } while (depth > 0);
-    item->kind = SCAN_OTHER;
+    item->kind = deep ? SCAN_OTHER : SCAN_LIST;
+    item->text = start;
+    item->text_length = s->at - start;
     return depth < 0 ? -1 : 1;
 }
 
@@ -366,6 +377,22 @@ int scan_expect(scan *s, const char *key, int64_t key_length, scan_item *item) {
 
 int scan_next(scan *s, scan_item *item) {
     return scan_expect(s, NULL, 0, item);
+}
+
+int64_t scan_list(const scan_item *list, double *out, int64_t room) {
+    scan s = { list->text + 1, list->text + list->text_length, 0 };
+    scan_item item;
+    int64_t n = 0;
+    skip_space(&s);
+    if (s.at < s.end && *s.at == ']') return 0;
+    for (;;) {
+        skip_space(&s);
+        if (scan_value(&s, &item) < 0 || (item.kind != SCAN_NUMBER && item.kind != SCAN_NULL)) return -1;
+        if (n < room) out[n] = item.kind == SCAN_NUMBER ? item.number : NAN;
+        n++;
+        if (take(&s, ']')) return s.at == s.end ? n : -1;
+        if (!take(&s, ',')) return -1;
+    }
 }
 
 /* ---- the checksum ---------------------------------------------------------------------------------------------------- */

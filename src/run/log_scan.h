@@ -6,10 +6,13 @@
 
 #include <stdint.h>
 
-enum { SCAN_NULL, SCAN_FALSE, SCAN_TRUE, SCAN_NUMBER, SCAN_STRING, SCAN_OTHER /* a list or an object */ };
+enum { SCAN_NULL, SCAN_FALSE, SCAN_TRUE, SCAN_NUMBER, SCAN_STRING, SCAN_LIST /* of numbers and words */, SCAN_OTHER /* deeper */ };
+
+enum { SCAN_LONGEST = 16 << 20 }; /* bytes; longer lines are damage */
 
 typedef struct scan_item {
-    const char *key, *text; /* between the quotes, escapes as they stand; text: of a SCAN_STRING */
+    const char *key,
+        *text; /* between the quotes, escapes as they stand; text: of a SCAN_STRING, or of a SCAN_LIST with its brackets */
     int64_t key_length, text_length;
     double number;   /* SCAN_NUMBER, correctly rounded */
     int64_t integer; /* the same number if it is written as an integer below 10^18 in magnitude, else INT64_MIN */
@@ -31,6 +34,9 @@ scan scan_begin(const char *line, int64_t length);
 int scan_next(scan *s, scan_item *item);
 /* The same, faster if the key is the one expected. */
 int scan_expect(scan *s, const char *key, int64_t key_length, scan_item *item);
+
+/* The numbers of a SCAN_LIST, null as NaN: the first `room` into `out`. Returns how many there are, -1: not JSON. */
+int64_t scan_list(const scan_item *item, double *out, int64_t room);
 
 /* Resolves the escapes of a checked string into `out`, which needs `length` bytes at most; returns how many. Half a surrogate
    pair and the character 0 become U+FFFD, so that names stay C strings. */

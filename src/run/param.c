@@ -262,6 +262,15 @@ void params_copy_before(pitot_run *run) {
     }
 }
 
+void params_gather_gradient(const pitot_run *run, pitot_real *out) {
+    for (int32_t i = 0; i < run->n_live; i++) {
+        int64_t n = run->param[i].layout.size;
+        if (!run->tensor[i].grad) continue;
+        memcpy(out, run->tensor[i].grad, (size_t)n * sizeof *out);
+        out += n;
+    }
+}
+
 int64_t params_size(const pitot_run *run) {
     int64_t size = 0;
     for (int32_t i = 0; i < run->n_live; i++)

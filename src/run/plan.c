@@ -175,6 +175,11 @@ int32_t plan_options(pitot_run *run, const char *options) {
     char *copy = mem_strdup(options ? options : ""), *rest = copy, *line;
     int32_t status = copy ? PITOT_OK : PITOT_ENOMEM;
     while (!status && (line = strtok_r(rest, "\n", &rest))) status = plan_option(run, line);
+    for (int32_t i = 0; i < run->n_slots; i++) {
+        slot *s = &run->slot[i];
+        s->per_value = s->probe->tensor_state, s->vectors = s->probe->work_vectors;
+        if (s->probe->room) s->probe->room(s->options, &s->per_value, &s->vectors);
+    }
     mem_free(copy);
     if (status == PITOT_ENOMEM) run_fail(run, status, "no memory for the options");
     return status;
@@ -231,7 +236,7 @@ static int wanted(const pitot_run *run, const slot *s, int64_t step) {
 }
 
 int slot_is_heavy(const slot *s) {
-    return ((s->probe->needs | s->probe->needs_one) &
+    return ((s->probe->needs | s->probe->needs_one | s->probe->wants) &
             (PITOT_NEED_HESSIAN | PITOT_NEED_GGN | PITOT_NEED_DIAGONAL | PITOT_NEED_STEP)) != 0;
 }
 
@@ -242,7 +247,7 @@ uint32_t plan_due(pitot_run *run, int64_t step) {
         slot *s = &run->slot[i];
         s->due = !s->off && offered(run, s) && wanted(run, s, step);
         any |= s->due || s->pending >= 0;
-        if (s->due || s->pending >= 0) needs |= s->probe->needs | s->probe->needs_one;
+        if (s->due || s->pending >= 0) needs |= s->probe->needs | s->probe->needs_one | s->probe->wants;
     }
     return any ? needs | UINT32_C(1) << 31 : 0;
 }

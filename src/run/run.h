@@ -8,6 +8,8 @@
                 of samples' gradients                  budget.c   what probes cost, and what they may
    callback.c   calling the host, its promises         curvature.c  Hessian and GGN as operators over callbacks
    emit.c       what probes say, kept, as records      log_write.c  events.jsonl, record by record
+   hardest.c    the samples with the largest scores    noise.c    gradient noise scale, with its interval
+   rank.c       ranks of tensors, from singular values
    manifest.c   run.json                               state.c    probes' state in a checkpoint */
 
 #ifndef PITOT_SRC_RUN_H
@@ -79,7 +81,8 @@ typedef struct slot {
     const pitot_probe *probe;
     schedule when;
     void *options, *state;
-    pitot_real **tensor_state;   /* (run.room_params): (tensor_state * size) each; NULL: not yet */
+    int32_t per_value, vectors;  /* tensor_state and work_vectors, as its options want them */
+    pitot_real **tensor_state;   /* (run.room_params): (per_value * size) each; NULL: not yet */
     double *sums;                /* (run.room_params, n_sums) */
     pitot_frame frame;           /* for `moments` */
     int takes_tiles;             /* at this step */
@@ -236,10 +239,10 @@ typedef struct diagonal { /* one that was asked for at this step */
 typedef struct sharing {
     diagonal diagonal[MOST_DIAGONALS];
     int32_t n_diagonals;
-    pitot_real *gradient_product, *step, *step_product, *unit; /* (D) each; unit: two */
-    int64_t room_gradient_product, room_step, room_step_product, room_unit;
-    int has_gradient_product, has_step_product, has_loss; /* 1: at this step; -1: it failed */
-    int32_t status[3];                                    /* of those three */
+    pitot_real *gradient_product, *gradient, *step, *step_product, *unit; /* (D) each; unit: two */
+    int64_t room_gradient_product, room_gradient, room_step, room_step_product, room_unit;
+    int has_gradient, has_gradient_product, has_step_product, has_loss; /* 1: at this step; -1: it failed */
+    int32_t status[3];                                                  /* of those three */
     double loss_after;
     double *scratch;
     int64_t room_scratch;
@@ -373,6 +376,8 @@ void params_look(pitot_run *run, int gradients);
 /* What the buffers hold when the step begins (PITOT_CARRIED). */
 void params_carry(pitot_run *run);
 void params_copy_before(pitot_run *run);
+/* The step's gradient as a vector (D). */
+void params_gather_gradient(const pitot_run *run, pitot_real *out);
 /* D: values of the tensors with data and gradient. */
 int64_t params_size(const pitot_run *run);
 
@@ -417,6 +422,8 @@ void products_free(pitot_run *run);
 /* share.c */
 void share_begin(pitot_run *run);
 void share_free(pitot_run *run);
+/* g, for what comes after the update. */
+void share_keep_gradient(pitot_run *run);
 /* The batch's outputs and targets as probes see them; NULL: the host has not shown them. */
 const pitot_prediction *share_prediction(pitot_run *run);
 
@@ -480,6 +487,8 @@ void emit_begin(pitot_run *run); /* a new step: forgets what was emitted */
 void emit_flush(pitot_run *run); /* writes records of what was emitted since the last flush */
 void emit_free(pitot_run *run);
 int32_t emit_host(pitot_run *run, const char *name, double value);
+/* What the host has told of this group, else of all, else `otherwise`. */
+double setting_of(const pitot_run *run, int32_t group, const char *name, double otherwise);
 
 /* manifest.c */
 int32_t manifest_write(pitot_run *run, pitot_error *error);

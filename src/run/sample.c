@@ -540,7 +540,8 @@ void sampling_finish(pitot_run *run) {
                               .mean_square = mean_square(run),
                               .covered = all ? (double)s->covered / (double)all : 0,
                               .coupled = (run->flags & PITOT_COUPLED) != 0,
-                              .counts = s->counted == s->listed ? NULL : s->counts };
+                              .counts = s->counts,
+                              .ids = s->several ? NULL : run->batch.ids };
     if (run->needs & PITOT_NEED_SAMPLES) {
         settle_lists(run);
         s->out.square = s->square;

@@ -12,14 +12,14 @@ enum { MOST_UNITS = 4096 }; /* values of D up to which a diagonal is made column
 
 void share_begin(pitot_run *run) {
     sharing *s = &run->sharing;
-    s->n_diagonals = s->has_gradient_product = s->has_step_product = s->has_loss = 0;
+    s->n_diagonals = s->has_gradient = s->has_gradient_product = s->has_step_product = s->has_loss = 0;
     s->prediction.n = 0;
 }
 
 void share_free(pitot_run *run) {
     sharing *s = &run->sharing;
     for (int i = 0; i < MOST_DIAGONALS; i++) mem_free(s->diagonal[i].values);
-    void *const blocks[] = { s->gradient_product, s->step, s->step_product, s->unit, s->scratch };
+    void *const blocks[] = { s->gradient_product, s->gradient, s->step, s->step_product, s->unit, s->scratch };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
 }
 
@@ -34,6 +34,33 @@ int64_t pitot_offset(const pitot_frame *f, int64_t tensor) {
     if (!f->tensor[tensor].grad) return -1;
     for (int64_t i = 0; i < tensor; i++) at += f->tensor[i].grad ? f->out->run->param[i].layout.size : 0;
     return at;
+}
+
+void pitot_gather_gradient(const pitot_frame *f, pitot_real *out) {
+    params_gather_gradient(f->out->run, out);
+}
+
+/* The rows of state that belong to one tensor, from or to vectors (count,D). */
+static void move_state(const pitot_frame *f, int32_t first, int32_t count, pitot_real *out, const pitot_real *in) {
+    int64_t at = 0;
+    for (int64_t i = 0; i < f->n_tensors; i++) {
+        const pitot_tensor *t = &f->tensor[i];
+        if (!t->grad) continue;
+        for (int32_t k = 0; k < count; k++) {
+            pitot_real *s = t->state + (first + k) * t->size;
+            if (in) memcpy(s, in + k * f->size + at, (size_t)t->size * sizeof *s);
+            else memcpy(out + k * f->size + at, s, (size_t)t->size * sizeof *s);
+        }
+        at += t->size;
+    }
+}
+
+void pitot_gather_state(const pitot_frame *f, int32_t first, int32_t count, pitot_real *out) {
+    move_state(f, first, count, out, NULL);
+}
+
+void pitot_scatter_state(const pitot_frame *f, int32_t first, int32_t count, const pitot_real *vectors) {
+    move_state(f, first, count, NULL, vectors);
 }
 
 /* ---- diagonals ---- */
@@ -183,12 +210,7 @@ int32_t pitot_gradient_product(const pitot_frame *f, const pitot_real **out) {
         s->status[0] = PITOT_EBUDGET;
         if (run_room(run, &s->gradient_product, &s->room_gradient_product, n, sizeof *s->gradient_product) &&
             run_room(run, &s->unit, &s->room_unit, 2 * n, sizeof *s->unit)) {
-            pitot_real *g = s->unit;
-            for (int32_t i = 0; i < run->n_live; i++) {
-                if (!run->tensor[i].grad) continue;
-                memcpy(g, run->tensor[i].grad, (size_t)run->param[i].layout.size * sizeof *g);
-                g += run->param[i].layout.size;
-            }
+            params_gather_gradient(run, s->unit);
             s->status[0] = f->hessian->apply(f->hessian->self, s->unit, s->gradient_product, 1);
         }
     }
@@ -225,6 +247,19 @@ int32_t pitot_sample_gradients(const pitot_frame *f, int64_t tensor, const pitot
 
 /* ---- around the update ---- */
 
+void share_keep_gradient(pitot_run *run) {
+    sharing *s = &run->sharing;
+    s->has_gradient = run_room(run, &s->gradient, &s->room_gradient, run->curving.size, sizeof *s->gradient) ? 1 : -1;
+    if (s->has_gradient > 0) params_gather_gradient(run, s->gradient);
+}
+
+int32_t pitot_step_gradient(const pitot_frame *f, const pitot_real **out) {
+    const pitot_run *run = f->out->run;
+    if (!run->curving.late || !run->sharing.has_gradient) return PITOT_EORDER;
+    *out = run->sharing.gradient;
+    return run->sharing.has_gradient > 0 ? PITOT_OK : PITOT_EBUDGET;
+}
+
 /* s = theta_{t+1} - theta_t as a vector (D) */
 static void gather_step(const pitot_run *run, pitot_real *s) {
     for (int32_t i = 0; i < run->n_live; i++) {
@@ -236,12 +271,19 @@ static void gather_step(const pitot_run *run, pitot_real *s) {
     }
 }
 
+/* A status, once everything is back in its place: what a callback gave that did not leave it there is not trusted. */
+static int32_t checked(pitot_run *run, int which, int32_t status) {
+    if (run->curving.kept) callback_check(run);
+    return !status && !callback_there(run, which) ? PITOT_EHOST : status;
+}
+
 static int32_t step_product(pitot_run *run) {
     sharing *s = &run->sharing;
     int64_t n = run->curving.size;
     if (!run_room(run, &s->step, &s->room_step, n, sizeof *s->step) ||
         !run_room(run, &s->step_product, &s->room_step_product, n, sizeof *s->step_product))
         return PITOT_EBUDGET;
+    if (params_size(run) != n) return PITOT_EHOST; /* a tensor has gone since */
     gather_step(run, s->step);
     int32_t status = callback_prepare(run);
     if (status) return status;
@@ -249,7 +291,7 @@ static int32_t step_product(pitot_run *run) {
     pitot_call call = { .struct_size = sizeof call, .n = n, .v = s->step, .n_out = n, .out = s->step_product };
     status = callback_call(run, CALL_HVP, &call);
     callback_move(run, NULL, 0);
-    return status;
+    return checked(run, CALL_HVP, status);
 }
 
 int32_t pitot_step_product(const pitot_frame *f, const pitot_real **step, const pitot_real **out) {
@@ -272,7 +314,7 @@ int32_t pitot_loss_after(const pitot_frame *f, double *loss) {
     if (status) return status;
     if (!s->has_loss) {
         pitot_call call = { .struct_size = sizeof call, .n = run->curving.size };
-        s->status[2] = callback_call(run, CALL_FORWARD, &call);
+        s->status[2] = checked(run, CALL_FORWARD, callback_call(run, CALL_FORWARD, &call));
         s->loss_after = call.loss;
         s->has_loss = 1;
     }
@@ -296,6 +338,7 @@ const pitot_prediction *share_prediction(pitot_run *run) {
                                         .classes = classes ? b->target : NULL,
                                         .targets = classes ? NULL : b->target,
                                         .ids = b->ids,
-                                        .loss_kind = b->loss_kind };
+                                        .loss_kind = b->loss_kind,
+                                        .weight = b->weight };
     return &s->prediction;
 }

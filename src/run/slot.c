@@ -4,6 +4,7 @@
 #include "base/alloc.h"
 #include "run/run.h"
 
+#include <math.h>
 #include <string.h>
 
 void slot_waits(slot *s, int32_t condition, const char *why) {
@@ -88,7 +89,7 @@ static int complete(pitot_run *run, slot *s) {
 /* ---- what is made for it ---- */
 
 static int make_state(pitot_run *run, slot *s) {
-    int64_t per = s->probe->tensor_state;
+    int64_t per = s->per_value;
     if (!per) return 1;
     if (!s->tensor_state) s->tensor_state = mem_alloc(run->room_params, sizeof *s->tensor_state);
     for (int32_t i = 0; s->tensor_state && i < run->n_live; i++) {
@@ -107,12 +108,12 @@ static int make_state(pitot_run *run, slot *s) {
 static int make_work(pitot_run *run, slot *s) {
     curving *c = &run->curving;
     int64_t values, size = params_size(run);
-    if (!s->probe->work_vectors) return 1;
-    if (!__builtin_mul_overflow(size, (int64_t)s->probe->work_vectors, &values) &&
+    if (!s->vectors) return 1;
+    if (!__builtin_mul_overflow(size, (int64_t)s->vectors, &values) &&
         run_room(run, &c->work, &c->room_probe, values, sizeof *c->work))
         return 1;
     slot_off(s, PITOT_STATE_BUDGET, "%d vectors of %lld values would exceed the byte budget of %lld; raise config.memory",
-             s->probe->work_vectors, (long long)size, (long long)run->memory);
+             s->vectors, (long long)size, (long long)run->memory);
     return 0;
 }
 
@@ -129,9 +130,10 @@ pitot_frame slot_frame(pitot_run *run, slot *s, int64_t step) {
                           .step = step,
                           .first_step = run->first_step,
                           .wall = run_wall(),
-                          .lr = run->lr,
+                          .lr = isnan(run->lr) ? setting_of(run, -1, "lr", NAN) : run->lr,
                           .loss = run->batch.loss,
                           .n = run->batch.n,
+                          .n_last = run->curving.batch.n,
                           .losses = run->batch.losses,
                           .n_tensors = run->n_live,
                           .tensor = run->tensor,
@@ -139,7 +141,7 @@ pitot_frame slot_frame(pitot_run *run, slot *s, int64_t step) {
                           .samples = m->ready ? &m->out : NULL,
                           .hessian = run->curving.hessian.n ? &run->curving.hessian : NULL,
                           .ggn = run->curving.ggn.n ? &run->curving.ggn : NULL,
-                          .preconditioner = run->factor,
+                          .preconditioner = run->n_factors ? run->factor : NULL,
                           .n_preconditioners = run->n_factors,
                           .micro = m->n_micro > 1 ? m->micro : NULL,
                           .n_micro = m->n_micro > 1 ? m->n_micro : 0,
@@ -151,7 +153,7 @@ pitot_frame slot_frame(pitot_run *run, slot *s, int64_t step) {
                           .gram = m->has_gram && m->ready ? m->gram : NULL,
                           .layer = m->layer,
                           .n_layers = m->n_layers,
-                          .prediction = s->probe->needs & PITOT_NEED_OUTPUT ? share_prediction(run) : NULL,
+                          .prediction = (s->probe->needs | s->probe->wants) & PITOT_NEED_OUTPUT ? share_prediction(run) : NULL,
                           .optimizer = run->optimizer ? run->optimizer : "",
                           .options = s->options,
                           .state = s->state,
@@ -169,7 +171,7 @@ void slot_call(pitot_run *run, slot *s, phase f, int64_t step, int before) {
         t->size = t->data && (!before || !(s->probe->needs & PITOT_NEED_BEFORE) || t->before) ? run->param[i].layout.size : 0;
     }
     run->frame = slot_frame(run, s, step);
-    s->remark[0] = 0;
+    if (f == s->probe->backward || !s->probe->backward) s->remark[0] = 0; /* what was said of this step stays */
     double from = run_now();
     int32_t status = f(&run->frame);
     s->seconds += run_now() - from;

@@ -28,8 +28,7 @@ static int64_t list_slot(const pitot_run *run, const slot *s, tensor_out *out, c
     for (int32_t i = 0; s->tensor_state && i < run->n_params; i++) {
         if (!s->tensor_state[i]) continue;
         snprintf(name[n], KEY_ROOM, "%s/%s", s->probe->name, run->param[i].name);
-        out[n] =
-            (tensor_out){ name[n], 1, { s->probe->tensor_state * run->param[i].layout.size }, STATE_DTYPE, s->tensor_state[i] };
+        out[n] = (tensor_out){ name[n], 1, { s->per_value * run->param[i].layout.size }, STATE_DTYPE, s->tensor_state[i] };
         n++;
     }
     return n;
@@ -60,9 +59,9 @@ static int32_t restore_slot(pitot_run *run, slot *s, const tensor_file *file) {
         memcpy(s->state, e->bytes, (size_t)e->size);
         s->started = 1;
     }
-    for (int32_t i = 0; s->probe->tensor_state && i < run->n_params; i++) {
+    for (int32_t i = 0; s->per_value && i < run->n_params; i++) {
         char name[KEY_ROOM];
-        int64_t values = s->probe->tensor_state * run->param[i].layout.size;
+        int64_t values = s->per_value * run->param[i].layout.size;
         snprintf(name, sizeof name, "%s/%s", s->probe->name, run->param[i].name);
         e = tensor_file_find(file, name);
         if (!e || e->size != values || e->dtype == TENSOR_U8) continue;

@@ -262,6 +262,7 @@ int32_t pitot_after_backward(pitot_run *run) {
     sampling_finish(run);
     if (run->needs & PITOT_NEED_BEFORE) params_copy_before(run);
     curvature_begin(run);
+    if (run->needs & PITOT_NEED_STEP) share_keep_gradient(run);
     run_probes(run);
     say_what_broke(run);
     leave(run);
@@ -288,9 +289,10 @@ int32_t pitot_after_update(pitot_run *run, double lr) {
         if (!s->due || !slot_has_needs(run, s)) continue;
         slot_call(run, s, s->probe->update, run->step, 1);
         if (s->probe->spans == 2 && !s->off) s->pending = run->step;
-        s->due = s->requested = 0;
+        s->requested = 0;
     }
     callback_finish(run);
+    say_what_broke(run);
     run->curving.late = 0;
     if (run->n_emissions > 0) budget_say(run);
     emit_flush(run);

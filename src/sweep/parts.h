@@ -58,18 +58,50 @@ const pitot_real *use_input(const sweep_use *u, int64_t n, int64_t group, const 
 void tile_make(const sweep_use *u, int64_t n, int64_t begin, int64_t end, double alpha, int add, const tile_room *room,
                pitot_real *out);
 
+typedef struct matrix_block { /* of a matrix */
+    int64_t row, rows, column, columns;
+} matrix_block;
+
+/* Like tile_make, for a block (rows,columns) of the tile seen as a matrix with rows of `width` values. Of a convolution's input it unfolds
+   those channels alone that the columns belong to. */
+void tile_block(const sweep_use *u, int64_t n, const matrix_block *b, int64_t width, double alpha, int add, const tile_room *room,
+                pitot_real *out);
+
 /* ---- plain.c, tiled.c ---- */
 
 int plain_fits(const sweep_target *t);
 int64_t plain_tiles(const sweep_target *t);
 void plain_work(const sweep_job *job, const sweep_target *t, arena *a);
 void plain_run(const sweep_job *job, int32_t target, arena *a);
-void plain_sum(const sweep_job *job, const sweep_target *t, pitot_real *out);
+/* weight (n), NULL: all 1. */
+void plain_sum(const sweep_job *job, const sweep_target *t, const double *weight, arena *a, pitot_real *out);
 
 int64_t tiled_tiles(const sweep_target *t);
+double common_scale(const sweep_target *t); /* of all uses; 1 if they differ */
 void tiled_work(const sweep_job *job, const sweep_target *t, arena *a);
 void tiled_run(const sweep_job *job, int32_t target, arena *a);
-void tiled_sum(const sweep_job *job, const sweep_target *t, arena *a, pitot_real *out);
+void tiled_sum(const sweep_job *job, const sweep_target *t, const double *weight, arena *a, pitot_real *out);
+/* tiled_run serves SWEEP_PROJECTION, too: it makes the tiles anyway, or no other way is cheaper. */
+int tiled_projects(const sweep_job *job, const sweep_target *t);
+
+/* ---- project.c: g_n'd without the tile ---- */
+
+/* Every use can do without. */
+int project_pays(const sweep_target *t);
+void project_work(const sweep_job *job, const sweep_target *t, arena *a);
+void project_run(const sweep_job *job, int32_t target, arena *a);
+
+/* ---- samples.c ---- */
+
+void samples_work(const sweep_job *job, const sweep_target *t, arena *a);
+
+/* ---- gram.c: g_n'g_m ---- */
+
+void gram_work(const sweep_job *job, const sweep_target *t, arena *a);
+/* Adds what one target gives to rows n of job.gram, columns m >= n. */
+void gram_run(const sweep_job *job, int32_t target, arena *a);
+/* Columns m < n from the others. */
+void gram_finish(const sweep_job *job);
 
 /* ---- ghost.c: |g_n|^2 = sum_{t,s} (A_t'A_s)(G_t'G_s) without the tile ---- */
 

@@ -57,9 +57,15 @@ static void lay_out(plain *p, arena *a) {
     p->mean = arena_take(a, p->threads, block, sizeof *p->mean);
 }
 
+static factor *smaller(plain *p) {
+    return p->left.d < p->right.d ? &p->left : &p->right;
+}
+
 void plain_work(const sweep_job *job, const sweep_target *t, arena *a) {
     plain p = plain_of(job, t);
     lay_out(&p, a);
+    a->used = 0;
+    arena_take(a, job->n, smaller(&p)->d, sizeof *p.products); /* of a weighted sum */
 }
 
 /* ---- norms, copies ---- */
@@ -154,7 +160,7 @@ void plain_run(const sweep_job *job, int32_t target, arena *a) {
     plain p = plain_of(job, &job->target[target]);
     p.index = target;
     lay_out(&p, a);
-    if (p.t->size <= 0) return;
+    if (p.t->size <= 0 || !(job->wants & (SWEEP_NORMS | SWEEP_ALONG | SWEEP_MOMENTS))) return;
     threads_run(p.threads, job->n, norm_task, &p);
     choose_exponents(&p.left, job->n);
     choose_exponents(&p.right, job->n);
@@ -183,8 +189,17 @@ static void sum_task(void *job, int64_t begin, int64_t end, int thread) {
     blas_gemm(1, 0, down ? size : l->d, down ? r->d : size, s->p.job->n, s->p.scale, left, l->ld, right, r->ld, 0, out, r->d);
 }
 
-void plain_sum(const sweep_job *job, const sweep_target *t, pitot_real *out) {
+/* f (n,d), row n multiplied by weight[n] */
+static void weigh(factor *f, const double *weight, int64_t n, arena *a) {
+    pitot_real *x = arena_take(a, n, f->d, sizeof *x);
+    for (int64_t k = 0; k < n; k++) loop_scale(f->x + k * f->ld, weight[k], f->d, x + k * f->d);
+    f->x = x;
+    f->ld = f->d;
+}
+
+void plain_sum(const sweep_job *job, const sweep_target *t, const double *weight, arena *a, pitot_real *out) {
     sum_job s = { plain_of(job, t), out };
     double flops = 2 * (double)job->n * (double)t->size;
+    if (weight) weigh(smaller(&s.p), weight, job->n, a);
     threads_run(sweep_threads(job, flops, INT32_MAX), parts(most(s.p.left.d, s.p.right.d), GRAIN), sum_task, &s);
 }

@@ -13,6 +13,10 @@
    tiled   all else: each sample's tile is made in cache, used for everything, and dropped; sums are centred on the known mean and
            run in double. Where only |g_n|^2 is wanted and positions are few, products of the positions replace the tile (ghost.c)
 
+   g_n'd is taken from tiles that are made anyway, else as G_n' times what a forward pass with the weights d makes of A_n (project.c).
+   g_n'g_m: (AA') o (GG'), value by value, of a plain target; else products of tiles of all samples, block by block (gram.c), made
+   apart from the others' so that what is wanted beside it changes no bit.
+
    Threads take samples or blocks in equal runs. The same job gives the same bits on every repetition with the same thread count. What
    is not finite in A, G or the mean passes through to everything that depends on it. */
 
@@ -96,8 +100,8 @@ typedef struct sweep_job {
     double *gram;       /* (n,n): g_n'g_m, symmetric. SWEEP_GRAM */
     int32_t n_histograms, reserved;
     const sweep_histogram *histogram; /* SWEEP_HISTOGRAMS */
-    double *largest;                  /* (n_targets): max over samples and values of |g_nj|. SWEEP_HISTOGRAMS; NULL: not wanted */
-    const unsigned char *counts;      /* (n): 0: the sample is left out of histograms; NULL: none is */
+    double *largest; /* (n_targets): max over samples that count of |g_nj|, NaN left out. SWEEP_HISTOGRAMS; NULL: not wanted */
+    const unsigned char *counts; /* (n): 0: the sample is left out of histograms; NULL: none is */
     /* SWEEP_MOMENTS: each tile of each target once, from several threads side by side, in no particular order. */
     void (*moments)(void *user, const sweep_tile *tile);
     void *user;

@@ -78,15 +78,12 @@ static double sum_strided(const pitot_real *g, int64_t n, int64_t stride) {
 
 /* ---- kinds ---- */
 
-typedef struct piece { /* of a matrix: whole rows, or a part of one */
-    int64_t row, rows, column, columns;
-} piece;
-
-/* The first piece of values begin..end of a matrix with rows of `width` values; none crosses a multiple of `block` rows. */
-static piece first_piece(int64_t begin, int64_t end, int64_t width, int64_t block) {
+/* The first of values begin..end of a matrix with rows of `width` values: whole rows up to the next multiple of `group` rows, or a part
+   of one. */
+static matrix_block first_block(int64_t begin, int64_t end, int64_t width, int64_t group) {
     int64_t row = begin / width, column = begin % width, left = end - begin;
-    if (column || left < width) return (piece){ row, 1, column, least(width - column, left) };
-    return (piece){ row, least(left / width, block - row % block), 0, width };
+    if (column || left < width) return (matrix_block){ row, 1, column, least(width - column, left) };
+    return (matrix_block){ row, least(left / width, group - row % group), 0, width };
 }
 
 static int64_t row_step(int64_t t, int64_t position, int64_t values) {
@@ -94,44 +91,79 @@ static int64_t row_step(int64_t t, int64_t position, int64_t values) {
 }
 
 /* (rows,columns) = L (t,rows)' R (t,columns), L = G and R = A, or the other way round */
-static void linear_make(const sweep_use *u, int64_t n, int64_t begin, int64_t end, double alpha, int add, pitot_real *out) {
+static void linear_block(const sweep_use *u, int64_t n, const matrix_block *b, double alpha, int add, pitot_real *out) {
     int64_t lda = row_step(u->t, u->a_position, u->din), ldg = row_step(u->t, u->g_position, u->dout);
     const pitot_real *a = u->a + n * u->a_sample, *g = u->g + n * u->g_sample;
     const pitot_real *left = u->transposed ? a : g, *right = u->transposed ? g : a;
-    int64_t ld_left = u->transposed ? lda : ldg, ld_right = u->transposed ? ldg : lda, rows = u->transposed ? u->din : u->dout;
+    int64_t ld_left = u->transposed ? lda : ldg, ld_right = u->transposed ? ldg : lda;
+    blas_gemm(1, 0, b->rows, b->columns, u->t, alpha, left + b->row, ld_left, right + b->column, ld_right, add, out, b->columns);
+}
+
+static void linear_make(const sweep_use *u, int64_t n, int64_t begin, int64_t end, double alpha, int add, pitot_real *out) {
+    int64_t rows = u->transposed ? u->din : u->dout;
     while (begin < end) {
-        piece p = first_piece(begin, end, use_width(u), rows);
-        blas_gemm(1, 0, p.rows, p.columns, u->t, alpha, left + p.row, ld_left, right + p.column, ld_right, add, out, p.columns);
-        begin += p.rows * p.columns;
-        out += p.rows * p.columns;
+        matrix_block b = first_block(begin, end, use_width(u), rows);
+        linear_block(u, n, &b, alpha, add, out);
+        begin += b.rows * b.columns;
+        out += b.rows * b.columns;
     }
 }
 
-const pitot_real *use_input(const sweep_use *u, int64_t n, int64_t group, const tile_room *room) {
+/* Rows of U for `channels` of a group's channels, `from` on. */
+static const pitot_real *unfolded(const sweep_use *u, int64_t n, int64_t group, int64_t from, int64_t channels,
+                                  const tile_room *room) {
     int64_t plane = u->w.in[0] * u->w.in[1];
-    const pitot_real *a = u->a + n * u->a_sample + group * u->w.channels * (u->channels_last ? 1 : plane);
+    const pitot_real *a = u->a + n * u->a_sample + (group * u->w.channels + from) * (u->channels_last ? 1 : plane);
+    window w = u->w;
+    w.channels = channels;
     if (u->channels_last) {
-        to_planes(a, plane, u->groups * u->w.channels, u->w.channels, room->planes);
+        to_planes(a, plane, u->groups * u->w.channels, channels, room->planes);
         a = room->planes;
     }
-    if (is_bare(&u->w)) return a;
-    window_unfold(&u->w, a, room->unfolded, use_positions(u));
+    if (is_bare(&w)) return a;
+    window_unfold(&w, a, room->unfolded, use_positions(u));
     return room->unfolded;
+}
+
+const pitot_real *use_input(const sweep_use *u, int64_t n, int64_t group, const tile_room *room) {
+    return unfolded(u, n, group, 0, u->w.channels, room);
+}
+
+/* Rows of one group: G (rows,P) times the transpose of these rows of U. */
+static void conv_product(const sweep_use *u, int64_t n, const matrix_block *b, const pitot_real *rows_of_u, double alpha, int add,
+                         pitot_real *out) {
+    int64_t positions = use_positions(u), channels = u->groups * u->m;
+    const pitot_real *g = u->g + n * u->g_sample + b->row * (u->channels_last ? 1 : positions);
+    blas_gemm(u->channels_last, 1, b->rows, b->columns, positions, alpha, g, u->channels_last ? channels : positions, rows_of_u,
+              positions, add, out, b->columns);
 }
 
 /* (m,k) = G (m,P) U' of each group */
 static void conv_make(const sweep_use *u, int64_t n, int64_t begin, int64_t end, double alpha, int add, const tile_room *room,
                       pitot_real *out) {
-    int64_t positions = use_positions(u), channels = u->groups * u->m, unfolded = -1;
-    const pitot_real *g = u->g + n * u->g_sample, *input = NULL;
+    int64_t group = -1;
+    const pitot_real *input = NULL;
     while (begin < end) {
-        piece p = first_piece(begin, end, conv_columns(u), u->m);
-        if (p.row / u->m != unfolded) input = use_input(u, n, p.row / u->m, room);
-        unfolded = p.row / u->m;
-        blas_gemm(u->channels_last, 1, p.rows, p.columns, positions, alpha, g + p.row * (u->channels_last ? 1 : positions),
-                  u->channels_last ? channels : positions, input + p.column * positions, positions, add, out, p.columns);
-        begin += p.rows * p.columns;
-        out += p.rows * p.columns;
+        matrix_block b = first_block(begin, end, conv_columns(u), u->m);
+        if (b.row / u->m != group) input = use_input(u, n, b.row / u->m, room);
+        group = b.row / u->m;
+        conv_product(u, n, &b, input + b.column * use_positions(u), alpha, add, out);
+        begin += b.rows * b.columns;
+        out += b.rows * b.columns;
+    }
+}
+
+/* Group by group. */
+static void conv_block(const sweep_use *u, int64_t n, const matrix_block *whole_block, double alpha, int add, const tile_room *room,
+                       pitot_real *out) {
+    int64_t area = u->w.kernel[0] * u->w.kernel[1], end = whole_block->row + whole_block->rows;
+    int64_t channel = whole_block->column / area, last = parts(whole_block->column + whole_block->columns, area);
+    for (matrix_block b = *whole_block; b.row < end; b.row += b.rows) {
+        int64_t group = b.row / u->m;
+        b.rows = least(end, (group + 1) * u->m) - b.row;
+        const pitot_real *input = unfolded(u, n, group, channel, last - channel, room);
+        conv_product(u, n, &b, input + (b.column - channel * area) * use_positions(u), alpha, add, out);
+        out += b.rows * b.columns;
     }
 }
 
@@ -159,4 +191,16 @@ void tile_make(const sweep_use *u, int64_t n, int64_t begin, int64_t end, double
     else if (u->kind == SWEEP_SCALE) scale_make(u, n, begin, end, alpha, add, out);
     else if (u->kind == SWEEP_SUM) sum_make(u, n, begin, end, alpha, add, out);
     else add_values(u->g + n * u->g_sample + begin, end - begin, (pitot_real)alpha, add, out);
+}
+
+void tile_block(const sweep_use *u, int64_t n, const matrix_block *b, int64_t width, double alpha, int add, const tile_room *room,
+                pitot_real *out) {
+    int64_t run = b->columns == width ? b->rows * width : b->columns;
+    if (u->kind == SWEEP_LINEAR && use_width(u) == width) linear_block(u, n, b, alpha, add, out);
+    else if (u->kind == SWEEP_CONV && use_width(u) == width) conv_block(u, n, b, alpha, add, room, out);
+    else
+        for (int64_t k = 0; k < b->rows * b->columns; k += run) {
+            int64_t begin = (b->row + k / b->columns) * width + b->column;
+            tile_make(u, n, begin, begin + run, alpha, add, room, out + k);
+        }
 }

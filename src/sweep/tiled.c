@@ -1,7 +1,7 @@
 /* tiled.c: see sweep.h. Samples side by side on threads: each thread makes a sample's tile of one chunk of the target, takes everything
    from it, and adds the squares of what is left without the mean to its own sums. */
 
-#include "sweep/parts.h"
+#include "sweep/histogram.h"
 
 #include "pitot/hot.h"
 #include "base/threads.h"
@@ -35,17 +35,19 @@ typedef struct tiled {
     const sweep_job *job;
     const sweep_target *t;
     int32_t index;
-    int threads;
+    int threads, projects;
     cut c;
     int64_t unfolded, planes, products; /* values for one thread */
     pitot_real *tile, *room_unfolded, *room_planes, *room_products;
     double *sum; /* (threads, chunk) */
     pitot_real *mean, *variance;
-    double common;      /* scale of all uses, taken out of the tile; 1 if they differ */
-    int64_t begin, end; /* the chunk at hand */
+    double common;        /* scale of all uses, taken out of the tile; 1 if they differ */
+    const double *weight; /* (n): of a sum */
+    int64_t begin, end;   /* the chunk at hand */
+    tallies histograms;
 } tiled;
 
-static double common_scale(const sweep_target *t) {
+double common_scale(const sweep_target *t) {
     double scale = t->n_uses ? t->use[0].scale : 1;
     for (int32_t i = 1; i < t->n_uses; i++)
         if (t->use[i].scale != scale) return 1;
@@ -58,25 +60,37 @@ static double flops_of_sample(const sweep_target *t) {
     return flops;
 }
 
+/* Something is wanted that takes sums centred on the mean. */
+static int is_centred(const sweep_job *job) {
+    return (job->wants & (SWEEP_ALONG | SWEEP_MOMENTS)) != 0;
+}
+
+int tiled_projects(const sweep_job *job, const sweep_target *t) {
+    int makes_tiles = is_centred(job) || job->wants & SWEEP_HISTOGRAMS || (job->wants & SWEEP_NORMS && !ghost_pays(t));
+    return job->wants & SWEEP_PROJECTION && (makes_tiles || !project_pays(t));
+}
+
 static void lay_out(tiled *s, arena *a) {
-    int only_norms = s->job->wants == SWEEP_NORMS;
+    int centred = is_centred(s->job), walks = centred || s->job->wants & SWEEP_HISTOGRAMS;
     for (int32_t i = 0; i < s->t->n_uses; i++) {
         s->unfolded = most(s->unfolded, to_lines(use_unfolded(&s->t->use[i])));
         s->planes = most(s->planes, to_lines(use_planes(&s->t->use[i])));
     }
-    s->products = only_norms && ghost_pays(s->t) ? ghost_room(s->t) : 0;
+    s->products = !walks && s->job->wants & SWEEP_NORMS && ghost_pays(s->t) ? ghost_room(s->t) : 0;
     int64_t chunk = to_lines(s->c.chunk);
     s->tile = arena_take(a, s->threads, chunk, sizeof *s->tile);
     s->room_unfolded = arena_take(a, s->threads, s->unfolded, sizeof *s->tile);
     s->room_planes = arena_take(a, s->threads, s->planes, sizeof *s->tile);
     s->room_products = arena_take(a, s->threads, s->products, sizeof *s->tile);
-    s->sum = arena_take(a, only_norms ? 0 : s->threads, chunk, sizeof *s->sum);
-    s->mean = arena_take(a, only_norms ? 0 : 1, chunk, sizeof *s->mean);
-    s->variance = arena_take(a, only_norms ? 0 : 1, chunk, sizeof *s->variance);
+    s->sum = arena_take(a, centred ? s->threads : 0, chunk, sizeof *s->sum);
+    s->mean = arena_take(a, centred, chunk, sizeof *s->mean);
+    s->variance = arena_take(a, centred, chunk, sizeof *s->variance);
+    if (s->job->wants & SWEEP_HISTOGRAMS) s->histograms = tallies_lay_out(s->job, s->threads, 1, s->c.chunk, a);
 }
 
 static tiled tiled_of(const sweep_job *job, const sweep_target *t, arena *a) {
     tiled s = { .job = job, .t = t, .c = cut_of(t), .common = common_scale(t) };
+    s.projects = tiled_projects(job, t);
     s.threads = sweep_threads(job, (double)job->n * flops_of_sample(t), job->n);
     lay_out(&s, a);
     return s;
@@ -90,13 +104,13 @@ static tile_room room_of(const tiled *s, int thread) {
     return (tile_room){ s->room_unfolded + thread * s->unfolded, s->room_planes + thread * s->planes };
 }
 
-static void add_uses(const tiled *s, int64_t n, int64_t begin, int64_t end, int thread, int add) {
+static void add_uses(const tiled *s, int64_t n, int64_t begin, int64_t end, int thread, double weight, int add) {
     tile_room room = room_of(s, thread);
     pitot_real *tile = s->tile + thread * to_lines(s->c.chunk);
     if (!s->t->n_uses) memset(tile, 0, (size_t)(end - begin) * sizeof *tile);
     for (int32_t i = 0; i < s->t->n_uses; i++) {
         const sweep_use *u = &s->t->use[i];
-        tile_make(u, n, begin, end, u->scale == s->common ? 1 : u->scale, add || i, &room, tile);
+        tile_make(u, n, begin, end, weight * (u->scale == s->common ? 1 : u->scale), add || i, &room, tile);
     }
 }
 
@@ -105,44 +119,62 @@ static const pitot_real *sample_tile(const tiled *s, int64_t n, int64_t begin, i
     const sweep_use *u = s->t->use;
     if (s->t->n_uses == 1 && (u->kind == SWEEP_GIVEN || (u->kind == SWEEP_SUM && u->t == 1 && u->g_value == 1)))
         return u->g + n * u->g_sample + begin;
-    add_uses(s, n, begin, end, thread, 0);
+    add_uses(s, n, begin, end, thread, 1, 0);
     return s->tile + thread * to_lines(s->c.chunk);
 }
 
-/* ---- |g_n|^2 alone ---- */
+/* ---- |g_n|^2, g_n'd alone ---- */
 
-static double square_of(const tiled *s, int64_t n, int thread) {
-    double square = -1;
-    tile_room room = room_of(s, thread);
-    if (s->products) square = ghost_square(s->t->use, n, &room, s->room_products + thread * s->products);
-    if (square >= 0) return square;
-    square = 0;
+static void add_products(const tiled *s, int64_t n, int thread) {
+    const sweep_job *j = s->job;
+    double scale = j->scale * s->common, square = 0, projection = 0;
     for (int64_t begin = 0; begin < s->t->size; begin += s->c.chunk) {
         int64_t end = least(begin + s->c.chunk, s->t->size);
-        square += loop_square(sample_tile(s, n, begin, end, thread), end - begin);
+        const pitot_real *x = sample_tile(s, n, begin, end, thread);
+        if (j->wants & SWEEP_NORMS) square += loop_square(x, end - begin);
+        if (s->projects) projection += loop_dot(x, s->t->direction + begin, end - begin);
     }
-    return square;
+    if (j->wants & SWEEP_NORMS) j->square[n] += scale * scale * square;
+    if (s->projects) j->projection[n] += scale * projection;
 }
 
-static void norms_task(void *job, int64_t begin, int64_t end, int thread) {
+static void products_task(void *job, int64_t begin, int64_t end, int thread) {
     const tiled *s = job;
     double scale = s->job->scale * s->common;
-    for (int64_t n = begin; n < end; n++) s->job->square[n] += scale * scale * square_of(s, n, thread);
+    tile_room room = room_of(s, thread);
+    for (int64_t n = begin; n < end; n++) {
+        double square = s->products ? ghost_square(s->t->use, n, &room, s->room_products + thread * s->products) : -1;
+        if (square >= 0) s->job->square[n] += scale * scale * square;
+        else add_products(s, n, thread);
+    }
 }
 
 /* ---- everything ---- */
 
+/* x (end-begin): values of the chunk at hand. */
+static void count_chunk(const tiled *s, const pitot_real *x, int thread) {
+    const tallies *h = &s->histograms;
+    pitot_real *tile = s->tile + thread * to_lines(s->c.chunk);
+    if (h->before != 1) loop_scale(x, h->before, s->end - s->begin, tile);
+    tallies_count(h, h->before != 1 ? tile : x, s->end - s->begin, 0, 0, thread);
+}
+
 static void centre_task(void *job, int64_t begin, int64_t end, int thread) {
     const tiled *s = job;
     const sweep_job *j = s->job;
-    double *sum = s->sum + thread * to_lines(s->c.chunk);
-    memset(sum, 0, (size_t)(s->end - s->begin) * sizeof *sum);
+    int64_t size = s->end - s->begin;
+    double *sum = s->sum + thread * to_lines(s->c.chunk), scale = j->scale * s->common;
+    if (is_centred(j)) memset(sum, 0, (size_t)size * sizeof *sum);
     for (int64_t n = begin; n < end; n++) {
-        loop_sums l = loop_centre(sample_tile(s, n, s->begin, s->end, thread), j->scale * s->common, s->t->mean + s->begin,
-                                  j->mean_scale, s->end - s->begin, sum);
-        if (j->wants & SWEEP_NORMS) j->square[n] += l.square;
-        if (j->wants & SWEEP_ALONG) j->along[n] += l.along;
-        if (j->wants & SWEEP_ALONG) j->deviation[n] += l.deviation;
+        const pitot_real *x = sample_tile(s, n, s->begin, s->end, thread);
+        if (s->projects) j->projection[n] += scale * loop_dot(x, s->t->direction + s->begin, size);
+        if (is_centred(j)) {
+            loop_sums l = loop_centre(x, scale, s->t->mean + s->begin, j->mean_scale, size, sum);
+            if (j->wants & SWEEP_NORMS) j->square[n] += l.square;
+            if (j->wants & SWEEP_ALONG) j->along[n] += l.along;
+            if (j->wants & SWEEP_ALONG) j->deviation[n] += l.deviation;
+        } else if (j->wants & SWEEP_NORMS) j->square[n] += scale * scale * loop_square(x, size);
+        if (j->wants & SWEEP_HISTOGRAMS && (!j->counts || j->counts[n])) count_chunk(s, x, thread);
     }
 }
 
@@ -174,26 +206,30 @@ static void moments_task(void *job, int64_t begin, int64_t end, int thread) {
 void tiled_run(const sweep_job *job, int32_t target, arena *a) {
     tiled s = tiled_of(job, &job->target[target], a);
     s.index = target;
-    if (job->wants == SWEEP_NORMS) {
-        threads_run(s.threads, job->n, norms_task, &s);
+    if (!is_centred(job) && !(job->wants & SWEEP_HISTOGRAMS)) {
+        if (job->wants & SWEEP_NORMS || s.projects) threads_run(s.threads, job->n, products_task, &s);
         return;
     }
-    for (s.begin = 0; s.begin < s.t->size && job->wants; s.begin = s.end) {
+    if (job->wants & SWEEP_HISTOGRAMS) tallies_start(&s.histograms, job->scale * s.common);
+    for (s.begin = 0; s.begin < s.t->size; s.begin = s.end) {
         s.end = least(s.begin + s.c.chunk, s.t->size);
+        if (job->wants & SWEEP_HISTOGRAMS) tallies_values(&s.histograms, s.t, s.begin, s.end, 0);
         threads_run(s.threads, job->n, centre_task, &s);
         if (job->wants & SWEEP_MOMENTS) threads_run(s.threads, parts(s.end - s.begin, TILE), moments_task, &s);
     }
+    if (job->wants & SWEEP_HISTOGRAMS) tallies_finish(&s.histograms, target);
 }
 
 /* ---- the sum ---- */
 
 static void sum_task(void *job, int64_t begin, int64_t end, int thread) {
     const tiled *s = job;
-    for (int64_t n = begin; n < end; n++) add_uses(s, n, s->begin, s->end, thread, n > begin);
+    for (int64_t n = begin; n < end; n++) add_uses(s, n, s->begin, s->end, thread, s->weight ? s->weight[n] : 1, n > begin);
 }
 
-void tiled_sum(const sweep_job *job, const sweep_target *t, arena *a, pitot_real *out) {
+void tiled_sum(const sweep_job *job, const sweep_target *t, const double *weight, arena *a, pitot_real *out) {
     tiled s = tiled_of(job, t, a);
+    s.weight = weight;
     double scale = job->scale * s.common;
     for (s.begin = 0; s.begin < t->size; s.begin = s.end) {
         s.end = least(s.begin + s.c.chunk, t->size);

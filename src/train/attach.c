@@ -68,6 +68,7 @@ int32_t pitot_attached_forward(const pitot_attached *a, const pitot_net_batch *b
                       .n = batch->n,
                       .loss = loss,
                       .losses = pitot_net_losses(a->net),
+                      .ids = batch->ids,
                       .output = pitot_net_output(a->net),
                       .target = batch->classes ? (const void *)batch->classes : batch->targets,
                       .c = f.output,

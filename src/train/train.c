@@ -25,7 +25,8 @@ static pitot_net_batch load(trainer *t, const int64_t *ids, int64_t n, int train
                               .targets = t->targets,
                               .training = training,
                               .seed = t->config.seed,
-                              .step = t->step };
+                              .step = t->step,
+                              .ids = ids };
 }
 
 static pitot_net_batch next_batch(trainer *t) {

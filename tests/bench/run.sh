@@ -51,6 +51,12 @@ for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
     two hooks examples/$net.json 128 2 $seconds | awk -v net=$net '{printf "%-14s %12.2f %12.2f %8.2f %20.1f\n", net, $1, $2, $3, $4}'
 done
 echo
+echo "diagonals of curvature, batch 128: time over a step's, medians of ratios in turn, and what is said beforehand in gradients (2 threads)"
+printf '%-14s %10s %16s %16s %16s\n' net 'step ms' 'exact GGN' 'one draw' 'HesScale'
+for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
+    two diagonals examples/$net.json 128 2 $seconds | awk -v net=$net '{printf "%-14s %10.2f %8.2f (%5.2f) %8.2f (%5.2f) %8.2f (%5.2f)\n", net, $1, $2, $3, $4, $5, $6, $7}'
+done
+echo
 echo "hess_max_ev along a training run, another mini-batch each time: products at each tracked step, the first left out"
 runs=$(mktemp -d /tmp/pitot-bench-XXXXXX)
 OMP_NUM_THREADS=2 "$B"/pitot train --quiet --model examples/glyphs_cnn.json --data glyphs:4000 --batch 128 --steps 300 --optimizer adam --set lr=0.001 \

@@ -223,6 +223,11 @@ static int32_t use_factors(const pitot_frame *f) {
     return PITOT_OK;
 }
 
+static int32_t say_list(const pitot_frame *f) {
+    const double list[2] = { (double)f->step, 1 };
+    return pitot_emit_list(f, "", list, 2), PITOT_OK;
+}
+
 static const pitot_output number[] = { { "", PITOT_SCALAR, PITOT_LINEAR_AXIS, "", "a number", NULL }, { 0 } };
 
 #define MINE(NAME, NEEDS, ...)                                                                                         \
@@ -232,7 +237,8 @@ static const pitot_output number[] = { { "", PITOT_SCALAR, PITOT_LINEAR_AXIS, ""
     }
 
 static const pitot_probe mine[] = { MINE("t_ggn", PITOT_NEED_GGN, .work_vectors = 2, .backward = use_ggn),
-                                    MINE("t_factors", PITOT_NEED_PRECONDITIONER, .update = use_factors) };
+                                    MINE("t_factors", PITOT_NEED_PRECONDITIONER, .update = use_factors),
+                                    MINE("t_list", 0, .backward = say_list) };
 
 static void loop_start(loop *l) {
     memset(l, 0, sizeof *l);
@@ -429,6 +435,15 @@ static double sum_of_log(const pitot_log *log) {
     return sum;
 }
 
+/* The newest list is there, or memory is said to be missing. */
+static int list_is_read(const pitot_log *log) {
+    double v[3] = { 0 };
+    int64_t at = -1, n = pitot_log_read_list(log, pitot_log_find_list(log, "t_list"), INT64_MAX, v, 3, &at);
+    if (n == PITOT_ENOMEM) return 0;
+    if (n != 2 || at != 199 || v[0] != 199 || v[1] != 1) failed("reading", "a list is missing or wrong");
+    return 1;
+}
+
 static double expected;
 
 /* What a poll could not read for want of memory, the next one reads. */
@@ -441,7 +456,9 @@ static int work_read(void) {
         error.status = 0;
         if (pitot_log_poll(log, 0, &error) < 0) clean = 0;
         if (tries == 1) mem_fail_at(0, 0);
+        if (tries == 2 && failing && !for_ever) mem_fail_at(1 + failing % 3, 0);
     }
+    if (log && !list_is_read(log)) clean = 0;
     mem_fail_at(0, 0);
     if (log && expected != 0 && sum_of_log(log) != expected) failed("reading", "values are missing or wrong");
     if (log && expected == 0) expected = sum_of_log(log);
@@ -450,7 +467,7 @@ static int work_read(void) {
 }
 
 static void write_log(void) {
-    pitot_config c = { .struct_size = sizeof c, .probes = "loss" };
+    pitot_config c = { .struct_size = sizeof c, .probes = "loss,t_list" };
     snprintf(log_dir, sizeof log_dir, "%s/log", folder);
     pitot_run *r = pitot_open(log_dir, &c);
     for (int64_t step = 0; step < 200; step++) {
@@ -506,7 +523,7 @@ int main(void) {
     printf("alloc: ");
     sweep("training", work_train, scale);
     sweep("hooks", work_hooks, scale);
-    for (int i = 0; i < 2; i++)
+    for (int i = 0; i < 3; i++)
         if (pitot_probe_register(&mine[i])) failed("registering", mine[i].name);
     sweep("exact products", work_exact, scale);
     sweep("differences", work_differences, scale);

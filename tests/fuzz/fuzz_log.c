@@ -27,6 +27,7 @@ typedef struct truth {
 static truth good;
 static char bytes[LARGEST], damaged[LARGEST];
 static int64_t size;
+static int listed[STEPS];
 static uint64_t seed = 0x243f6a8885a308d3u;
 static int failures;
 
@@ -58,6 +59,11 @@ static int print_value(char *out, size_t room, const char *key, double v) {
     return snprintf(out, room, ",\"%s\":null,\"%s#nf\":\"%s\"", key, key, kind);
 }
 
+/* What the list of a step holds, three times. */
+static int64_t list_mark(int64_t step, int writing) {
+    return 1000003 * (step + 1) + writing;
+}
+
 static void add_record(int step) {
     static const char *const keys[NAMES] = { "loss", "grad_norm", "grad_norm/0.weight", "strange \\\"n\\u0061me\\\"" };
     char body[1024];
@@ -68,6 +74,8 @@ static void add_record(int step) {
         good.value[k][step][good.times[k][step]++] = v;
         n += print_value(body + n, sizeof body - (size_t)n, keys[k], v);
     }
+    int64_t mark = list_mark(step, listed[step]++);
+    snprintf(body + n, sizeof body - (size_t)n, ",\"hist\":[%lld,%lld , %lld]", (long long)mark, (long long)mark, (long long)mark);
     add_line(body);
 }
 
@@ -150,8 +158,20 @@ static void check_series(const pitot_series *s, int64_t round) {
     }
 }
 
+/* A list is one that was written at that step, or it is refused. */
+static void check_lists(const pitot_log *log, int64_t round) {
+    double v[4];
+    int64_t at = -1, most = (int64_t)draw(STEPS + 5);
+    if (pitot_log_list_count(log) > 1) complain("a list that nobody wrote", round);
+    int64_t n = pitot_log_read_list(log, pitot_log_find_list(log, "hist"), most, v, 4, &at);
+    if (n == PITOT_EINVAL || n == PITOT_EIO) return;
+    if (n != 3 || at > most || at < 0 || at >= STEPS || v[0] != v[1] || v[0] != v[2]) complain("a wrong list", round);
+    else if (v[0] != (double)list_mark(at, 0) && v[0] != (double)list_mark(at, 1)) complain("a list of another step", round);
+}
+
 static void check_log(const pitot_log *log, int64_t round) {
     pitot_series s;
+    check_lists(log, round);
     for (int64_t i = 0; pitot_log_series(log, i, &s) == PITOT_OK; i++) check_series(&s, round);
 }
 
@@ -172,6 +192,12 @@ static void check_whole(const pitot_log *log) {
             else if (step < 40) complain("a value of the good log is missing", -1);
         }
         if (at != s.n) complain("a value of the good log is not its own", -1);
+    }
+    for (int64_t step = 0; step < STEPS; step++) {
+        double v[3];
+        int64_t at = -1;
+        int64_t n = pitot_log_read_list(log, pitot_log_find_list(log, "hist"), step, v, 3, &at);
+        if (n != 3 || at != step || v[2] != (double)list_mark(step, step >= 40 && step < 50)) complain("a list is missing", -1);
     }
 }
 

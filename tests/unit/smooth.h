@@ -196,6 +196,7 @@ typedef struct host {
     int n, micro;                                              /* samples of a step, in so many micro-batches */
     double grad_scale, loss_scale, turned; /* turned: what the gradients are wrong by, in the step and in `grad` alike */
     int captures, in_out, rooted, silent_output, coarse; /* coarse: losses are rounded to float */
+    int late;                                            /* offers callbacks after the update, too */
     uint32_t offers;                                     /* bit i: callback i */
     enum bad bad;
     int bad_callback; /* CALL_... that does it */
@@ -211,8 +212,9 @@ typedef struct host {
     pitot_real seen[2][MOST_ROWS * WIDTH], back[2][MOST_ROWS * WIDTH]; /* what the two layers saw and what came back */
     double guarded[4];
     int calls[6], last_calls, calls_after_last, wrong_inside,
-        away;           /* away: calls of hvp, jvp, vjp, root, last with moved parameters */
-    double home[D_ALL]; /* theta of the step */
+        away;                        /* away: calls of hvp, jvp, vjp, root, last with moved parameters */
+    double home[D_ALL], next[D_ALL]; /* theta of the step, and as its update has left it */
+    int updated;                     /* 1: from the update to the next step */
     jmp_buf landing;
 } host;
 
@@ -321,6 +323,15 @@ static inline void misbehave(host *h, int which, const pitot_call *call) {
     }
 }
 
+/* Whether parameters are not those of the step. After the update they are moved back: to within rounding. */
+static inline int is_away(const host *h, const double *theta) {
+    const double unit = h->dtype == PITOT_F32 || sizeof(pitot_real) == 4 ? 0x1p-23 : 0x1p-52;
+    if (!h->updated) return memcmp(theta, h->home, sizeof h->home) != 0;
+    for (int i = 0; i < D_ALL; i++)
+        if (!(fabs(theta[i] - h->home[i]) <= 2 * unit * (fabs(h->home[i]) + fabs(h->next[i])))) return 1;
+    return 0;
+}
+
 /* Entering a callback: counted, parameters looked at. */
 static inline void come_in(host *h, int which, const pitot_call *call, double *theta) {
     h->calls[which]++;
@@ -328,7 +339,8 @@ static inline void come_in(host *h, int which, const pitot_call *call, double *t
     if (h->last_calls && !call->last) h->calls_after_last++;
     read_theta(h, theta);
     if ((which != CALL_GRAD && which != CALL_FORWARD) || call->last)
-        h->away += h->bad != CHANGES_PARAMETER && h->bad != CHANGES_FROZEN && memcmp(theta, h->home, sizeof h->home) != 0;
+        h->away += h->bad != CHANGES_PARAMETER && h->bad != CHANGES_FROZEN && is_away(h, theta);
+    else if (h->updated) h->away += memcmp(theta, h->next, sizeof h->next) != 0;
 }
 
 /* Leaving one: with the status last, or as it was asked to. */
@@ -516,7 +528,7 @@ static inline void host_open(host *h, const char *dir, const char *probes, const
                        .options = options,
                        .grad_scale = h->grad_scale,
                        .reduction = h->p.reduction,
-                       .flags = h->carried ? PITOT_CARRIED : 0 };
+                       .flags = (h->carried ? PITOT_CARRIED : 0) | (h->late ? PITOT_LATE : 0) };
     host_fill(h);
     h->run = must_open(dir, &c);
     host_add_tensors(h);
@@ -597,6 +609,8 @@ static inline void host_update(host *h) {
             put(h->data[i], h->dtype, at, get(h->data[i], h->dtype, at) - 0.05 * g);
         }
     for (int k = 0; k < 4; k++) h->guarded[k] = sin(h->guarded[k] + k);
+    read_theta(h, h->next);
+    h->updated = 1;
 }
 
 /* 0 if the hook never came back. */
@@ -606,10 +620,12 @@ static inline int host_backward_hook(host *h) {
     return 1;
 }
 
-/* A step up to, and with, after_backward: parameters, gradients and guards must be as they were. */
+/* A step up to, and with, after_backward: parameters, gradients and guards must be as they were. Little on the stack: hooks must not be
+   deeper than a callback was that was jumped out of. */
 static inline uint32_t host_half(host *h, int64_t step, int *came_back) {
-    unsigned char data[TENSORS][PLACE], grad[TENSORS][PLACE];
-    double guarded[4];
+    static unsigned char data[TENSORS][PLACE], grad[TENSORS][PLACE];
+    static double guarded[4];
+    h->updated = 0;
     scale_gradients(h, h->carried ? 0.5 : 0); /* what is carried stands there when the step begins */
     uint32_t due = pitot_begin(h->run, step);
     read_theta(h, h->home);
@@ -628,12 +644,26 @@ static inline uint32_t host_half(host *h, int64_t step, int *came_back) {
     return due;
 }
 
+/* The update and its hook, which changes nothing either. 0 if it never came back. */
+static inline int host_finish(host *h) {
+    static unsigned char data[TENSORS][PLACE], grad[TENSORS][PLACE];
+    static double guarded[4];
+    host_update(h);
+    memcpy(data, h->data, sizeof data), memcpy(grad, h->grad[h->side], sizeof grad);
+    memcpy(guarded, h->guarded, sizeof guarded);
+    if (setjmp(h->landing)) return 0;
+    pitot_after_update(h->run, 0.05);
+    assert_memory_equal(data, h->data, sizeof data);
+    assert_memory_equal(grad, h->grad[h->side], sizeof grad);
+    assert_memory_equal(guarded, h->guarded, sizeof guarded);
+    return 1;
+}
+
 static inline uint32_t host_step(host *h, int64_t step) {
     int came_back;
     uint32_t due = host_half(h, step, &came_back);
     assert_true(came_back);
-    host_update(h);
-    pitot_after_update(h->run, 0.05);
+    assert_true(host_finish(h));
     return due;
 }
 

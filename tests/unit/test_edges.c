@@ -49,7 +49,7 @@ static void close_edge(edge *e) {
     pitot_net_free(e->net);
 }
 
-static void draw(edge *e, uint64_t *seed) {
+static void draw_samples(edge *e, uint64_t *seed) {
     for (int i = 0; i < N * INPUTS; i++) e->x[i] = (pitot_real)draw_normal(seed);
     for (int i = 0; i < N * OUTPUTS; i++) e->targets[i] = (pitot_real)draw_normal(seed);
     for (int i = INPUTS; e->which == ALIKE && i < N * INPUTS; i++) e->x[i] = e->x[i - INPUTS];
@@ -62,7 +62,7 @@ static void draw(edge *e, uint64_t *seed) {
 static void take_step(edge *e, int64_t step, int which, uint64_t *seed) {
     double loss;
     e->which = which;
-    draw(e, seed);
+    draw_samples(e, seed);
     pitot_net_batch b = {
         .struct_size = sizeof b, .n = which == ONE_SAMPLE ? 1 : N, .x = e->x, .targets = e->targets, .training = 1
     };

@@ -75,7 +75,7 @@ static void draw(pitot_log *log, const char *to, figure_options o) {
 }
 
 static figure_options sized(double w, double h, double dpi) {
-    return (figure_options){ w, h, dpi, -1, NULL };
+    return (figure_options){ w, h, dpi, -1, NULL, 0 };
 }
 
 /* ---- files ----------------------------------------------------------------------------------------------------------- */
@@ -165,6 +165,13 @@ static void default_size(void **state) {
     pitot_log *log = run_of(PLAIN, 20);
     draw(log, path[0], sized(0, 0, 0));
     image m = decode(path[0]);
+    assert_int_equal(m.w, 2100);
+    assert_in_range(m.h, 1800, 3600); /* both screens of the cockpit */
+    release(&m);
+    figure_run two[2] = { { "a", log }, { "b", log } };
+    figure_options o = sized(0, 0, 0);
+    assert_int_equal(figure_write(path[0], two, 2, &o, NULL), PITOT_OK);
+    m = decode(path[0]);
     assert_int_equal(m.w, 1800);
     assert_int_equal(m.h, 1125);
     release(&m);
@@ -407,12 +414,22 @@ static void crowded_axis(void **state) {
     double value[100];
     for (int i = 0; i < 100; i++) step[i] = i, value[i] = i == 50 ? 1e30 : 1 + i / 100.0;
     line l = { "loss", step, value, 100, { 0, 0, 0 }, 0 };
-    plot p = { "loss", "", "", AXIS_LINEAR, { AXIS_LINEAR, 0, 100, 0 }, &l, 1, NULL, 0, -1, 8, 0, 0, 0, 1, 0 };
+    plot p = { .scale = AXIS_LINEAR, .main = &l, .n_main = 1, .smooth = -1, .font = 8 };
     assert_int_equal(plot_axis(&p).scale, AXIS_LOG);
     value[0] = -1;
     assert_int_equal(plot_axis(&p).scale, AXIS_SYMLOG);
     value[0] = value[50] = 1;
     assert_int_equal(plot_axis(&p).scale, AXIS_LINEAR);
+    p.scale = AXIS_LOG;
+    assert_int_equal(plot_axis(&p).scale, AXIS_LOG);
+    value[7] = 0; /* a mark at the bottom */
+    assert_int_equal(plot_axis(&p).scale, AXIS_LOG);
+    value[7] = -3;
+    assert_int_equal(plot_axis(&p).scale, AXIS_SYMLOG);
+    p.scale = AXIS_LINEAR;
+    p.level = 500;
+    p.level_name = "batch";
+    assert_true(plot_axis(&p).hi > 500);
 }
 
 /* What fontconfig keeps for the life of the process is not ours. */

@@ -131,6 +131,76 @@ static void reads_series(void **state) {
     pitot_log_close(log);
 }
 
+/* The list is as the numbers in `expected` up to the first 0, at that step. */
+static void assert_list(const pitot_log *log, const char *name, int64_t step, int64_t at, const double *expected) {
+    double v[8];
+    int64_t where = -1, n = pitot_log_read_list(log, pitot_log_find_list(log, name), step, v, 8, &where), length = 0;
+    while (expected[length] != 0) length++;
+    assert_int_equal(n, length);
+    assert_int_equal(where, at);
+    for (int64_t i = 0; i < n; i++) assert_true(isnan(expected[i]) ? isnan(v[i]) : v[i] == expected[i]);
+}
+
+static void reads_lists(void **state) {
+    (void)state;
+    static const double none[] = { 0 }, first[] = { 1.5, -2, NAN, 1e300, 0 }, second[] = { 7, 8, 0 }, again[] = { 9, 0 };
+    double v[3];
+    pitot_list list;
+    empty_file();
+    append("{\"pitot\":\"0.1.0\",\"segment\":0,\"step\":0");
+    append(
+        "{\"step\":3,\"h\":[1.5, -2,null ,1e300],\"deep\":[[1]],\"words\":[\"a\"],\"odd\":[1,,2],\"true\":[true],\"g\\u0068\":[]");
+    append("{\"step\":5,\"h\":1,\"loss\":2");
+    append("{\"step\":9,\"h\":[7,8]");
+    pitot_log *log = read_log();
+    assert_int_equal(pitot_log_list_count(log), 4);
+    assert_int_equal(pitot_log_series_count(log), 2); /* h is a number, too: another series */
+    assert_int_equal(pitot_log_list(log, pitot_log_find_list(log, "h"), &list), PITOT_OK);
+    assert_true(list.n == 2 && list.step[0] == 3 && list.step[1] == 9 && strcmp(list.name, "h") == 0);
+    assert_list(log, "h", INT64_MAX, 9, second);
+    assert_list(log, "h", 8, 3, first);
+    assert_list(log, "h", 3, 3, first);
+    assert_list(log, "gh", 3, 3, none);
+    assert_int_equal(pitot_log_read_list(log, pitot_log_find_list(log, "h"), 2, v, 3, NULL), PITOT_EINVAL);
+    assert_int_equal(pitot_log_read_list(log, pitot_log_find_list(log, "h"), 3, v, 3, NULL), 4); /* more than there is room for */
+    assert_true(v[0] == 1.5 && v[1] == -2 && isnan(v[2]));
+    assert_int_equal(pitot_log_read_list(log, pitot_log_find_list(log, "h"), 3, NULL, 0, NULL), 4);
+    assert_int_equal(pitot_log_read_list(log, pitot_log_find_list(log, "odd"), 3, v, 3, NULL), PITOT_EIO);
+    assert_int_equal(pitot_log_read_list(log, pitot_log_find_list(log, "true"), 3, v, 3, NULL), PITOT_EIO);
+    assert_int_equal(pitot_log_find_list(log, "deep"), -1);
+    assert_int_equal(pitot_log_find_list(log, "words"), -1);
+    assert_int_equal(pitot_log_read_list(log, -1, 3, v, 3, NULL), PITOT_EINVAL);
+    assert_int_equal(pitot_log_list(log, 4, &list), PITOT_EINVAL);
+    append("{\"pitot\":\"0.1.0\",\"segment\":1,\"step\":4"); /* steps from 4 on are void */
+    append("{\"step\":3,\"h\":[9]");
+    assert_int_equal(pitot_log_poll(log, 0, NULL), 1);
+    assert_list(log, "h", INT64_MAX, 3, again);
+    pitot_log_close(log);
+}
+
+/* A list is read from the file when it is asked for: what is there by then may be something else. */
+static void lists_of_a_changed_file(void **state) {
+    (void)state;
+    double v[8];
+    empty_file();
+    append("{\"step\":0,\"h\":[1,2,3]");
+    append("{\"step\":1,\"h\":[4,5,6]");
+    pitot_log *log = read_log();
+    assert_int_equal(pitot_log_read_list(log, 0, 1, v, 8, NULL), 3);
+    empty_file();
+    assert_int_equal(pitot_log_read_list(log, 0, 1, v, 8, NULL), PITOT_EIO);
+    append("{\"step\":0,\"h\":[1,2,3]");
+    append("{\"step\":7,\"h\":[4,5,6]");
+    assert_int_equal(pitot_log_read_list(log, 0, 0, v, 8, NULL), 3);
+    assert_int_equal(pitot_log_read_list(log, 0, 1, v, 8, NULL), PITOT_EIO);
+    char line[128];
+    int n = sign(line, sizeof line, "{\"step\":0,\"h\":[1,2,3]");
+    line[n - 21] ^= 1; /* the last digit of the list */
+    put_bytes(events, "w", line, (size_t)n);
+    assert_int_equal(pitot_log_read_list(log, 0, 0, v, 8, NULL), PITOT_EIO);
+    pitot_log_close(log);
+}
+
 static void shows_not_finite_values(void **state) {
     (void)state;
     empty_file();
@@ -695,6 +765,8 @@ static void checks_lines(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_series),
+        cmocka_unit_test(reads_lists),
+        cmocka_unit_test(lists_of_a_changed_file),
         cmocka_unit_test(shows_not_finite_values),
         cmocka_unit_test(later_segments_win),
         cmocka_unit_test(any_order_of_steps),

@@ -2,6 +2,8 @@
 
 #include "toy.h"
 
+#include <lapacke.h>
+
 /* ---- values against direct computation: a probe without a reference here fails ---- */
 
 typedef struct moment { /* one step of the toy loop: copies of everything that a probe may look at */
@@ -30,6 +32,34 @@ static double ref_distance(const moment *m, int tensor) {
     return length(&m->before, &m->start, tensor);
 }
 
+/* Singular values of net.a's matrix (2,3), from the other factorisation than the library's. */
+static void singular(const pitot_real *x, const pitot_real *y, double sigma[2]) {
+    double m[N_A], scratch[2];
+    for (int i = 0; i < N_A; i++) m[i] = (double)(pitot_real)(y ? x[i] - y[i] : x[i]);
+    assert_int_equal(LAPACKE_dgesvd(LAPACK_ROW_MAJOR, 'N', 'N', 2, 3, m, 3, sigma, NULL, 1, NULL, 1, scratch), 0);
+}
+
+/* The whole is that of the only matrix. */
+static double effective_rank(const pitot_real *x, const pitot_real *y, int tensor) {
+    double sigma[2];
+    if (tensor == 1) return NAN;
+    singular(x, y, sigma);
+    double p = sigma[0] / (sigma[0] + sigma[1]), q = 1 - p;
+    return exp(-p * log(p) - q * log(q));
+}
+
+static double ref_weight_rank(const moment *m, int tensor) {
+    return effective_rank(m->before.a, NULL, tensor);
+}
+
+static double ref_gradient_rank(const moment *m, int tensor) {
+    return effective_rank(m->before.grad_a, NULL, tensor);
+}
+
+static double ref_update_rank(const moment *m, int tensor) {
+    return effective_rank(m->after.a, m->before.a, tensor);
+}
+
 static int check_grad(const moment *m, const pitot_reading *r) {
     int first = strcmp(r->tensor, "net.a") == 0;
     assert_int_equal(r->kind, PITOT_READ_VALUES);
@@ -38,6 +68,26 @@ static int check_grad(const moment *m, const pitot_reading *r) {
     assert_int_equal(r->shape[0], first ? 2 : 4);
     assert_memory_equal(r->reals, first ? m->before.grad_a : m->before.grad_b, (size_t)r->n * sizeof(pitot_real));
     return first ? 1 : 2;
+}
+
+static int check_parameters(const moment *m, const pitot_reading *r) {
+    int first = strcmp(r->tensor, "net.a") == 0;
+    assert_int_equal(r->kind, PITOT_READ_VALUES);
+    assert_int_equal(r->n, first ? N_A : N_B);
+    assert_memory_equal(r->reals, first ? m->before.a : m->before.b, (size_t)r->n * sizeof(pitot_real));
+    return first ? 1 : 2;
+}
+
+/* Two eigenvalues have edges and no tail; test_probes_structure.c has more. */
+static int check_weight_spectrum(const moment *m, const pitot_reading *r) {
+    double sigma[2], ratio = (sqrt(3) - sqrt(2)) / (sqrt(3) + sqrt(2));
+    static double upper, lower;
+    singular(m->before.a, NULL, sigma);
+    if (strcmp(r->field, "lambda_max") == 0) return assert_near(r->value, sigma[0] * sigma[0], r->field), 1;
+    if (strcmp(r->field, "edges.lower") == 0) lower = r->value;
+    if (strcmp(r->field, "edges.upper") == 0) upper = r->value, assert_near(lower / upper, ratio * ratio, r->field);
+    assert_true(strcmp(r->field, "alpha") && (!r->tensor || strcmp(r->tensor, "net.a") == 0));
+    return *r->field ? 0 : (assert_near(r->value, 0, "outliers"), r->tensor ? 2 : 4);
 }
 
 static int check_individual_losses(const moment *m, const pitot_reading *r) {
@@ -66,6 +116,11 @@ static const struct reference {
     { "grad", NULL, check_grad, 3 },
     { "individual_losses", NULL, check_individual_losses, 1 },
     { "time", NULL, check_time, 1 },
+    { "parameters", NULL, check_parameters, 3 },
+    { "weight_rank", ref_weight_rank, NULL, 0 },
+    { "gradient_rank", ref_gradient_rank, NULL, 0 },
+    { "update_rank", ref_update_rank, NULL, 0 },
+    { "weight_spectrum", NULL, check_weight_spectrum, 7 },
 };
 
 static const struct reference *reference_of(const char *name) {

@@ -129,6 +129,31 @@ static int take_product(char *list) {
     return found;
 }
 
+static int in_run(const pitot_run *run, const char *name) {
+    int32_t state;
+    const char *why;
+    return pitot_probe_state(run, name, &state, &why) == PITOT_OK;
+}
+
+/* The Hessian's diagonal of a smooth net is paid for in products: said before it is. */
+static void announce(const bench *b, const char *options) {
+    static const char *const asking[] = { "diag_hessian", "sample_diag_hessian", "hess_trace", "tic_diag", "tic_trace" };
+    double cost = pitot_net_diagonal_cost(b->net, PITOT_DIAGONAL_HESSIAN, 1);
+    int any = 0;
+    for (size_t i = 0; i < sizeof asking / sizeof *asking; i++) {
+        char other[64];
+        snprintf(other, sizeof other, "%s.curvature=", asking[i]);
+        const char *set = strstr(options, other);
+        const char *kind = set ? set + strlen(other) : "hessian";
+        any |= in_run(b->run, asking[i]) && (strncmp(kind, "hessian", 7) == 0 || strncmp(kind, "auto", 4) == 0);
+    }
+    if (!any || pitot_net_is_piecewise_linear(b->net)) return;
+    fprintf(stderr,
+            "pitot: the exact diagonal of this net's Hessian costs about %.0f gradients of the batch; "
+            "curvature=ggn, ggn_mc or hesscale is cheaper\n",
+            cost);
+}
+
 static int32_t measure(bench *b, const char *probes, const char *options, double lr, pitot_error *error) {
     pitot_config c = { .struct_size = sizeof c,
                        .probes = probes,
@@ -145,6 +170,7 @@ static int32_t measure(bench *b, const char *probes, const char *options, double
         .struct_size = sizeof batch, .n = b->n, .x = b->x, .classes = b->data->classes ? b->classes : NULL, .targets = b->targets
     };
     if (isfinite(lr)) pitot_hyper(b->run, -1, "lr", lr);
+    announce(b, options);
     pitot_begin(b->run, 0);
     status = pitot_net_forward(b->net, &batch, &loss);
     if (status) return pitot_fail(error, status, "%s: %s; do classes fit the last layer?", b->data->spec, pitot_strerror(status));
@@ -157,12 +183,6 @@ static int32_t measure(bench *b, const char *probes, const char *options, double
 }
 
 /* ---- the answer ---- */
-
-static int in_run(const pitot_run *run, const char *name) {
-    int32_t state;
-    const char *why;
-    return pitot_probe_state(run, name, &state, &why) == PITOT_OK;
-}
 
 static void write_answer(writer *w, const bench *b, const args *a) {
     store s = { 0 };
@@ -199,13 +219,20 @@ static int answer(const bench *b, const args *a) {
 
 enum { LIST_ROOM = 8192 };
 
-/* Which probes; all that there are if none are named. */
+/* Values for each sample and each parameter: too many unless asked for. */
+static int is_vast(const pitot_probe *p) {
+    for (const pitot_output *o = p->outputs; o->label; o++)
+        if (o->shape == PITOT_SAMPLE_TENSORS) return 1;
+    return 0;
+}
+
+/* Which probes; if none are named, all but the vast ones. */
 static int read_probes(const args *a, char *list, size_t size) {
     const char *given = args_get(a, "--probes");
     size_t used = 0;
     if (given) used = (size_t)snprintf(list, size, "%s,", given);
     for (const pitot_probe *const *p = pitot_probes(); !given && *p && used < size; p++)
-        used += (size_t)snprintf(list + used, size - used, "%s,", (*p)->name);
+        used += is_vast(*p) ? 0 : (size_t)snprintf(list + used, size - used, "%s,", (*p)->name);
     return used < size ? EXIT_DONE : fail_usage("inspect", "inspect: --probes: the list is too long");
 }
 
@@ -252,7 +279,8 @@ static const flag flags[] = {
     { "--weights", "FILE.safetensors", "parameters, named and shaped as the model's", 0 },
     { "--data", "SPEC", "mnist:DIR, cifar10:DIR, npz:FILE or glyphs[:N]", 0 },
     { "--batch", "N", "the first N samples in file order are the batch; default 64", 0 },
-    { "--probes", "LIST", "names and configurations; default: all that there are; product: an operator times a vector", 0 },
+    { "--probes", "LIST", "names and configurations; default: all but those of (N,D) values; product: an operator times a vector",
+      0 },
     { "--set", "KEY=VALUE", "PROBE.OPTION=VALUE, lr=VALUE, product.operator=hessian|ggn, product.vector=FILE.npy; repeats", 1 },
     { "--precision", "float|double", "arithmetic; default float", 0 },
     { "--json", "FILE", "where the answer goes; default -, standard output", 0 },

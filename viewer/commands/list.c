@@ -16,9 +16,14 @@ typedef int (*entry_at)(int64_t i, entry *e); /* 0: no more */
 
 static const char *needs_of(uint32_t needs, uint32_t one) {
     if (needs & PITOT_NEED_PRECONDITIONER) return "level P";
-    if (needs & PITOT_NEED_GGN) return "level 3";
-    if (needs & PITOT_NEED_HESSIAN) return "level 2";
-    if (needs & (PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS)) return "level 1";
+    const uint32_t samples = PITOT_NEED_SAMPLES | PITOT_NEED_MOMENTS | PITOT_NEED_HISTOGRAM | PITOT_NEED_PROJECTION |
+                             PITOT_NEED_GRAM | PITOT_NEED_LAYERS,
+                   curvature = PITOT_NEED_HESSIAN | PITOT_NEED_DIAGONAL;
+    const char *beside = needs & samples ? "levels 1 and 2" : "level 2";
+    if (needs & (PITOT_NEED_GGN | PITOT_NEED_OUTPUT)) return "level 3";
+    if (needs & PITOT_NEED_STEP) return "level 2, PITOT_LATE";
+    if (needs & curvature || one & curvature) return beside;
+    if (needs & samples) return "level 1";
     if (one & PITOT_NEED_SAMPLES) return one & PITOT_NEED_MICRO ? "level 1, or micro-batches" : "level 1";
     return "level 0";
 }

@@ -1,4 +1,4 @@
-/* report.c: `pitot report`: what runs wrote, as a figure. */
+/* report.c: `pitot report`: what runs wrote, as a figure: the cockpit of one, or several over each other. */
 
 #include "command.h"
 #include "figure/figure.h"
@@ -32,10 +32,20 @@ static int read_size(const char *text, figure_options *o) {
     return read_number(end + 1, 0.2, 400, &o->height) && o->width >= 0.2 && o->width <= 400;
 }
 
+static int read_screen(const char *name, int *screens) {
+    if (!name || strcmp(name, "all") == 0) *screens = FIGURE_PRIMARY | FIGURE_SECONDARY;
+    else if (strcmp(name, "primary") == 0) *screens = FIGURE_PRIMARY;
+    else if (strcmp(name, "secondary") == 0) *screens = FIGURE_SECONDARY;
+    else return 0;
+    return 1;
+}
+
 static int read_options(const args *a, figure_options *o) {
     const char *size = args_get(a, "--size"), *weight = args_get(a, "--smooth");
     int bad = 0;
-    *o = (figure_options){ 0, 0, 0, -1, args_get(a, "--panels") };
+    *o = (figure_options){ 0, 0, 0, -1, args_get(a, "--panel"), 0 };
+    if (!read_screen(args_get(a, "--screen"), &o->screens))
+        return fail_usage("report", "--screen %s: should be primary, secondary or all", args_get(a, "--screen"));
     o->dpi = (double)args_int(a, "--dpi", 150, 10, 2400, &bad);
     if (bad) return EXIT_USAGE;
     if (size && !read_size(size, o))
@@ -141,10 +151,11 @@ static int run_report(const args *a) {
 
 static const flag flags[] = {
     { "-o", "FILE", "where to: a name ending in .png, .svg or .pdf (default RUN/figures/report.png)", 0 },
-    { "--size", "WxH", "of the page in inches (default 12x7.5, higher for more than 12 panels)", 0 },
+    { "--screen", "NAME", "primary, secondary or all of the cockpit (default all; in a PDF a page each)", 0 },
+    { "--panel", "A,B", "only these panels, in this order: names as below, or of anything else in the log", 0 },
+    { "--size", "WxH", "of a page in inches (default 14 wide, of several runs 12, and as high as the panels need)", 0 },
     { "--dpi", "N", "pixels per inch of a PNG (default 150)", 0 },
     { "--smooth", "W", "weight of the past, 0 to 1; 0: no smoothing (default: by the noise of each line)", 0 },
-    { "--panels", "A,B", "only these panels, in this order (default: all but bookkeeping)", 0 },
     { NULL, NULL, NULL, 0 },
 };
 
@@ -152,12 +163,20 @@ const command command_report = {
     .name = "report",
     .synopsis = "RUN...",
     .summary = "draw runs as a figure: PNG, SVG or PDF",
-    .details = "Draws everything that a run recorded over its steps, several runs over each other, and prints the name of\n"
-               "the file. Pale lines are the values as they are, dark ones smoothed; values that are not finite are marked\n"
-               "at the top and counted.\n\n"
+    .details = "Draws the cockpit of a run: steps, gradients, curvature, settings and performance on the primary screen, noise,\n"
+               "batch size and layers on the secondary one, and whatever else was logged. Of several runs it draws everything\n"
+               "that they recorded over their steps, over each other. Prints the name of the file.\n\n"
+               "Pale lines are the values as they are, dark ones smoothed; values that are not finite are marked at the top and\n"
+               "counted. What a run did not log, its panel says with the probes that would fill it.\n\n"
+               "panels\n"
+               "  alpha, distance, grad_norm, gradient_tests, grad_hist_1d, grad_hist_2d, hess_max_ev, hess_trace, tic, hyper,\n"
+               "  performance, mean_gsnr, noise_scale, cabs, early_stopping, grad_norm_layers, update_ratio_layers,\n"
+               "  grad_hist_2d_layers\n\n"
                "examples\n"
                "  pitot report runs/a\n"
-               "  pitot report runs/sgd runs/adam -o compare.pdf --panels loss,val/accuracy --size 6.5x2.5\n",
+               "  pitot report runs/a -o cockpit.pdf\n"
+               "  pitot report runs/a -o tests.svg --panel gradient_tests --size 6x3\n"
+               "  pitot report runs/sgd runs/adam -o compare.pdf --panel loss,val/accuracy --size 6.5x2.5\n",
     .flags = flags,
     .run = run_report,
 };

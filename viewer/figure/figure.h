@@ -20,15 +20,20 @@ typedef struct figure_run {
 } figure_run;
 
 typedef struct figure_options {
-    double width, height; /* inches; 0: 12 by 7.5, higher if there are many panels */
+    double width, height; /* inches; 0: 14 wide for the cockpit, else 12, and as high as the panels need */
     double dpi;           /* of a PNG; 0: 150 */
     double smooth;        /* weight of the past in [0,1); negative: chosen for each line, none for lines without noise */
-    const char *panels;   /* "loss,grad_norm": these, in this order; NULL: all but bookkeeping */
+    const char *panels;   /* "loss,alpha": these, in this order; NULL: the cockpit of one run; of several all but bookkeeping */
+    int screens;          /* FIGURE_... of the cockpit; 0: both, in a PDF a page each */
 } figure_options;
+
+enum { FIGURE_PRIMARY = 1, FIGURE_SECONDARY = 2 };
 
 enum { FIGURE_RUNS = 64, FIGURE_PANELS = 240 }; /* most on one page */
 
 /* Draws n runs over each other and writes `path`; its end (.png, .svg, .pdf) says how. The file is complete or not there. */
+/* Names for `panels` besides those of series: the k-th instrument of the cockpit, NULL behind the last. */
+const char *figure_panel_name(int k);
 int32_t figure_write(const char *path, const figure_run *runs, int n, const figure_options *options, pitot_error *error);
 
 /* ---- layout.c: where things stand; pure functions ---------------------------------------------------------------------- */
@@ -71,8 +76,11 @@ rgb ink_pale(rgb colour);
 /* The k-th of eight colours that people with any colour vision tell apart, then again; the round is the dash pattern. */
 rgb ink_run(int k);
 void ink_dash(cairo_t *cr, int k);
-/* t in [0,1]: dark violet to yellow-green, of evenly rising lightness. */
+/* t in [0,1]: dark violet to yellow-green, of evenly rising lightness; the same from yellow to dark violet, for counts on white;
+   dark blue to yellow, the same to people of any colour vision. */
 rgb ink_depth(double t);
+rgb ink_heat(double t);
+rgb ink_cividis(double t);
 
 typedef struct ink {
     double size;
@@ -116,7 +124,28 @@ double line_weight(const double *at, int64_t n);
 /* Strokes it in the current colour: per column its first, least, greatest and last point, so that no spike is lost. */
 void line_stroke(cairo_t *cr, const frame *f, const line *l, const double *at, double width);
 
+/* ---- axes.c: ticks, labels and grid of a frame ---------------------------------------------------------------------------- */
+
+enum { AXES_TICKS = 48 };
+#define AXES_TICK 2.5 /* length of a tick */
+
+typedef struct ticks {
+    tick tick[AXES_TICKS];
+    int n;
+} ticks;
+
+void axes_ticks_left(const axis *a, double length, double font, ticks *t);
+void axes_ticks_below(cairo_t *cr, const axis *a, double length, double font, int whole, ticks *t);
+/* Room that the labels on the left need. */
+double axes_left_width(cairo_t *cr, const axis *a, double length, double font);
+/* With `left` the axis of the values; `below` is the name of the other ("step": whole numbers only), NULL: ticks without labels. */
+void axes_draw(cairo_t *cr, const frame *f, double font, int left, const char *below);
+/* v moved to the middle of a pixel, if the frame's rules lie on whole pixels. */
+double axes_pixel(cairo_t *cr, const frame *f, double v, int vertical);
+
 /* ---- plot.c: one panel -------------------------------------------------------------------------------------------------- */
+
+enum { PLOT_NO_LABEL, PLOT_LABEL_BELOW, PLOT_LABEL_BESIDE };
 
 typedef struct plot {
     const char *title, *label, *unit;
@@ -128,7 +157,12 @@ typedef struct plot {
     int64_t n_tensor;
     double smooth; /* as in figure_options */
     double font;
-    int labelled;       /* 1: a line below the title for label and unit */
+    int labelled; /* PLOT_...: where label and unit stand, by the title */
+    int legend;   /* 1: the main lines' names in the head */
+    int upper;    /* 1: a plot of the same steps stands below; no labels at them */
+    const pitot_band *band;
+    double level; /* a value to hold the line against, if it has a name */
+    const char *level_name;
     double left, right; /* room beside the area, the same on all plots of a page: see plot_margins */
     double column;
     int snap;

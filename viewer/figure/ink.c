@@ -1,7 +1,7 @@
 /* ink.c: colours and text. See figure.h.
 
    Run colours after Okabe and Ito, "Color universal design" (2008), the dark ones first; depth colours sample viridis
-   (van der Walt and Smith, 2015), without its lightest end, which is lost on white. */
+   (van der Walt and Smith, 2015), without its lightest end, which is lost on white; cividis after Nunez, Anderton and Renslow, 2018. */
 
 #include "figure.h"
 
@@ -20,6 +20,11 @@ static const rgb run_colour[8] = {
 static const unsigned char viridis[11][3] = {
     { 68, 1, 84 },    { 72, 36, 117 },  { 65, 68, 135 },  { 53, 95, 141 },  { 42, 120, 142 }, { 33, 145, 140 },
     { 34, 168, 132 }, { 68, 191, 112 }, { 122, 209, 81 }, { 189, 223, 38 }, { 253, 231, 37 },
+};
+
+static const unsigned char cividis[10][3] = {
+    { 0, 34, 78 },     { 18, 53, 112 },   { 59, 73, 108 },   { 87, 93, 109 },  { 112, 113, 115 },
+    { 138, 135, 121 }, { 166, 157, 117 }, { 196, 181, 108 }, { 228, 207, 91 }, { 254, 232, 56 },
 };
 
 void ink_set(cairo_t *cr, rgb c) {
@@ -44,11 +49,24 @@ void ink_dash(cairo_t *cr, int k) {
     cairo_set_dash(cr, dashes[k / 8 % 4], n[k / 8 % 4], 0);
 }
 
-rgb ink_depth(double t) {
-    double at = (t < 0 ? 0 : t > 1 ? 1 : t) * 8.7; /* of 10 */
-    int i = (int)at;
-    const unsigned char *a = viridis[i], *b = viridis[i + 1];
+/* Between the n control points of a map; t in [0,1]. */
+static rgb between(const unsigned char (*map)[3], int n, double t) {
+    double at = (t > 0 ? t < 1 ? t : 1 : 0) * (n - 1);
+    int i = at < n - 2 ? (int)at : n - 2;
+    const unsigned char *a = map[i], *b = map[i + 1];
     return ink_mix((rgb){ a[0] / 255.0, a[1] / 255.0, a[2] / 255.0 }, (rgb){ b[0] / 255.0, b[1] / 255.0, b[2] / 255.0 }, at - i);
+}
+
+rgb ink_depth(double t) {
+    return between(viridis, 11, 0.87 * (t < 1 ? t : 1));
+}
+
+rgb ink_heat(double t) {
+    return between(viridis, 11, 1 - (t > 0 ? t : 0));
+}
+
+rgb ink_cividis(double t) {
+    return between(cividis, 10, t);
 }
 
 /* ---- text ------------------------------------------------------------------------------------------------------------ */

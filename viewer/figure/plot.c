@@ -16,9 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { ROOM = 48, SAMPLE = 4096 };
-
-static const double tick_length = 2.5, rule = 0.6;
+enum { SAMPLE = 4096 };
 
 /* ---- the axis of the values ------------------------------------------------------------------------------------------ */
 
@@ -53,6 +51,7 @@ static void sample_all(const plot *p, sample *s) {
     s->n = 0;
     for (int64_t i = 0; i < p->n_main; i++) sample_extremes(s, &p->main[i]);
     for (int64_t i = 0; i < p->n_tensor; i++) sample_extremes(s, &p->tensor[i]);
+    if (p->level_name && s->n > 0) s->v[s->n++] = p->level;
     for (int64_t i = 0; i < p->n_main; i++) sample_line(s, &p->main[i], share);
     for (int64_t i = 0; i < p->n_tensor; i++) sample_line(s, &p->tensor[i], share);
 }
@@ -70,71 +69,22 @@ static int is_crowded(sample *s) {
     return hi / 50 - lo / 50 < (s->v[s->n - 1] / 50 - s->v[0] / 50) / 50 && hi > lo;
 }
 
+static int changes_sign(const sample *s) {
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->v[i] < 0) return 1;
+    return 0;
+}
+
 axis plot_axis(const plot *p) {
     sample *s = malloc(sizeof *s);
     if (!s) return axis_fit(AXIS_LINEAR, NULL, 0);
     sample_all(p, s);
     int scale = p->scale;
+    if (scale == AXIS_LOG && changes_sign(s)) scale = AXIS_SYMLOG;
     if (scale == AXIS_LINEAR && is_crowded(s)) scale = s->v[0] > 0 ? AXIS_LOG : AXIS_SYMLOG;
     axis a = axis_fit(scale, s->v, s->n);
     free(s);
     return a;
-}
-
-/* ---- ticks that do not touch ------------------------------------------------------------------------------------------ */
-
-typedef struct scale_ticks {
-    tick tick[ROOM];
-    int n;
-} scale_ticks;
-
-static int touch_upwards(const axis *a, const scale_ticks *t, double length, double font) {
-    double before = -INFINITY;
-    for (int i = 0; i < t->n; i++) {
-        if (t->tick[i].minor) continue;
-        double at = length * axis_at(a, t->tick[i].value);
-        if (at - before < 1.25 * font) return 1;
-        before = at;
-    }
-    return 0;
-}
-
-static void value_ticks(const axis *a, double length, double font, scale_ticks *t) {
-    int wanted = (int)(length / (2.7 * font) + 0.7);
-    wanted = wanted < 2 ? 2 : wanted > 6 ? 6 : wanted;
-    do t->n = axis_ticks(a, wanted, t->tick, ROOM);
-    while (touch_upwards(a, t, length, font) && --wanted > 0);
-}
-
-static int touch_sideways(cairo_t *cr, const axis *a, const scale_ticks *t, double length, const ink *i) {
-    double before = -INFINITY;
-    for (int k = 0; k < t->n; k++) {
-        double w = ink_number_width(cr, i, t->tick[k].label), at = length * axis_at(a, t->tick[k].value);
-        if (at - w / 2 - before < 0.9 * i->size) return 1;
-        before = at + w / 2;
-    }
-    return 0;
-}
-
-/* Steps are whole numbers, and so are their ticks. */
-static void keep_whole(scale_ticks *t) {
-    int n = 0;
-    for (int k = 0; k < t->n; k++)
-        if (t->tick[k].value == floor(t->tick[k].value)) t->tick[n++] = t->tick[k];
-    for (int k = 0; k < n; k++) { /* labels may have digits for the ticks that went */
-        double v = t->tick[k].value;
-        if (n < t->n && fabs(v) < 1e6) format_value(v, 6, t->tick[k].label, sizeof t->tick[k].label);
-    }
-    t->n = n;
-}
-
-static void step_ticks(cairo_t *cr, const axis *a, double length, const ink *i, scale_ticks *t) {
-    int wanted = (int)(length / (5.5 * i->size));
-    wanted = wanted < 1 ? 1 : wanted > 8 ? 8 : wanted;
-    do {
-        t->n = axis_ticks(a, wanted, t->tick, ROOM);
-        keep_whole(t);
-    } while (touch_sideways(cr, a, t, length, i) && --wanted > 0);
 }
 
 /* ---- margins --------------------------------------------------------------------------------------------------------- */
@@ -144,11 +94,11 @@ static double line_height(const plot *p) {
 }
 
 static double head_height(const plot *p) {
-    return (p->labelled ? 2.2 : 1.2) * line_height(p) + 0.2 * p->font;
+    return (p->labelled == PLOT_LABEL_BELOW ? 2.2 : 1.2) * line_height(p) + 0.2 * p->font;
 }
 
 static double foot_height(const plot *p) {
-    return tick_length + 2.35 * p->font;
+    return p->upper ? 0.6 * p->font : AXES_TICK + 2.35 * p->font;
 }
 
 static double area_height(const plot *p, double height) {
@@ -165,84 +115,13 @@ static void last_text(const axis *a, const line *l, char *text, size_t size) {
 void plot_margins(cairo_t *cr, const plot *p, double height, double *left, double *right) {
     ink small = { p->font, 0, INK_LEFT, ink_text };
     axis a = plot_axis(p);
-    scale_ticks t;
-    value_ticks(&a, area_height(p, height), p->font, &t);
-    for (int i = 0; i < t.n; i++) *left = fmax(*left, ink_number_width(cr, &small, t.tick[i].label) + tick_length + 0.45 * p->font);
+    *left = fmax(*left, axes_left_width(cr, &a, area_height(p, height), p->font));
     for (int64_t i = 0; i < p->n_main; i++) {
         char text[32];
         if (p->main[i].n == 0) continue;
         last_text(&a, &p->main[i], text, sizeof text);
         *right = fmax(*right, ink_number_width(cr, &small, text) + 0.6 * p->font);
     }
-}
-
-/* ---- axes ------------------------------------------------------------------------------------------------------------ */
-
-static double on_pixel(cairo_t *cr, const frame *f, double v, int vertical) {
-    if (!f->snap) return v;
-    double x = vertical ? 0 : v, y = vertical ? v : 0;
-    cairo_user_to_device(cr, &x, &y);
-    x = floor(x) + 0.5;
-    y = floor(y) + 0.5;
-    cairo_device_to_user(cr, &x, &y);
-    return vertical ? y : x;
-}
-
-static void straight(cairo_t *cr, double x0, double y0, double x1, double y1) {
-    cairo_move_to(cr, x0, y0);
-    cairo_line_to(cr, x1, y1);
-    cairo_stroke(cr);
-}
-
-static void draw_value_axis(cairo_t *cr, const plot *p, const frame *f, const scale_ticks *t) {
-    ink number = { p->font, 0, INK_RIGHT, ink_text };
-    double x = on_pixel(cr, f, f->area.x, 0);
-    for (int i = 0; i < t->n; i++) {
-        const tick *k = &t->tick[i];
-        double at = f->area.y + f->area.h * (1 - axis_at(&f->y, k->value)), y = on_pixel(cr, f, at, 1);
-        cairo_set_line_width(cr, rule);
-        ink_set(cr, ink_grid);
-        if (!k->minor) straight(cr, x, y, f->area.x + f->area.w, y);
-        ink_set(cr, ink_grey);
-        cairo_set_line_width(cr, k->minor ? 0.6 * rule : rule);
-        straight(cr, x - (k->minor ? 0.6 : 1) * tick_length, y, x, y);
-        ink_number(cr, &number, f->area.x - tick_length - 0.35 * p->font, at + 0.36 * p->font, k->label);
-    }
-}
-
-static void draw_step_axis(cairo_t *cr, const plot *p, const frame *f) {
-    ink number = { p->font, 0, INK_CENTRE, ink_text }, name = { p->font, 0, INK_CENTRE, ink_grey };
-    double bottom = f->area.y + f->area.h, y = on_pixel(cr, f, bottom, 1);
-    scale_ticks t;
-    step_ticks(cr, &f->x, f->area.w, &number, &t);
-    cairo_set_line_width(cr, rule);
-    for (int i = 0; i < t.n; i++) {
-        double at = f->area.x + f->area.w * axis_at(&f->x, t.tick[i].value), x = on_pixel(cr, f, at, 0);
-        ink_set(cr, ink_grid);
-        straight(cr, x, f->area.y, x, y);
-        ink_set(cr, ink_grey);
-        straight(cr, x, y, x, y + tick_length);
-        ink_number(cr, &number, at, bottom + tick_length + 1.0 * p->font, t.tick[i].label);
-    }
-    ink_draw(cr, &name, f->area.x + f->area.w / 2, bottom + tick_length + 2.15 * p->font, "step");
-}
-
-static void draw_axes(cairo_t *cr, const plot *p, const frame *f) {
-    scale_ticks t;
-    value_ticks(&f->y, f->area.h, p->font, &t);
-    cairo_set_line_cap(cr, CAIRO_LINE_CAP_BUTT);
-    draw_step_axis(cr, p, f);
-    draw_value_axis(cr, p, f, &t);
-    double zero = axis_at(&f->y, 0), x = on_pixel(cr, f, f->area.x, 0), y = on_pixel(cr, f, f->area.y + f->area.h, 1);
-    cairo_set_line_width(cr, rule);
-    if (f->y.scale != AXIS_LOG && zero > 0.02 && zero < 0.98) {
-        double at = on_pixel(cr, f, f->area.y + f->area.h * (1 - zero), 1);
-        ink_set(cr, ink_mix(ink_grid, ink_grey, 0.45));
-        straight(cr, x, at, f->area.x + f->area.w, at);
-    }
-    ink_set(cr, ink_grey);
-    straight(cr, x, f->area.y, x, y);
-    straight(cr, x, y, f->area.x + f->area.w, y);
 }
 
 /* ---- the head -------------------------------------------------------------------------------------------------------- */
@@ -285,7 +164,7 @@ static void draw_depth(cairo_t *cr, const plot *p, double x, double y, double ro
     const char *first = p->tensor[0].name, *last = p->tensor[p->n_tensor - 1].name;
     double bar = 3.2 * p->font, gap = 0.5 * p->font, w_first = ink_width(cr, &name, first), w_last = ink_width(cr, &name, last);
     if (p->n_tensor == 1) first = "", w_first = 0;
-    if (w_first + w_last + bar + 2 * gap > room) first = last = "", w_first = w_last = 0;
+    if (w_first + w_last + bar + 2 * gap > room || p->labelled == PLOT_LABEL_BESIDE) first = last = "", w_first = w_last = 0;
     if (*last) x -= ink_draw(cr, &name, x, y, last) + gap;
     int cells = p->n_tensor > 40 ? 40 : (int)p->n_tensor;
     double h = 0.34 * p->font, top = y - 0.32 * p->font - h / 2;
@@ -298,6 +177,22 @@ static void draw_depth(cairo_t *cr, const plot *p, double x, double y, double ro
     if (*first) ink_draw(cr, &name, x - bar - gap, y, first);
 }
 
+/* The main lines' names, each behind a piece of its colour, from the right edge x leftwards. Returns the width used. */
+static double draw_legend(cairo_t *cr, const plot *p, double x, double y, double room) {
+    ink name = { 0.92 * p->font, 0, INK_RIGHT, ink_text };
+    double start = x, key = 1.1 * p->font;
+    for (int64_t i = p->legend ? p->n_main - 1 : -1; i >= 0; i--) {
+        double w = ink_width(cr, &name, p->main[i].name) + key + 0.35 * p->font;
+        if (start - x + w > room) break;
+        x -= ink_draw(cr, &name, x, y, p->main[i].name) + 0.35 * p->font;
+        ink_set(cr, p->main[i].colour);
+        cairo_rectangle(cr, x - key, y - 0.42 * p->font, key, 0.18 * p->font);
+        cairo_fill(cr);
+        x -= key + 0.9 * p->font;
+    }
+    return start - x;
+}
+
 static void draw_head(cairo_t *cr, rect cell, const plot *p, const frame *f) {
     ink title = { 1.15 * p->font, 1, INK_LEFT, ink_text }, alarm = { p->font, 0, INK_LEFT, ink_alarm };
     ink label = { p->font, 0, INK_LEFT, ink_grey };
@@ -305,15 +200,24 @@ static void draw_head(cairo_t *cr, rect cell, const plot *p, const frame *f) {
     char text[160], lost[96];
     absent a = count_absent(p, f);
     absent_text(&a, lost, sizeof lost);
-    x += ink_fit(cr, &title, x, y, right - x, p->title) + 0.9 * p->font;
+    x += ink_fit(cr, &title, x, y, right - x, p->title) + (p->labelled == PLOT_LABEL_BESIDE ? 0.6 : 0.9) * p->font;
     if (lost[0]) x += ink_fit(cr, &alarm, x, y, right - x, lost) + 0.9 * p->font;
-    draw_depth(cr, p, right, y, right - x);
+    right -= draw_legend(cr, p, right, y, right - x);
+    if (!p->legend) draw_depth(cr, p, right, y, right - x);
+    if (!p->legend && p->n_tensor > 0) right -= 4 * p->font;
     snprintf(text, sizeof text, "%s%s%s%s%s", p->label, p->unit[0] && p->label[0] ? " " : "", p->unit[0] ? "[" : "", p->unit,
              p->unit[0] ? "]" : "");
-    if (p->labelled) ink_fit(cr, &label, cell.x, y + line_height(p), cell.w, text);
+    if (p->labelled == PLOT_LABEL_BELOW) ink_fit(cr, &label, cell.x, y + line_height(p), cell.w, text);
+    if (p->labelled == PLOT_LABEL_BESIDE && right - x > 3 * p->font) ink_fit(cr, &label, x, y, right - x, text);
 }
 
 /* ---- marks for values that no line shows ------------------------------------------------------------------------------ */
+
+static void straight(cairo_t *cr, double x0, double y0, double x1, double y1) {
+    cairo_move_to(cr, x0, y0);
+    cairo_line_to(cr, x1, y1);
+    cairo_stroke(cr);
+}
 
 static void mark(cairo_t *cr, char kind, double x, double y, double r) {
     cairo_new_path(cr);
@@ -353,6 +257,40 @@ static void draw_marks(cairo_t *cr, const frame *f, const line *l, double font) 
         int low = kind == '-' || kind == '0';
         mark(cr, kind, x, low ? f->area.y + f->area.h - 1.4 * r : f->area.y + 1.4 * r, r);
     }
+}
+
+/* ---- lines to hold a curve against ------------------------------------------------------------------------------------ */
+
+/* A dashed line at a value and what it is, where it lies on the axis. */
+static void draw_level(cairo_t *cr, const plot *p, const frame *f, double value, const char *name, rgb colour) {
+    char number[32], words[64];
+    double at = isfinite(value) ? axis_at(&f->y, value) : NAN;
+    if (!(at > 0 && at < 1)) return;
+    double y = axes_pixel(cr, f, f->area.y + f->area.h * (1 - at), 1);
+    ink small = { 0.85 * p->font, 0, INK_RIGHT, colour };
+    ink_set(cr, ink_mix(colour, (rgb){ 1, 1, 1 }, 0.35));
+    cairo_set_line_width(cr, 0.7);
+    cairo_set_dash(cr, (const double[]){ 3, 2 }, 2, 0);
+    straight(cr, f->area.x, y, f->area.x + f->area.w, y);
+    cairo_set_dash(cr, NULL, 0, 0);
+    double text = y - f->area.y > 1.2 * p->font ? y - 0.25 * p->font : y + 0.9 * p->font;
+    format_value(value, 4, number, sizeof number);
+    snprintf(words, sizeof words, "%s %s", name, number);
+    double right = f->area.x + f->area.w - 0.3 * p->font, width = ink_width(cr, &small, words);
+    cairo_set_source_rgba(cr, 1, 1, 1, 0.75);
+    cairo_rectangle(cr, right - width - 0.2 * p->font, text - 0.75 * p->font, width + 0.4 * p->font, 0.95 * p->font);
+    cairo_fill(cr);
+    ink_draw(cr, &small, right, text, words);
+}
+
+static void draw_levels(cairo_t *cr, const plot *p, const frame *f) {
+    const rgb warn = { 0.72, 0.50, 0.10 };
+    const pitot_band *b = p->band;
+    if (b) draw_level(cr, p, f, b->warn_below, "warn below", warn);
+    if (b) draw_level(cr, p, f, b->warn_above, "warn above", warn);
+    if (b) draw_level(cr, p, f, b->alarm_below, "alarm below", ink_alarm);
+    if (b) draw_level(cr, p, f, b->alarm_above, "alarm above", ink_alarm);
+    if (p->level_name) draw_level(cr, p, f, p->level, p->level_name, ink_grey);
 }
 
 /* ---- last values ----------------------------------------------------------------------------------------------------- */
@@ -452,7 +390,7 @@ int32_t plot_draw(cairo_t *cr, rect cell, const plot *p) {
     double *at = malloc(2 * n * sizeof *at);
     end *ends = calloc((size_t)p->n_main + 1, sizeof *ends);
     if (at && ends) {
-        if (!bare) draw_axes(cr, p, &f);
+        if (!bare) axes_draw(cr, &f, p->font, 1, p->upper ? NULL : "step");
         if (!bare) draw_head(cr, cell, p, &f);
         cairo_save(cr);
         cairo_rectangle(cr, area.x - 2, area.y - 2, area.w + 4, area.h + 4);
@@ -463,6 +401,7 @@ int32_t plot_draw(cairo_t *cr, rect cell, const plot *p) {
         for (int64_t i = 0; i < p->n_tensor; i++) draw_marks(cr, &f, &p->tensor[i], p->font);
         for (int64_t i = 0; i < p->n_main; i++) draw_marks(cr, &f, &p->main[i], p->font);
         cairo_restore(cr);
+        if (!bare) draw_levels(cr, p, &f);
         if (!bare) draw_ends(cr, p, &f, ends, n_ends);
     }
     int32_t status = at && ends ? PITOT_OK : PITOT_ENOMEM;

@@ -51,4 +51,5 @@ const op op_add = {
     .forward = forward,
     .backward = backward,
     .tangent = tangent,
+    .hesscale = backward, /* coefficients of 1 */
 };

@@ -62,14 +62,15 @@ static void plane_forward(const node *n, const pitot_real *x, pitot_real *y) {
     }
 }
 
-static void plane_backward(const node *n, const pitot_real *dy, pitot_real *dx) {
+/* power: of the coefficients, 1 or 2 */
+static void plane_backward(const node *n, const pitot_real *dy, int power, pitot_real *dx) {
     const attributes_avg_pool2d *a = n->attributes;
     int64_t high = n->in[0].dim[1], wide = n->in[0].dim[2];
     for (int64_t oy = 0; oy < n->out.dim[1]; oy++) {
         extent v = extent_of(a, 0, high, oy);
         for (int64_t ox = 0; ox < n->out.dim[2]; ox++) {
             extent h = extent_of(a, 1, wide, ox);
-            pitot_real share = *dy++ / (pitot_real)(v.count * h.count);
+            pitot_real count = (pitot_real)(v.count * h.count), share = *dy++ / (power == 2 ? count * count : count);
             for (int64_t i = v.from; i < v.to; i++)
                 for (int64_t j = h.from; j < h.to; j++) dx[i * wide + j] += share;
         }
@@ -81,11 +82,19 @@ static void forward(const node *n, const span *s) {
     for (int64_t c = 0; c < s->n * n->out.dim[0]; c++) plane_forward(n, s->x[0] + c * in, s->y + c * out);
 }
 
-static void backward(const node *n, const span *s) {
+static void spread(const node *n, const span *s, int power) {
     int64_t in = n->in[0].dim[1] * n->in[0].dim[2], out = n->out.dim[1] * n->out.dim[2];
     if (!s->dx[0]) return;
     memset(s->dx[0], 0, (size_t)(s->n * n->in[0].size) * sizeof(pitot_real));
-    for (int64_t c = 0; c < s->n * n->out.dim[0]; c++) plane_backward(n, s->dy + c * out, s->dx[0] + c * in);
+    for (int64_t c = 0; c < s->n * n->out.dim[0]; c++) plane_backward(n, s->dy + c * out, power, s->dx[0] + c * in);
+}
+
+static void backward(const node *n, const span *s) {
+    spread(n, s, 1);
+}
+
+static void hesscale(const node *n, const span *s) {
+    spread(n, s, 2);
 }
 
 const op op_avg_pool2d = {
@@ -99,4 +108,5 @@ const op op_avg_pool2d = {
     .shape = pool_shape,
     .forward = forward,
     .backward = backward,
+    .hesscale = hesscale,
 };

@@ -4,7 +4,7 @@
 
 #include "base/blas.h"
 #include "pitot/hot.h"
-#include "net/window.h"
+#include "net/conv.h"
 
 #include <string.h>
 
@@ -24,14 +24,6 @@ static const pitot_option table[] = {
     { 0 },
 };
 
-/* Per group: rows of the weight M, its columns K = cin/groups * kernel, output positions P. */
-typedef struct conv {
-    window w; /* of one group's channels */
-    int64_t groups, m, k, p;
-    int64_t together; /* samples in one product */
-    int plain;        /* 1x1, stride 1, no padding, one sample at a time: the input is its own unfolding */
-} conv;
-
 enum { WORTH_COLUMNS = 288 }; /* columns from which one more sample makes the product no faster */
 
 static int64_t samples_together(int64_t positions, int64_t groups) {
@@ -40,7 +32,7 @@ static int64_t samples_together(int64_t positions, int64_t groups) {
                                                     : OP_SAMPLES;
 }
 
-static conv conv_of(const node *n) {
+conv conv_of(const node *n) {
     const attributes_conv2d *a = n->attributes;
     conv c = { .w = { .channels = n->in[0].dim[0] / a->groups }, .groups = a->groups, .m = a->out_channels / a->groups };
     for (int i = 0; i < 2; i++) {
@@ -83,6 +75,8 @@ static int32_t conv_shape(node *n, pitot_error *error) {
     int64_t together = samples_together(w.out[0] * w.out[1], a->groups);
     n->scratch = (k + (together > 1 ? 2 * a->out_channels : 0)) * w.out[0] * w.out[1] * together;
     n->flops = 2.0 * (double)a->out_channels * (double)k * (double)(w.out[0] * w.out[1]);
+    conv c = conv_of(n);
+    n->columns_scratch = conv_squares_scratch(&c);
     return PITOT_OK;
 }
 
@@ -159,9 +153,13 @@ static void forward_product(const conv *c, const span *s, int64_t at, int64_t sa
 static void tangent_product(const conv *c, const span *s, int64_t at, int64_t samples, int64_t group) {
     int64_t block = at * c->groups + group, columns = samples * c->p, first = group * c->m * c->k;
     pitot_real *yt = s->yt + block * c->m * c->p, *joined = samples > 1 ? s->scratch + c->k * columns : yt;
+    double beta = s->bias_t ? 1 : 0;
     if (s->bias_t) fill_rows(joined, c->m, columns, s->bias_t + group * c->m);
-    add_product(c, s, s->weight_t + first, s->x[0] + block * plane_of(c), samples, s->bias_t ? 1 : 0, joined);
-    if (s->xt[0]) add_product(c, s, s->weight + first, s->xt[0] + block * plane_of(c), samples, 1, joined);
+    if (s->weight_t) {
+        add_product(c, s, s->weight_t + first, s->x[0] + block * plane_of(c), samples, beta, joined);
+        beta = 1;
+    }
+    if (s->xt[0]) add_product(c, s, s->weight + first, s->xt[0] + block * plane_of(c), samples, beta, joined);
     if (samples > 1) split_columns(c, joined, samples, yt);
 }
 
@@ -177,14 +175,14 @@ static void weight_product(const conv *c, const span *s, const pitot_real *g, co
 static void backward_product(const conv *c, const span *s, int64_t at, int64_t samples, int64_t group) {
     int64_t block = at * c->groups + group, columns = samples * c->p, plane = plane_of(c), out = block * c->m * c->p;
     int64_t first = group * c->m * c->k;
-    pitot_real *joined = s->scratch + c->k * columns, *dweight = s->dweight + first;
-    int fresh = s->first && at == 0, bends = s->g && s->dx[0];
+    pitot_real *joined = s->scratch + c->k * columns, *dweight = s->dweight ? s->dweight + first : NULL;
+    int fresh = s->first && at == 0, bends = s->g && s->weight_t && s->dx[0];
     const pitot_real *dy = join_columns(c, s->dy + out, samples, joined), *g = NULL;
-    weight_product(c, s, dy, s->x[0] + block * plane, samples, fresh ? 0 : 1, dweight);
+    if (dweight) weight_product(c, s, dy, s->x[0] + block * plane, samples, fresh ? 0 : 1, dweight);
     if (s->dbias) sum_columns(dy, c->m, columns, fresh, s->dbias + group * c->m);
     if (bends) {
         g = join_columns(c, s->g + out, samples, joined + c->m * columns);
-        weight_product(c, s, g, s->xt[0] + block * plane, samples, 1, dweight);
+        if (dweight) weight_product(c, s, g, s->xt[0] + block * plane, samples, 1, dweight);
     }
     if (!s->dx[0]) return;
     pitot_real *dx = s->dx[0] + block * plane, *du = c->plain ? dx : s->scratch;
@@ -203,6 +201,42 @@ static void backward(const node *n, const span *s) {
 
 static void tangent(const node *n, const span *s) {
     products(n, s, tangent_product);
+}
+
+/* Each value of the weight, then each of the bias: one channel's positions move together. */
+static int64_t directions(const node *n) {
+    return n->weight.shape.size + n->bias.shape.size;
+}
+
+/* The channel that direction i moves, and how: its row of U, or ones for a bias. */
+static int64_t moved_channel(const conv *c, const span *s, int64_t i, int64_t sample, pitot_real *row) {
+    int64_t values = c->groups * c->m * c->k, channel = i < values ? i / c->k : i - values;
+    const pitot_real *x = s->x[0] + (sample * c->groups + channel / c->m) * plane_of(c);
+    if (i < values) window_unfold_row(&c->w, x, i % c->k, row);
+    for (int64_t p = 0; i >= values && p < c->p; p++) row[p] = 1;
+    return channel;
+}
+
+static void move(const node *n, const span *s, int64_t i) {
+    conv c = conv_of(n);
+    memset(s->yt, 0, (size_t)(s->n * n->out.size) * sizeof *s->yt);
+    for (int64_t k = 0; k < s->n; k++) {
+        int64_t channel = moved_channel(&c, s, i, k, s->scratch);
+        memcpy(s->yt + k * n->out.size + channel * c.p, s->scratch, (size_t)c.p * sizeof *s->yt);
+    }
+}
+
+/* What came back, along the way it went. */
+static void second(const node *n, const span *s, int64_t i) {
+    conv c = conv_of(n);
+    int64_t values = n->weight.shape.size;
+    double sum = 0;
+    for (int64_t k = 0; k < s->n; k++) {
+        const pitot_real *back = s->dy + k * n->out.size + moved_channel(&c, s, i, k, s->scratch) * c.p;
+        for (int64_t p = 0; p < c.p; p++) sum += (double)s->scratch[p] * (double)back[p];
+    }
+    if (i < values) s->dweight[i] += (pitot_real)sum;
+    else s->dbias[i - values] += (pitot_real)sum;
 }
 
 static void capture(const node *n, pitot_capture *c) {
@@ -230,5 +264,10 @@ const op op_conv2d = {
     .backward = backward,
     .tangent = tangent,
     .tangent_backward = backward,
+    .square_gradient = conv_square_gradient,
+    .hesscale = backward,
+    .directions = directions,
+    .move = move,
+    .second = second,
     .capture = capture,
 };

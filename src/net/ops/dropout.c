@@ -41,7 +41,7 @@ static void draw(const node *n, const span *s, int64_t sample, pitot_real *facto
 static void scale(const node *n, const span *s, const pitot_real *from, pitot_real *to) {
     int64_t size = n->out.size, room = n->kept / (int64_t)sizeof(pitot_real);
     if (!s->training) {
-        memcpy(to, from, (size_t)(s->n * size) * sizeof(pitot_real));
+        if (to != from) memcpy(to, from, (size_t)(s->n * size) * sizeof(pitot_real));
         return;
     }
     for (int64_t k = 0; k < s->n; k++) {
@@ -64,6 +64,13 @@ static void tangent(const node *n, const span *s) {
     scale(n, s, s->xt[0], s->yt);
 }
 
+/* By the factors twice. */
+static void hesscale(const node *n, const span *s) {
+    if (!s->dx[0]) return;
+    scale(n, s, s->dy, s->dx[0]);
+    scale(n, s, s->dx[0], s->dx[0]);
+}
+
 const op op_dropout = {
     .name = "dropout",
     .summary = "in training, values become 0 with probability p, the others are multiplied by 1/(1-p)",
@@ -76,4 +83,5 @@ const op op_dropout = {
     .forward = forward,
     .backward = backward,
     .tangent = tangent,
+    .hesscale = hesscale,
 };

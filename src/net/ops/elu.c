@@ -43,4 +43,5 @@ const op op_elu = {
     .backward = backward,
     .tangent = tangent,
     .tangent_backward = tangent_backward,
+    .hesscale = hesscale,
 };

@@ -63,4 +63,5 @@ const op op_gelu = {
     .backward = backward,
     .tangent = tangent,
     .tangent_backward = tangent_backward,
+    .hesscale = hesscale,
 };

@@ -20,11 +20,20 @@ static void forward(const node *n, const span *s) {
     }
 }
 
-static void backward(const node *n, const span *s) {
+static void spread(const node *n, const span *s, pitot_real count) {
     int64_t plane = n->in[0].dim[1] * n->in[0].dim[2];
     if (!s->dx[0]) return;
     for (int64_t c = 0; c < s->n * n->out.size; c++)
-        for (int64_t i = 0; i < plane; i++) s->dx[0][c * plane + i] = s->dy[c] / (pitot_real)plane;
+        for (int64_t i = 0; i < plane; i++) s->dx[0][c * plane + i] = s->dy[c] / count;
+}
+
+static void backward(const node *n, const span *s) {
+    spread(n, s, (pitot_real)(n->in[0].dim[1] * n->in[0].dim[2]));
+}
+
+static void hesscale(const node *n, const span *s) {
+    pitot_real plane = (pitot_real)(n->in[0].dim[1] * n->in[0].dim[2]);
+    spread(n, s, plane * plane);
 }
 
 const op op_global_avg_pool2d = {
@@ -36,4 +45,5 @@ const op op_global_avg_pool2d = {
     .shape = pool_shape,
     .forward = forward,
     .backward = backward,
+    .hesscale = hesscale,
 };

@@ -38,4 +38,5 @@ const op op_leaky_relu = {
     .forward = forward,
     .backward = backward,
     .tangent = tangent,
+    .hesscale = hesscale,
 };

@@ -73,8 +73,12 @@ static void tangent_slice(void *job, int64_t begin, int64_t end, int thread) {
     pitot_real *yt = s->yt + from;
     (void)thread;
     for (int64_t k = 0; s->bias_t && k < s->n; k++) memcpy(yt + k * j->dout, s->bias_t + from, (size_t)n * sizeof *yt);
-    blas_gemm(0, 1, s->n, n, j->din, 1, s->x[0], j->din, s->weight_t + from * j->din, j->din, s->bias_t ? 1 : 0, yt, j->dout);
-    if (s->xt[0]) blas_gemm(0, 1, s->n, n, j->din, 1, s->xt[0], j->din, s->weight + from * j->din, j->din, 1, yt, j->dout);
+    double beta = s->bias_t ? 1 : 0;
+    if (s->weight_t) {
+        blas_gemm(0, 1, s->n, n, j->din, 1, s->x[0], j->din, s->weight_t + from * j->din, j->din, beta, yt, j->dout);
+        beta = 1;
+    }
+    if (s->xt[0]) blas_gemm(0, 1, s->n, n, j->din, 1, s->xt[0], j->din, s->weight + from * j->din, j->din, beta, yt, j->dout);
 }
 
 static void tangent(const node *n, const span *s) {
@@ -107,13 +111,36 @@ static void input_slice(void *job, int64_t begin, int64_t end, int thread) {
     int64_t from = begin * GRAIN, n = slice_end(end, j->din) - from;
     (void)thread;
     blas_gemm(0, 0, s->n, n, j->dout, 1, s->dy, j->dout, s->weight + from, j->din, 0, s->dx[0] + from, j->din);
-    if (s->g) blas_gemm(0, 0, s->n, n, j->dout, 1, s->g, j->dout, s->weight_t + from, j->din, 1, s->dx[0] + from, j->din);
+    if (s->g && s->weight_t)
+        blas_gemm(0, 0, s->n, n, j->dout, 1, s->g, j->dout, s->weight_t + from, j->din, 1, s->dx[0] + from, j->din);
 }
 
 static void backward(const node *n, const span *s) {
     slices j = { s, n->in[0].size, n->out.size };
-    run_slices(s, &j, j.dout, weight_slice);
+    if (s->dweight) run_slices(s, &j, j.dout, weight_slice);
     if (s->dx[0]) run_slices(s, &j, j.din, input_slice);
+}
+
+/* Each output of its own: they share no weight. */
+static int64_t directions(const node *n) {
+    return n->out.size;
+}
+
+static void move(const node *n, const span *s, int64_t i) {
+    memset(s->yt, 0, (size_t)(s->n * n->out.size) * sizeof *s->yt);
+    for (int64_t k = 0; k < s->n; k++) s->yt[k * n->out.size + i] = 1;
+}
+
+/* h_n = d2 L / dy_ni^2: row i of dW gets sum_n h_n a_n^2, db_i sum_n h_n */
+PITOT_HOT static void second(const node *n, const span *s, int64_t i) {
+    int64_t din = n->in[0].size, dout = n->out.size;
+    pitot_real *to = s->dweight + i * din;
+    for (int64_t k = 0; k < s->n; k++) {
+        pitot_real h = s->dy[k * dout + i];
+        const pitot_real *x = s->x[0] + k * din;
+        for (int64_t j = 0; j < din; j++) to[j] += h * x[j] * x[j];
+        if (s->dbias) s->dbias[i] += h;
+    }
 }
 
 static void capture(const node *n, pitot_capture *c) {
@@ -134,5 +161,9 @@ const op op_linear = {
     .backward = backward,
     .tangent = tangent,
     .tangent_backward = backward,
+    .hesscale = backward,
+    .directions = directions,
+    .move = move,
+    .second = second,
     .capture = capture,
 };

@@ -181,4 +181,5 @@ const op op_max_pool2d = {
     .forward = forward,
     .backward = backward,
     .tangent = tangent,
+    .hesscale = backward, /* coefficients of 0 and 1 */
 };

@@ -26,4 +26,5 @@ const op op_relu = {
     .forward = forward,
     .backward = backward,
     .tangent = tangent,
+    .hesscale = hesscale,
 };

@@ -36,4 +36,5 @@ const op op_selu = {
     .backward = backward,
     .tangent = tangent,
     .tangent_backward = tangent_backward,
+    .hesscale = hesscale,
 };

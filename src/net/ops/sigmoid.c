@@ -34,4 +34,5 @@ const op op_sigmoid = {
     .backward = backward,
     .tangent = tangent,
     .tangent_backward = tangent_backward,
+    .hesscale = hesscale,
 };

@@ -51,4 +51,5 @@ const op op_softplus = {
     .backward = backward,
     .tangent = tangent,
     .tangent_backward = tangent_backward,
+    .hesscale = hesscale,
 };

@@ -1,0 +1,224 @@
+/* top.c: the largest eigenvalues, by Lanczos iteration (krylov.h). What it starts from, where it goes and when it stops:
+
+   Cold, it starts from one random vector; warm, from the sum of the vectors given and a random part: the small ones have more weight in
+   it, the large ones come out by themselves. A block of them, each with a product of its own, took 2 or 3 products less where
+   hardly anything had moved, and a third to a half more along operators that drift faster. The next product is with the residual of the wanted pair
+   that is worst, where there is a choice.
+
+   A Krylov space shows one vector of a multiple eigenvalue, the one in its start. So when a search seems done, a cold one takes DEEP more
+   steps from another random direction, and again as long as that changes the values; a warm one makes a product with each of the vectors
+   given that have been left behind, more than LOST of their length outside of the space. What has come up from below where all of them
+   have nothing is found by the random part of the start, as it takes as many steps as there are values. And a search is not done
+   while the pair below those wanted might, by its residual, lie above the last of them: Lanczos values stand still for a while where
+   eigenvalues are dense, before they move on to one that lies apart. */
+
+#include "base/random.h"
+#include "curve/krylov.h"
+#include "pitot/probe.h"
+#include "pitot/solve.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { DEEP = 8, ROUNDS = 2, SPARE = 2 };
+
+static const double CLOSE = 0.9, FAINT = 0.02, CHANGED = 0.5, NEAR = 0.1, LOST = 0.7;
+
+typedef struct search {
+    krylov k;
+    pitot_real *basis;
+    double tolerance, bar, size; /* bar: of the decomposition's own residuals; size: largest |theta| so far */
+    int64_t limit;
+    int wanted, given, seen; /* vectors in the basis to start from, those of them that have been looked for */
+    int looks, deep;         /* steps from another random direction, 0: none; steps with what joined last that are still to go */
+    int looked;              /* 1: such steps were begun, with the wanted values at a sum of `before` */
+    double before;
+} search;
+
+/* Puts into row 0 what to start from; returns how many of the vectors are in it. */
+static int start(search *z, double share) {
+    krylov *k = &z->k;
+    pitot_real *v = k->row;
+    int64_t n = k->n;
+    int warm = 0;
+    memset(v, 0, (size_t)n * sizeof *v);
+    for (int j = 0; j < z->wanted; j++) {
+        const pitot_real *u = z->basis + j * n;
+        double square = pitot_sum_squares(u, n), weight = (1 + j) / sqrt(square);
+        if (!(square > 0) || !isfinite(square)) continue;
+        for (int64_t i = 0; i < n; i++) v[i] = (pitot_real)((double)v[i] + weight * (double)u[i]);
+        warm++;
+    }
+    if (warm < z->wanted) share = 1;
+    if (warm) basis_add_random(v, n, share > 0 ? share : 0.1, k->seed, k->step, k->draws++);
+    krylov_start(k);
+    return warm;
+}
+
+static int may_step(const search *z) {
+    return z->k.p > 0 && z->k.products + 2 <= z->limit;
+}
+
+static int count(const search *z) {
+    return z->k.k < z->wanted ? z->k.k : z->wanted;
+}
+
+/* Of the wanted pairs the one with the largest residual; the next one below if that is small. */
+static int worst(const search *z) {
+    const krylov *k = &z->k;
+    int at = k->k - 1;
+    double most = 0;
+    for (int j = k->k - count(z); j < k->k; j++) {
+        double estimate = krylov_estimate(k, j);
+        if (estimate > most) most = estimate, at = j;
+    }
+    return most <= z->bar * z->tolerance * z->size && k->k > z->wanted ? k->k - z->wanted - 1 : at;
+}
+
+/* Turns what is pending for the next step. */
+static void aim(search *z) {
+    krylov *k = &z->k;
+    double g[EIGEN_MOST] = { 0 };
+    if (z->deep > 0) {
+        z->deep--;
+        g[k->p - 1] = 1;
+    } else if (k->k > 0) krylov_residual(k, worst(z), g);
+    krylov_aim(k, g);
+}
+
+static int32_t step(search *z) {
+    krylov *k = &z->k;
+    aim(z);
+    int32_t status = krylov_step(k);
+    if (status) return status;
+    krylov_solve(k);
+    z->size = fmax(z->size, fmax(fabs(k->value[0]), fabs(k->value[k->k - 1])));
+    k->negligible = FAINT * z->tolerance * z->size;
+    krylov_make_room(k, SPARE);
+    return PITOT_OK;
+}
+
+/* Whether the pair below those wanted has no claim to be one of them. */
+static int next_is_below(const search *z) {
+    const krylov *k = &z->k;
+    int next = k->k - z->wanted - 1;
+    if (next < 0) return 1;
+    double estimate = krylov_estimate(k, next);
+    return estimate <= NEAR * z->tolerance * z->size || k->value[next] + estimate <= k->value[next + 1];
+}
+
+static int seems_done(const search *z) {
+    const krylov *k = &z->k;
+    if (z->deep > 0 || k->k < z->wanted) return 0;
+    for (int j = k->k - z->wanted; j < k->k; j++)
+        if (krylov_estimate(k, j) > z->bar * z->tolerance * z->size) return 0;
+    return next_is_below(z);
+}
+
+static double sum_of_wanted(const search *z) {
+    double sum = 0;
+    for (int j = z->k.k - count(z); j < z->k.k; j++) sum += z->k.value[j];
+    return sum;
+}
+
+/* Whether there is room for one more direction to go on with; makes it. */
+static int has_room(search *z) {
+    if (z->wanted + z->k.p + SPARE + 1 > z->k.room || z->k.k + z->k.p >= z->k.n) return 0;
+    krylov_make_room(&z->k, SPARE + 1);
+    return 1;
+}
+
+/* Goes on with a vector given that was left behind; 0: there is none. */
+static int look_back(search *z) {
+    krylov *k = &z->k;
+    while (z->seen < z->given && has_room(z)) {
+        const pitot_real *u = z->basis + z->seen++ * k->n;
+        double square = pitot_sum_squares(u, k->n);
+        if (!(square > 0) || !isfinite(square)) continue;
+        memcpy(krylov_row(k, k->k + k->p), u, (size_t)k->n * sizeof *u);
+        basis_scale(krylov_row(k, k->k + k->p), k->n, 1 / sqrt(square));
+        z->deep = krylov_add(k, LOST);
+        if (z->deep) return 1;
+    }
+    return 0;
+}
+
+/* Goes on from a random direction; 0: there is no reason to. */
+static int look_deeper(search *z) {
+    krylov *k = &z->k;
+    double sum = sum_of_wanted(z);
+    if (z->looked && sum - z->before <= CHANGED * z->tolerance * z->size) z->looks = 0;
+    if (z->looks == 0 || !has_room(z)) return 0;
+    krylov_add_random(k);
+    z->before = sum;
+    z->looked = 1;
+    z->deep = z->looks;
+    return 1;
+}
+
+/* The pairs as they are, largest first; 1: all of them have converged. */
+static int judge(const search *z, double error, pitot_eigenpair *pairs) {
+    int all = count(z) == z->wanted;
+    for (int j = 0; j < count(z); j++) {
+        int column = z->k.k - 1 - j;
+        double residual = krylov_estimate(&z->k, column) + error;
+        pairs[j] = (pitot_eigenpair){ z->k.value[column], residual, residual <= z->tolerance * z->size, 0 };
+        all = all && pairs[j].converged;
+    }
+    return all;
+}
+
+static int32_t iterate(search *z, pitot_eigenpair *pairs) {
+    krylov *k = &z->k;
+    for (int rounds = 0; rounds < ROUNDS;) {
+        int32_t status = step(z);
+        if (status) return status;
+        if (may_step(z) && (!seems_done(z) || look_back(z) || look_deeper(z))) continue;
+        double error = 0;
+        status = krylov_check(k, count(z), &error);
+        if (status || judge(z, error, pairs) || !may_step(z)) return status;
+        z->bar *= 0.5;
+        rounds++;
+    }
+    return PITOT_OK;
+}
+
+/* With one product to spend: the start, measured. */
+static int32_t measure_start(search *z, pitot_eigenpair *pairs) {
+    memset(z->basis, 0, (size_t)(z->wanted * z->k.n) * sizeof *z->basis);
+    memcpy(z->basis, z->k.row, (size_t)z->k.n * sizeof *z->basis);
+    int32_t status = krylov_measure(&z->k, z->basis, &pairs->value, &pairs->residual);
+    pairs->converged = z->wanted == 1 && pairs->residual <= z->tolerance * fabs(pairs->value);
+    return status;
+}
+
+static int32_t find(search *z, double share, pitot_eigenpair *pairs) {
+    krylov *k = &z->k;
+    int warm = start(z, share), found;
+    if (z->limit < 2) return measure_start(z, pairs);
+    z->given = warm ? z->wanted : 0;
+    z->looks = warm == z->wanted ? 0 : DEEP;
+    int32_t status = iterate(z, pairs);
+    if (status) return status;
+    double c[BASIS_MOST][BASIS_MOST];
+    found = count(z);
+    for (int i = 0; i < k->k; i++)
+        for (int j = 0; j < found; j++) c[i][j] = k->s[i][k->k - 1 - j];
+    basis_mix(k->row, k->k, k->n, c, found, z->basis);
+    memset(z->basis + found * k->n, 0, (size_t)((z->wanted - found) * k->n) * sizeof *z->basis);
+    return PITOT_OK;
+}
+
+int32_t pitot_lanczos_top(const pitot_linop *op, const pitot_lanczos *settings, int32_t k, pitot_real *basis,
+                          pitot_eigenpair *pairs, int64_t *products) {
+    search z = { .bar = CLOSE, .basis = basis };
+    if (!krylov_open(&z.k, op, settings) || k < 1 || k > z.k.room - SPARE - 1 || !basis || !pairs || !products) return PITOT_EINVAL;
+    z.tolerance = krylov_tolerance(settings);
+    z.limit = krylov_limit(settings);
+    z.wanted = z.k.wanted = k < z.k.n ? k : (int)z.k.n;
+    for (int32_t j = 0; j < k; j++) pairs[j] = (pitot_eigenpair){ NAN, NAN, 0, 0 };
+    if (k > z.wanted) memset(basis + z.wanted * z.k.n, 0, (size_t)((k - z.wanted) * z.k.n) * sizeof *basis);
+    int32_t status = find(&z, settings->random, pairs);
+    *products = z.k.products;
+    return status;
+}
