@@ -574,14 +574,14 @@ static void keep_scalar(void *user, const pitot_reading *r) {
     char(*lines)[96] = user;
     int at = 0;
     while (*lines[at]) at++;
-    assert_true(at < 63);
+    assert_true(at < 511);
     if (r->probe && r->kind == PITOT_READ_SCALAR) snprintf(lines[at], sizeof *lines, "%s.%s %a", r->probe, r->field, r->value);
 }
 
 /* A loss that is a sum over samples says the same of each of them. */
 static void test_sums(void **state) {
     (void)state;
-    static char mean[64][96], sum[64][96];
+    static char mean[512][96], sum[512][96];
     for (int operator= 0; operator<2; operator++) {
         slab s = slab_draw(9, 9);
         const char *options = operator? "curvature_noise.operator=ggn\nfisher_trace.curvature=ggn" : NULL;
@@ -606,7 +606,7 @@ static void test_sums(void **state) {
 /* Each of them alone, and with all others: the same bits. */
 static void test_alone(void **state) {
     (void)state;
-    static char together[64][96], alone[64][96];
+    static char together[512][96], alone[512][96];
     char list[sizeof all_nine], *rest = list, *name;
     slab s = slab_draw(9, 9);
     memset(together, 0, sizeof together), memset(alone, 0, sizeof alone);
