@@ -26,9 +26,8 @@ static int32_t backward(const pitot_frame *f) {
     int32_t status = pitot_diagonal(f, (int32_t)o->curvature, o->draws, &c);
     if (status) return status;
     for (int64_t i = 0, at = 0; i < f->n_tensors; i++) {
-        double trace = 0;
         if (!f->tensor[i].grad) continue;
-        for (int64_t j = 0; j < f->tensor[i].size; j++) trace += (double)c.values[at + j];
+        double trace = pitot_sum(c.values + at, f->tensor[i].size);
         at += f->tensor[i].size;
         pitot_emit_tensor(f, "", i, trace);
         all += trace;

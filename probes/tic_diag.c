@@ -29,17 +29,6 @@ PITOT_HOT static void moments(const pitot_frame *f, const pitot_moments *m, doub
     sums[0] += 1;
 }
 
-PITOT_HOT static double ratio(const pitot_real *second, const pitot_real *curvature, int64_t n, double epsilon) {
-    enum { LANES = 8 };
-    double lane[LANES] = { 0 }, all = 0;
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int j = 0; j < LANES; j++) lane[j] += (double)second[i + j] / ((double)curvature[i + j] + epsilon);
-    for (; i < n; i++) lane[0] += (double)second[i] / ((double)curvature[i] + epsilon);
-    for (int j = 0; j < LANES; j++) all += lane[j];
-    return all;
-}
-
 static int32_t backward(const pitot_frame *f) {
     const options *o = f->options;
     pitot_curvature c;
@@ -48,7 +37,7 @@ static int32_t backward(const pitot_frame *f) {
     if (status) return status;
     for (int64_t i = 0, at = 0; i < f->n_tensors; i++) {
         if (!f->tensor[i].grad) continue;
-        if (f->sums[i] > 0) all += ratio(f->tensor[i].state, c.values + at, f->tensor[i].size, o->epsilon);
+        if (f->sums[i] > 0) all += pitot_sum_ratios(f->tensor[i].state, c.values + at, o->epsilon, f->tensor[i].size);
         at += f->tensor[i].size;
     }
     pitot_emit(f, "", all);

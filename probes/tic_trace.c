@@ -24,12 +24,11 @@ static const pitot_output outputs[] = {
 static int32_t backward(const pitot_frame *f) {
     const options *o = f->options;
     pitot_curvature c;
-    double squares = 0, trace = 0;
+    double squares = 0;
     int32_t status = pitot_diagonal(f, (int32_t)o->curvature, o->draws, &c);
     if (status) return status;
     for (int64_t i = 0; i < f->samples->listed; i++) squares += f->samples->square[i];
-    for (int64_t j = 0; j < f->size; j++) trace += (double)c.values[j];
-    pitot_emit(f, "", squares / (double)f->samples->n / (trace + o->epsilon));
+    pitot_emit(f, "", squares / (double)f->samples->n / (pitot_sum(c.values, f->size) + o->epsilon));
     return PITOT_OK;
 }
 

@@ -220,7 +220,7 @@ typedef struct pitot_callbacks {
        with out NULL: sets n_out = r n t c */
     pitot_fn hessian_root;
     /* out (D) = diagonal of the Hessian, the GGN or a stand-in for it (call->diagonal), of the mean loss over the (last micro-)batch.
-       Called with out NULL: sets `gradients`, what it would cost, and computes nothing */
+       Called with out NULL: sets `gradients`, what it would cost, and computes nothing. Leaves gradient buffers as they are */
     pitot_fn diagonal;
 } pitot_callbacks;
 

@@ -2,6 +2,8 @@
 
 #include "base/array.h"
 
+#include "base/bulk.h"
+
 #include "base/bits.h"
 
 int64_t array_width(int32_t dtype) {
@@ -81,7 +83,7 @@ void array_keep(const array_layout *a, const void *from, void *kept) {
     rows r = rows_of(a);
     for (int64_t k = 0; k < r.count; k++, next_row(a, &r), to += r.length * width) {
         const unsigned char *p = (const unsigned char *)from + r.offset * width;
-        if (r.step == 1) memcpy(to, p, (size_t)(r.length * width));
+        if (r.step == 1) bulk_copy(to, p, r.length * width);
         else
             for (int64_t i = 0; i < r.length; i++) memcpy(to + i * width, p + i * r.step * width, (size_t)width);
     }
@@ -93,7 +95,7 @@ void array_restore(const array_layout *a, const void *kept, void *to) {
     rows r = rows_of(a);
     for (int64_t k = 0; k < r.count; k++, next_row(a, &r), from += r.length * width) {
         unsigned char *p = (unsigned char *)to + r.offset * width;
-        if (r.step == 1) memcpy(p, from, (size_t)(r.length * width));
+        if (r.step == 1) bulk_copy(p, from, r.length * width);
         else
             for (int64_t i = 0; i < r.length; i++) memcpy(p + i * r.step * width, from + i * width, (size_t)width);
     }
@@ -105,7 +107,7 @@ int array_unchanged(const array_layout *a, const void *kept, const void *now) {
     rows r = rows_of(a);
     for (int64_t k = 0; k < r.count; k++, next_row(a, &r), from += r.length * width) {
         const unsigned char *p = (const unsigned char *)now + r.offset * width;
-        if (r.step == 1 && memcmp(p, from, (size_t)(r.length * width))) return 0;
+        if (r.step == 1 && !bulk_same(p, from, r.length * width)) return 0;
         for (int64_t i = 0; r.step != 1 && i < r.length; i++)
             if (memcmp(p + i * r.step * width, from + i * width, (size_t)width)) return 0;
     }

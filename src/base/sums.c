@@ -20,6 +20,7 @@ int sums_threads(int64_t n) {
 
 typedef struct sum_job {
     const pitot_real *x, *y;
+    double epsilon;
     double part[SUMS_MOST_THREADS];
 } sum_job;
 
@@ -48,6 +49,34 @@ PITOT_HOT static double difference(const pitot_real *x, const pitot_real *y, int
     return total(lane);
 }
 
+PITOT_HOT static double plain(const pitot_real *x, int64_t n) {
+    double lane[LANES] = { 0 };
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) lane[j] += (double)x[i + j];
+    for (; i < n; i++) lane[0] += (double)x[i];
+    return total(lane);
+}
+
+PITOT_HOT static double ratio(const pitot_real *x, const pitot_real *y, double epsilon, int64_t n) {
+    double lane[LANES] = { 0 };
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES)
+        for (int j = 0; j < LANES; j++) lane[j] += (double)x[i + j] / ((double)y[i + j] + epsilon);
+    for (; i < n; i++) lane[0] += (double)x[i] / ((double)y[i] + epsilon);
+    return total(lane);
+}
+
+static void plain_task(void *job, int64_t begin, int64_t end, int thread) {
+    sum_job *j = job;
+    j->part[thread] = plain(j->x + begin, end - begin);
+}
+
+static void ratio_task(void *job, int64_t begin, int64_t end, int thread) {
+    sum_job *j = job;
+    j->part[thread] = ratio(j->x + begin, j->y + begin, j->epsilon, end - begin);
+}
+
 static void product_task(void *job, int64_t begin, int64_t end, int thread) {
     sum_job *j = job;
     j->part[thread] = product(j->x + begin, j->y + begin, end - begin);
@@ -58,8 +87,8 @@ static void difference_task(void *job, int64_t begin, int64_t end, int thread) {
     j->part[thread] = difference(j->x + begin, j->y + begin, end - begin);
 }
 
-static double sum(thread_task task, const pitot_real *x, const pitot_real *y, int64_t n) {
-    sum_job job = { x, y, { 0 } };
+static double sum(thread_task task, const pitot_real *x, const pitot_real *y, double epsilon, int64_t n) {
+    sum_job job = { x, y, epsilon, { 0 } };
     int threads = sums_threads(n);
     threads_run(threads, n, task, &job);
     double all = 0;
@@ -68,13 +97,21 @@ static double sum(thread_task task, const pitot_real *x, const pitot_real *y, in
 }
 
 double pitot_sum_squares(const pitot_real *x, int64_t n) {
-    return sum(product_task, x, x, n);
+    return sum(product_task, x, x, 0, n);
 }
 
 double pitot_dot(const pitot_real *x, const pitot_real *y, int64_t n) {
-    return sum(product_task, x, y, n);
+    return sum(product_task, x, y, 0, n);
 }
 
 double pitot_sum_squared_difference(const pitot_real *x, const pitot_real *y, int64_t n) {
-    return sum(difference_task, x, y, n);
+    return sum(difference_task, x, y, 0, n);
+}
+
+double pitot_sum(const pitot_real *x, int64_t n) {
+    return sum(plain_task, x, x, 0, n);
+}
+
+double pitot_sum_ratios(const pitot_real *x, const pitot_real *y, double epsilon, int64_t n) {
+    return sum(ratio_task, x, y, epsilon, n);
 }

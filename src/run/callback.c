@@ -105,17 +105,27 @@ static void look_at_copies(pitot_run *run) {
         if (run->tensor[i].grad && run->tensor[i].grad == run->param[i].grad_now) run->tensor[i].grad = run->param[i].kept_grad;
 }
 
-static int keep_all(pitot_run *run) {
+static int keep_gradients(pitot_run *run) {
+    curving *c = &run->curving;
+    if (c->kept_gradients) return 1;
+    for (int32_t i = 0; i < run->n_live; i++) {
+        param *p = &run->param[i];
+        if (!keep_array(run, &p->grad_layout, p->grad_now, &p->kept_grad)) return 0;
+        p->had_grad = p->grad_now != NULL;
+    }
+    look_at_copies(run);
+    return c->kept_gradients = 1;
+}
+
+/* Parameters and guards, which no callback may change. */
+static int keep_rest(pitot_run *run) {
     curving *c = &run->curving;
     if (c->kept) return 1;
     for (int32_t i = 0; i < run->n_live; i++) {
         param *p = &run->param[i];
         if (!keep_array(run, &p->layout, p->data_now, &p->kept_data)) return 0;
-        if (!keep_array(run, &p->grad_layout, p->grad_now, &p->kept_grad)) return 0;
-        p->had_grad = p->grad_now != NULL;
     }
     for (int32_t i = 0; i < c->n_guards; i++) memcpy(c->guard[i].kept, c->guard[i].address, (size_t)c->guard[i].bytes);
-    look_at_copies(run);
     c->kept = 1;
     c->used = c->suspects = 0;
     c->points++;
@@ -175,10 +185,10 @@ static void last_call(pitot_run *run) {
    stood where they belong may have changed for good reason. What was moved goes back to where it was, and buffers that carry. */
 static void recover(pitot_run *run) {
     curving *c = &run->curving;
-    c->calling = c->kept = c->late = 0;
     params_locate(run);
     if (c->moved) restore_parameters(run);
-    if (run->flags & PITOT_CARRIED) restore_gradients(run);
+    if (run->flags & PITOT_CARRIED && c->kept_gradients) restore_gradients(run);
+    c->calling = c->kept = c->kept_gradients = c->late = 0;
     callback_break(run, c->current, "did not come back");
 }
 
@@ -192,15 +202,19 @@ void callback_finish(pitot_run *run) {
     if (c->moved) restore_parameters(run);
     if (!c->late) last_call(run);
     callback_check(run);
-    restore_gradients(run);
-    c->kept = 0;
+    if (c->kept_gradients) restore_gradients(run);
+    c->kept = c->kept_gradients = 0;
 }
 
 /* ---- calling ---- */
 
-int32_t callback_prepare(pitot_run *run) {
-    if (keep_all(run)) return PITOT_OK;
+static int32_t prepare(pitot_run *run, int gradients) {
+    if (keep_rest(run) && (!gradients || keep_gradients(run))) return PITOT_OK;
     return run_fail(run, PITOT_EBUDGET, "no room to keep parameters and gradients while callbacks run; raise config.memory");
+}
+
+int32_t callback_prepare(pitot_run *run) {
+    return prepare(run, 1);
 }
 
 int callback_lost(const pitot_run *run) {
@@ -213,7 +227,7 @@ int32_t callback_call(pitot_run *run, int which, pitot_call *call) {
     curving *c = &run->curving;
     pitot_fn f = function(run, which);
     if (!f || (c->broken & 1u << which && !call->last)) return PITOT_EHOST;
-    int32_t ready = callback_prepare(run);
+    int32_t ready = prepare(run, which != CALL_DIAGONAL);
     if (ready) return ready;
     call->status = PITOT_EHOST;
     c->used |= 1u << which;

@@ -2,6 +2,7 @@
    lie; others are gathered. */
 
 #include "base/alloc.h"
+#include "base/bulk.h"
 #include "run/run.h"
 
 #include <string.h>
@@ -10,7 +11,7 @@ enum { MOST_PARAMS = 1 << 20, STACK_DIGITS = 12 };
 
 void param_free(param *p) {
     void *const blocks[] = { p->name,  p->values,  p->gradient,  p->carried,   p->before, p->earlier,
-                             p->share, p->scatter, p->kept_data, p->kept_grad, p->moved,  p->samples };
+                             p->share, p->scatter, p->kept_data, p->kept_grad, p->step,   p->samples };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
 }
 
@@ -258,7 +259,7 @@ void params_copy_before(pitot_run *run) {
     for (int32_t i = 0; i < run->n_live; i++) {
         param *p = &run->param[i];
         p->has_before = run->tensor[i].data && hold(run, p, &p->before);
-        if (p->has_before) memcpy(p->before, run->tensor[i].data, (size_t)p->layout.size * sizeof *p->before);
+        if (p->has_before) bulk_copy(p->before, run->tensor[i].data, p->layout.size * (int64_t)sizeof *p->before);
     }
 }
 

@@ -2,6 +2,7 @@
    with each other and with the update, the layers' inputs. Only for steps that come in one piece. */
 
 #include "base/alloc.h"
+#include "base/sums.h"
 #include "base/threads.h"
 #include "pitot/hot.h"
 #include "run/run.h"
@@ -147,67 +148,101 @@ void products_finish(pitot_run *run) {
 
 typedef struct descent { /* s = after - before; is it -lr g up to the rounding of theta? */
     const pitot_real *after, *before, *g;
-    pitot_real *s;
+    pitot_real *s; /* may be `before` */
     double lr;
-    int differs[64];
+    int differs[SUMS_MOST_THREADS];
 } descent;
 
-PITOT_HOT static int subtract(const descent *d, int64_t begin, int64_t end) {
+PITOT_HOT static int is_descent(const descent *d, int64_t begin, int64_t end) {
     const pitot_real unit = sizeof(pitot_real) == 8 ? (pitot_real)(2 * DBL_EPSILON) : (pitot_real)(2 * FLT_EPSILON);
     const pitot_real lr = (pitot_real)d->lr;
     int differs = 0;
     for (int64_t i = begin; i < end; i++) {
         pitot_real a = d->after[i], b = d->before[i], s = a - b, off = s + lr * d->g[i];
-        d->s[i] = s;
         pitot_real within = unit * ((a < 0 ? -a : a) + (b < 0 ? -b : b) + (s < 0 ? -s : s));
         differs |= !((off < 0 ? -off : off) <= within);
     }
-    return differs;
+    return !differs;
+}
+
+PITOT_HOT static void subtract(const descent *d, int64_t begin, int64_t end) {
+    for (int64_t i = begin; i < end; i++) d->s[i] = d->after[i] - d->before[i];
+}
+
+static void compare_task(void *job, int64_t begin, int64_t end, int thread) {
+    descent *d = job;
+    d->differs[thread] = !is_descent(d, begin, end);
 }
 
 static void subtract_task(void *job, int64_t begin, int64_t end, int thread) {
-    descent *d = job;
-    d->differs[thread] |= subtract(d, begin, end);
+    (void)thread;
+    subtract(job, begin, end);
 }
 
-/* param.moved of every target; 1 if the update is a step of plain gradient descent with the step's own gradient. */
-static int moved(pitot_run *run, int *plain) {
+/* 1 if the update was a step of plain gradient descent with the step's own gradient, clipped by nobody. */
+static int is_plain(pitot_run *run) {
     sampling *m = &run->sampling;
-    double square = 0;
-    int threads = run->threads < 64 ? run->threads : 64;
-    *plain = isfinite(run->lr);
+    double square = 0, to_mean = run->reduction == PITOT_SUM ? 1 / (double)m->counted : 1;
+    if (!isfinite(run->lr) || !m->out.along || m->counted != m->listed) return 0;
     for (int32_t k = 0; k < m->n_targets; k++) {
         int32_t i = m->target[k].tensor;
-        param *p = &run->param[i];
-        if (!run->tensor[i].data || !p->has_before || !run->tensor[i].grad) return 0;
-        if (!p->moved) p->moved = run_hold(run, p->layout.size, sizeof *p->moved);
-        if (!p->moved) return 0;
-        descent d = { run->tensor[i].data, p->before, run->tensor[i].grad, p->moved, run->lr, { 0 } };
-        threads_run(p->layout.size > 1 << 16 ? threads : 1, p->layout.size, subtract_task, &d);
-        for (int t = 0; t < threads; t++) *plain &= !d.differs[t];
-        if (*plain) square += pitot_sum_squares(run->tensor[i].grad, p->layout.size);
+        int64_t n = run->param[i].layout.size;
+        descent d = { run->tensor[i].data, run->param[i].before, run->tensor[i].grad, NULL, run->lr, { 0 } };
+        int threads = sums_threads(n);
+        threads_run(threads, n, compare_task, &d);
+        for (int t = 0; t < threads; t++)
+            if (d.differs[t]) return 0;
+        square += pitot_sum_squares(run->tensor[i].grad, n);
     }
-    double to_mean = run->reduction == PITOT_SUM ? 1 / (double)m->counted : 1;
-    *plain = *plain && fabs(to_mean * to_mean * square - m->out.mean_square) <= 1e-5 * m->out.mean_square; /* nobody clipped it */
+    return fabs(to_mean * to_mean * square - m->out.mean_square) <= 1e-5 * m->out.mean_square;
+}
+
+static int both_ends_known(const pitot_run *run) {
+    for (int32_t k = 0; k < run->sampling.n_targets; k++) {
+        int32_t i = run->sampling.target[k].tensor;
+        if (!run->tensor[i].data || !run->param[i].has_before || !run->tensor[i].grad) return 0;
+    }
+    return 1;
+}
+
+/* param.moved of every target, in a place of its own or over theta_t. 0: no room. */
+static int move(pitot_run *run, int in_place) {
+    for (int32_t k = 0; k < run->sampling.n_targets; k++) {
+        int32_t i = run->sampling.target[k].tensor;
+        param *p = &run->param[i];
+        if (!in_place && !p->step) p->step = run_hold(run, p->layout.size, sizeof *p->step);
+        p->moved = in_place ? p->before : p->step;
+        if (!p->moved) return 0;
+        descent d = { run->tensor[i].data, p->before, NULL, p->moved, 0, { 0 } };
+        threads_run(sums_threads(p->layout.size), p->layout.size, subtract_task, &d);
+        if (in_place) p->has_before = 0;
+    }
     return 1;
 }
 
 void products_project(pitot_run *run) {
     sampling *m = &run->sampling;
     sweep_job job;
-    int plain;
-    m->has_projection = 0;
-    if (!(run->needs & PITOT_NEED_PROJECTION) || !m->ready || m->several) return;
-    if (!moved(run, &plain) || !aim_along_moved(run)) return;
-    if (plain && m->out.along && m->counted == m->listed) {
+    m->has_projection = m->moves_late = 0;
+    for (int32_t i = 0; i < run->n_params; i++) run->param[i].moved = NULL;
+    if (!(run->needs & PITOT_NEED_PROJECTION) || !m->ready || m->several || !both_ends_known(run)) return;
+    m->moves_late = is_plain(run);
+    if (m->moves_late) {
         double factor = -run->lr * (run->reduction == PITOT_SUM ? (double)m->counted : 1);
+        if (!run_room(run, &m->projection, &m->room_projection, m->listed, sizeof *m->projection)) return;
         for (int64_t k = 0; k < m->listed; k++) m->projection[k] = factor * m->along[k];
     } else {
-        if (!sampling_job(run, &job, SWEEP_PROJECTION)) return;
+        if (!move(run, 0) || !aim_along_moved(run) || !sampling_job(run, &job, SWEEP_PROJECTION)) return;
         job.projection = m->projection;
         sweep_run(&job);
     }
     m->has_projection = 1;
+}
+
+/* Nobody wants theta_t any more: its place will do for what the next step's samples are measured along. */
+void products_settle(pitot_run *run) {
+    if (run->sampling.moves_late) move(run, 1);
+    run->sampling.moves_late = 0;
 }
 
 /* ---- layers ---- */

@@ -64,8 +64,9 @@ typedef struct param {
     pitot_real *earlier;       /* gradient of the micro-batches before this one */
     pitot_real *share;         /* this micro-batch's part of the gradient */
     pitot_real *scatter;       /* sum over samples of (u_n - their mean)^2, of the micro-batches so far */
-    pitot_real *moved;         /* theta_{t+1} - theta_t of the last update that a probe looks along */
-    pitot_real *samples;       /* (listed, size): per-sample gradients, on request */
+    pitot_real *moved; /* theta_{t+1} - theta_t of the last update that a probe looks along: `step`, or in the place of `before` */
+    pitot_real *step;
+    pitot_real *samples; /* (listed, size): per-sample gradients, on request */
     int64_t room_samples;
     int has_before;
     void *kept_data, *kept_grad; /* bit by bit, while callbacks run */
@@ -165,7 +166,7 @@ typedef struct sampling {
     sweep_histogram *histogram;
     pitot_layer *layer;
     int64_t room_gram, room_projection, room_largest, room_histograms, room_layers, n_layers;
-    int has_gram, has_projection;
+    int has_gram, has_projection, moves_late;
     pitot_micro *micro;
     int64_t n_micro, room_micro;
     int64_t covered;    /* values of tensors with captures */
@@ -192,7 +193,8 @@ typedef struct curving {
     int calling, current; /* inside a callback, unless it was jumped out of; which */
     const void *frame;    /* where it was called from: the place on the stack, */
     pthread_t thread;     /*    and the thread */
-    int kept;             /* parameters, gradients and guards are kept, to be compared and put back */
+    int kept;             /* parameters and guards are kept, to be compared and put back */
+    int kept_gradients;   /* gradient buffers, too */
     int moved;            /* parameters may stand elsewhere than the host left them */
     uint32_t used;        /* bit i: callback i was called at this step */
     uint32_t suspects;    /* those called since promises were last checked */
@@ -411,8 +413,9 @@ double sampling_factor(const pitot_run *run); /* grad_scale / loss_scale */
 int products_prepare(pitot_run *run, sweep_job *job);
 /* After the sweep: from its targets to tensors. */
 void products_finish(pitot_run *run);
-/* After the update: param.moved, and every sample's gradient along it. */
+/* After the update: every sample's gradient along it; and, after the probes, the update itself in param.moved for the next step. */
 void products_project(pitot_run *run);
+void products_settle(pitot_run *run);
 /* A job over the step's captures, with room to run; 0: none. */
 int sampling_job(pitot_run *run, sweep_job *job, uint32_t wants);
 /* frame.layer, from the captures. */

@@ -294,6 +294,7 @@ int32_t pitot_after_update(pitot_run *run, double lr) {
     callback_finish(run);
     say_what_broke(run);
     run->curving.late = 0;
+    products_settle(run);
     if (run->n_emissions > 0) budget_say(run);
     emit_flush(run);
     run->open_step = 0;

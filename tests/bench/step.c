@@ -1,5 +1,5 @@
-/* step.c: time of one training step (forward, backward, SGD update) of a model file on made-up samples, and the best sgemm rate seen in
-   the same process:
+/* step.c: time of one training step (forward, backward, SGD update) of a model file on made-up samples, 10,000 of them in memory, another
+   batch each time; and the best sgemm rate seen in the same process:
 
        step MODEL BATCH THREADS SECONDS [PROBES [OPTIONS]]
 
@@ -19,7 +19,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-enum { MOST = 100000 };
+enum { MOST = 100000, SAMPLES = 10000 };
 
 static double now(void) {
     struct timespec t;
@@ -106,15 +106,19 @@ int main(int argc, char **argv) {
     pitot_net_init(net, 1);
     pitot_net_get_facts(net, &facts);
     pitot_optim *optim = make_optim(net, threads);
-    pitot_real *x = calloc((size_t)(batch * facts.input), sizeof *x);
-    int32_t *y = calloc((size_t)batch, sizeof *y);
-    for (int64_t i = 0; i < batch * facts.input; i++) x[i] = (pitot_real)((double)(i * 7919 % 1000) / 500.0 - 1);
-    for (int64_t i = 0; i < batch; i++) y[i] = (int32_t)(i % facts.output);
-    pitot_net_batch b = { .struct_size = sizeof b, .n = batch, .x = x, .classes = y, .training = 1 };
+    int64_t samples = batch > SAMPLES ? batch : SAMPLES, at = 0;
+    pitot_real *x = calloc((size_t)(samples * facts.input), sizeof *x);
+    int32_t *y = calloc((size_t)samples, sizeof *y);
+    for (int64_t i = 0; i < samples * facts.input; i++) x[i] = (pitot_real)((double)(i * 7919 % 1009) / 504.5 - 1);
+    for (int64_t i = 0; i < samples; i++) y[i] = (int32_t)(i * 31 % 101 % facts.output);
+    pitot_net_batch b = { .struct_size = sizeof b, .n = batch, .training = 1 };
     pitot_attached plain = { .struct_size = sizeof plain, .net = net }, probed = plain;
     pitot_run *run = open_run(&probed, net, argc > 5 ? argv[5] : NULL, argc > 6 ? argv[6] : NULL, threads);
     double end = now() + budget, *tracked = calloc(MOST, sizeof *tracked);
     for (int warm = 3; (now() < end || n == 0) && n < MOST; warm--) {
+        b.x = x + at * facts.input;
+        b.classes = y + at;
+        at = at + 2 * batch <= samples ? at + batch : 0;
         double without = one_step(&plain, net, optim, n, &b), with = run ? one_step(&probed, net, optim, 4 - warm, &b) : 0;
         if (warm > 0) continue;
         times[n] = without;

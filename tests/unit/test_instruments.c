@@ -66,9 +66,9 @@ static void check_hess_max_ev(const situation *s) {
 }
 
 static const reference references[] = {
-    { "grad_variance", check_grad_variance },   { "hess_max_ev", check_hess_max_ev },
-    { "mean_gsnr", check_mean_gsnr },           { "noise_scale", check_noise },
-    { "sample_grad_l2", check_sample_grad_l2 }, { "sum_grad_squared", check_sum_grad_squared },
+    { "grad_variance", check_grad_variance, 0 },   { "hess_max_ev", check_hess_max_ev, 0 },
+    { "mean_gsnr", check_mean_gsnr, 0 },           { "noise_scale", check_noise, 0 },
+    { "sample_grad_l2", check_sample_grad_l2, 0 }, { "sum_grad_squared", check_sum_grad_squared, 0 },
 };
 
 static void test_instruments(void **state) {

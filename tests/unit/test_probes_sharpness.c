@@ -151,9 +151,9 @@ static void check_tiny_subspace(const situation *s) {
 }
 
 static const reference references[] = {
-    { "sharpness", check_sharpness },         { "batch_sharpness", check_batch_sharpness },
-    { "tiny_subspace", check_tiny_subspace }, { "directional_sharpness", check_directional },
-    { "critical_step", check_critical_step }, { "reduction_ratio", check_reduction_ratio },
+    { "sharpness", check_sharpness, 0 },         { "batch_sharpness", check_batch_sharpness, 0 },
+    { "tiny_subspace", check_tiny_subspace, 0 }, { "directional_sharpness", check_directional, 0 },
+    { "critical_step", check_critical_step, 0 }, { "reduction_ratio", check_reduction_ratio, 0 },
 };
 
 static void test_references(void **state) {

@@ -119,7 +119,7 @@ static void check_dormant_units(const situation *s) {
     assert_close(at(s->run, "dormant_units", "dead", NULL), 0, 0, 1, "dead");
 }
 
-static const reference references[] = { { "dormant_units", check_dormant_units }, { "feature_rank", check_feature_rank } };
+static const reference references[] = { { "dormant_units", check_dormant_units, 0 }, { "feature_rank", check_feature_rank, 0 } };
 
 static void test_structure(void **state) {
     (void)state;
