@@ -343,8 +343,8 @@ typedef struct pitot_noise { /* of the samples' gradients (McCandlish et al. 201
 /* PITOT_ENOTSUP: fewer than two samples count. */
 PITOT_API int32_t pitot_noise_estimate(const pitot_samples *samples, pitot_noise *noise);
 
-/* Sums in double, over (n): x'x, (x-y)'(x-y), x'y, sum of x, sum of x/(y+epsilon). Threaded above about 100,000 values, the same bits every time for one thread
-   count. */
+/* Sums in double, over (n): x'x, (x-y)'(x-y), x'y, sum of x, sum of x/(y+epsilon). Threaded above about 100,000 values, the same bits
+   every time for one thread count. */
 PITOT_API double pitot_sum_squares(const pitot_real *x, int64_t n);
 PITOT_API double pitot_sum_squared_difference(const pitot_real *x, const pitot_real *y, int64_t n);
 PITOT_API double pitot_dot(const pitot_real *x, const pitot_real *y, int64_t n);

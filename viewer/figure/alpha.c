@@ -7,32 +7,48 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum { BINS = 60 };
 
 static const double edge = 1.5, top = 1.75; /* the parabola is drawn over [-edge, edge] x [0, top] */
 
-typedef struct group {        /* of values */
-    double share[BINS], mean; /* NaN: no finite value */
+typedef struct group {          /* of values */
+    double share[BINS], middle; /* median: one wild step says nothing of the others; NaN: no finite value */
     int64_t n, below, above, lost;
 } group;
 
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+/* Of those that are finite. */
+static double median(const double *v, int64_t n) {
+    double *sorted = calloc((size_t)(n > 0 ? n : 1), sizeof *sorted), middle = NAN;
+    int64_t m = 0;
+    for (int64_t i = 0; sorted && i < n; i++)
+        if (isfinite(v[i])) sorted[m++] = v[i];
+    if (m) qsort(sorted, (size_t)m, sizeof *sorted, by_size);
+    if (m) middle = m % 2 ? sorted[m / 2] : 0.5 * (sorted[m / 2 - 1] + sorted[m / 2]);
+    free(sorted);
+    return middle;
+}
+
 static void count(const double *v, int64_t n, group *g) {
-    double sum = 0;
     memset(g, 0, sizeof *g);
     for (int64_t i = 0; i < n; i++) {
         if (!isfinite(v[i])) {
             g->lost++;
             continue;
         }
-        sum += v[i];
         g->n++;
         if (v[i] < -edge) g->below++;
         else if (v[i] > edge) g->above++;
         else g->share[(int)fmin((v[i] + edge) / (2 * edge) * BINS, BINS - 1)]++;
     }
-    g->mean = g->n ? sum / (double)g->n : NAN;
+    g->middle = median(v, n);
     for (int i = 0; i < BINS; i++) g->share[i] /= g->n ? (double)g->n : 1;
 }
 
@@ -87,10 +103,10 @@ static void draw_places(const view *v, rect a) {
     cairo_stroke(v->cr);
 }
 
-/* A ball on the parabola where the mean is; beyond the edges, at the edge. */
-static void draw_ball(const view *v, rect a, double mean, rgb colour) {
-    if (!isfinite(mean)) return;
-    double x = fmax(-sqrt(top), fmin(sqrt(top), mean));
+/* A ball on the parabola where the median is; beyond the edges, at the edge. */
+static void draw_ball(const view *v, rect a, double middle, rgb colour) {
+    if (!isfinite(middle)) return;
+    double x = fmax(-sqrt(top), fmin(sqrt(top), middle));
     cairo_new_path(v->cr);
     cairo_arc(v->cr, x_of(a, x), y_of(a, x * x), 0.5 * v->font, 0, 2 * M_PI);
     ink_set(v->cr, colour);
@@ -116,11 +132,11 @@ static void draw_beyond(const view *v, rect a, const group *g) {
 
 static void draw_key(const view *v, rect a, int row, const char *what, const group *g, rgb colour) {
     const ink text = { v->font, 0, INK_LEFT, ink_text };
-    char n[32], mean[32], words[120];
+    char n[32], middle[32], words[120];
     format_value((double)g->n, 9, n, sizeof n);
-    format_value(g->mean, 3, mean, sizeof mean);
-    const char *sign = mean[0] == '-' ? "\xe2\x88\x92" : "";
-    snprintf(words, sizeof words, "%s (%s): mean %s%s", what, n, sign, g->n ? mean + (mean[0] == '-') : "\xe2\x80\x93");
+    format_value(g->middle, 3, middle, sizeof middle);
+    const char *sign = middle[0] == '-' ? "\xe2\x88\x92" : "";
+    snprintf(words, sizeof words, "%s (%s): median %s%s", what, n, sign, g->n ? middle + (middle[0] == '-') : "\xe2\x80\x93");
     double w = ink_width(v->cr, &text, words) + 1.3 * v->font, x = a.x + (a.w - w) / 2, y = a.y + (1.1 + 1.35 * row) * v->font;
     cairo_set_source_rgba(v->cr, 1, 1, 1, 0.8);
     cairo_rectangle(v->cr, x - 0.3 * v->font, y - v->font, w + 0.6 * v->font, 1.35 * v->font);
@@ -151,8 +167,8 @@ int32_t alpha_draw(const view *v) {
     draw_bars(v, a, &all, most, all_colour, 0.75);
     draw_bars(v, a, &last, most, v->accent, 0.55);
     draw_parabola(v, a);
-    draw_ball(v, a, all.mean, all_colour);
-    draw_ball(v, a, last.mean, v->accent);
+    draw_ball(v, a, all.middle, all_colour);
+    draw_ball(v, a, last.middle, v->accent);
     draw_beyond(v, a, &all);
     draw_key(v, a, 0, "all", &all, all_colour);
     draw_key(v, a, 1, "last 10 %", &last, v->accent);
