@@ -73,6 +73,17 @@ void pitot_emit_samples(const pitot_frame *f, const char *field, const pitot_rea
     keep_of(f, (emission){ .kind = PITOT_READ_SAMPLES, .field = field, .tensor = -1, .n = n, .reals = values });
 }
 
+enum { REMARK = -1 }; /* emission.kind: what stands in slot.remark, for the log alone */
+
+void emit_remarks(pitot_run *run) {
+    for (int32_t i = 0; i < run->n_slots; i++) {
+        slot *s = &run->slot[i];
+        if (s->condition != PITOT_STATE_OK || strcmp(s->remark, s->said) == 0) continue;
+        memcpy(s->said, s->remark, sizeof s->said);
+        keep(run, (emission){ .slot = i, .kind = REMARK, .field = "remark", .tensor = -1, .step = run->step });
+    }
+}
+
 void pitot_remark(const pitot_frame *f, const char *text) {
     slot *s = &f->out->run->slot[f->out->slot];
     snprintf(s->remark, sizeof s->remark, "%s", text);
@@ -195,6 +206,7 @@ static void write_emission(pitot_run *run, const emission *e) {
     if (!key_of(run, e, key)) return;
     if ((e->kind == PITOT_READ_LIST || e->kind == PITOT_READ_TABLE) && e->n <= PITOT_LOG_LIST)
         log_list(&run->log, key, run->number + e->numbers, e->n);
+    if (e->kind == REMARK) log_text(&run->log, key, run->slot[e->slot].remark);
     if (e->kind != PITOT_READ_SCALAR && e->kind != PITOT_READ_TENSOR) return;
     log_number(&run->log, key, e->value);
     remember(run, key, e->value, e->step);
@@ -258,6 +270,7 @@ void pitot_readings(const pitot_run *run, void (*each)(void *user, const pitot_r
     for (int64_t i = 0; run && i < run->n_emissions; i++) {
         const emission *e = &run->emission[i];
         const param *p = e->tensor >= 0 ? &run->param[e->tensor] : NULL;
+        if (e->kind == REMARK) continue;
         pitot_reading r = { e->slot >= 0 ? run->slot[e->slot].probe->name : NULL,
                             field_of(run, e),
                             p ? p->name : NULL,

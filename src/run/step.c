@@ -295,6 +295,7 @@ int32_t pitot_after_update(pitot_run *run, double lr) {
     say_what_broke(run);
     run->curving.late = 0;
     products_settle(run);
+    emit_remarks(run);
     if (run->n_emissions > 0) budget_say(run);
     emit_flush(run);
     run->open_step = 0;
