@@ -181,12 +181,14 @@ static void on_forward(void *user, pitot_call *call) {
 static void on_jvp(void *user, pitot_call *call) {
     loop *l = user;
     loop along = *l;
+    if (call->n != ALL) return;
     outputs_of(&along, call->v);
     memcpy(call->out, along.f[l->from], (size_t)(l->to - l->from) * sizeof l->f[0]);
     call->status = PITOT_OK;
 }
 
 static void on_vjp(void *user, pitot_call *call) {
+    if (call->n_out != ALL) return; /* a parameter could not be added */
     back(user, call->v, call->out);
     call->in_out = 1;
     call->status = PITOT_OK;
@@ -195,6 +197,7 @@ static void on_vjp(void *user, pitot_call *call) {
 static void on_hvp(void *user, pitot_call *call) { /* the loss is quadratic: H v = J'(J v) over the samples */
     loop *l = user;
     loop along = *l;
+    if (call->n != ALL) return;
     outputs_of(&along, call->v);
     for (int n = l->from; n < l->to; n++)
         for (int k = 0; k < OUT; k++) along.f[n][k] /= (float)(l->to - l->from);
