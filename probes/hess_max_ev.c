@@ -1,17 +1,26 @@
 /* hess_max_ev.c: largest and smallest eigenvalue of the Hessian of the mini-batch loss, by sign, from a Lanczos iteration that goes on
-   from the eigenvectors of the step tracked before. Of a mini-batch, not of the data set: on average the largest is larger than there. */
+   from the eigenvectors of the step tracked before. Of a mini-batch, not of the data set: on average the largest is larger than there.
+
+   From one mini-batch to another the Hessian may have changed so much that both ends take tens of products; a tracked step then stops at
+   `warm` of them, says by its residuals how far it came, and the next goes on from there. */
 
 #include "pitot/probe.h"
 
 typedef struct options {
     double tolerance;
-    int64_t products;
+    int64_t products, warm;
 } options;
+
+typedef struct state {
+    int64_t started; /* 1: there are eigenvectors to go on from */
+} state;
 
 static const pitot_option table[] = {
     { "tolerance", PITOT_REAL, 1, offsetof(options, tolerance), "0.01", 1e-12, 1, NULL, "",
       "residual of both eigenpairs, as a share of the largest magnitude" },
     { "products", PITOT_INT, 1, offsetof(options, products), "100", 4, 100000, NULL, "", "most products with the Hessian" },
+    { "warm", PITOT_INT, 1, offsetof(options, warm), "8", 4, 100000, NULL, "",
+      "most products where an earlier step is gone on from" },
     { 0 },
 };
 
@@ -30,10 +39,12 @@ enum { TOP, BOTTOM, PAIR, BASIS = 20 }; /* vectors of D values */
 
 static int32_t backward(const pitot_frame *f) {
     const options *o = f->options;
+    state *s = f->state;
+    int64_t most = s->started && o->warm < o->products ? o->warm : o->products;
     pitot_real *pair = f->work;
     pitot_lanczos how = { .struct_size = sizeof how,
                           .tolerance = o->tolerance,
-                          .products = o->products,
+                          .products = most,
                           .vectors = BASIS,
                           .work = f->work + PAIR * f->size,
                           .seed = (uint64_t)(pitot_random(f, 0) * 0x1p53),
@@ -44,6 +55,7 @@ static int32_t backward(const pitot_frame *f) {
     if (status == PITOT_EHOST) return pitot_undefined(f, "a product with the Hessian failed or is not finite"), PITOT_OK;
     if (status) return status;
     pitot_scatter_state(f, 0, PAIR, pair);
+    s->started = 1;
     pitot_emit(f, "", e.largest.value);
     pitot_emit(f, "min", e.smallest.value);
     pitot_emit(f, "residual", e.largest.residual);
@@ -66,6 +78,7 @@ const pitot_probe pitot_probe_hess_max_ev = {
     .formula = "max and min of u'Hu over |u| = 1",
     .options_size = sizeof(options),
     .options = table,
+    .state_size = sizeof(state),
     .tensor_state = PAIR,
     .work_vectors = BASIS + PAIR,
     .outputs = outputs,

@@ -126,7 +126,7 @@ static inline void open_case(situation *s, const net_case *c) {
     assert_true(s->size <= MOST_D && c->n <= MOST_N);
     s->hessian = new_doubles(s->size * s->size), s->vectors = new_doubles(s->size * s->size), s->values = new_doubles(s->size);
     s->run = must_open(NULL, &(pitot_config){ sizeof(pitot_config), .probes = names_of_all(), .optimizer = "sgd",
-                                              .flags = PITOT_LATE | PITOT_EXACT });
+                                              .options = "hess_max_ev.warm=100", .flags = PITOT_LATE | PITOT_EXACT });
     pitot_hyper(s->run, -1, "lr", s->lr = 0.3);
     /* a parameter of somebody else's first, without a gradient: ids and places are not the net's own */
     static pitot_real other[3];
