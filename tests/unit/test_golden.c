@@ -257,8 +257,9 @@ static pitot_net *make_net(void) {
 static void test_cockpit(void **state) {
     (void)state;
     pitot_net *net = make_net();
-    pitot_run *run = must_open(NULL, &(pitot_config){ sizeof(pitot_config), .probes = names_of_all(), .optimizer = "sgd",
-                                                      .flags = PITOT_EXACT });
+    pitot_run *run =
+        must_open(NULL, &(pitot_config){ sizeof(pitot_config), .probes = names_of_all(), .options = "hess_max_ev.warm=100",
+                                         .optimizer = "sgd", .flags = PITOT_EXACT });
     pitot_attached attached;
     assert_int_equal(pitot_attach(&attached, net, run), PITOT_OK);
     double lr = cJSON_GetObjectItem(golden, "lr")->valuedouble, loss;
