@@ -22,7 +22,7 @@ typedef struct state { /* of the step's start */
 } state;
 
 static const pitot_output outputs[] = {
-    { "", PITOT_SCALAR, PITOT_LINEAR_AXIS, "", "step length: -1 none, 0 to the minimum, 1 mirrored", NULL },
+    { "", PITOT_SCALAR, PITOT_SYMLOG_AXIS, "", "step length: -1 none, 0 to the minimum, 1 mirrored", NULL },
     { 0 },
 };
 

@@ -19,8 +19,8 @@ static const pitot_option table[] = {
     { "tolerance", PITOT_REAL, 1, offsetof(options, tolerance), "0.01", 1e-12, 1, NULL, "",
       "residual of both eigenpairs, as a share of the largest magnitude" },
     { "products", PITOT_INT, 1, offsetof(options, products), "100", 4, 100000, NULL, "", "most products with the Hessian" },
-    { "warm", PITOT_INT, 1, offsetof(options, warm), "8", 4, 100000, NULL, "",
-      "most products where an earlier step is gone on from" },
+    { "warm", PITOT_INT, 1, offsetof(options, warm), "0", 0, 100000, NULL, "",
+      "most products where an earlier step is gone on from; 0: 8, or `products` if a tolerance below 0.01 is asked for" },
     { 0 },
 };
 
@@ -37,14 +37,18 @@ static const pitot_output outputs[] = {
 
 enum { TOP, BOTTOM, PAIR, BASIS = 20 }; /* vectors of D values */
 
+static int64_t most_products(const options *o, const state *s) {
+    int64_t warm = o->warm ? o->warm : o->tolerance < 0.01 ? o->products : 8;
+    return s->started && warm < o->products ? warm : o->products;
+}
+
 static int32_t backward(const pitot_frame *f) {
     const options *o = f->options;
     state *s = f->state;
-    int64_t most = s->started && o->warm < o->products ? o->warm : o->products;
     pitot_real *pair = f->work;
     pitot_lanczos how = { .struct_size = sizeof how,
                           .tolerance = o->tolerance,
-                          .products = most,
+                          .products = most_products(o, s),
                           .vectors = BASIS,
                           .work = f->work + PAIR * f->size,
                           .seed = (uint64_t)(pitot_random(f, 0) * 0x1p53),
