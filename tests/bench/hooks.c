@@ -70,8 +70,10 @@ static void time_products(bench *b, double seconds) {
 
 /* Gradient descent on one batch, hess_max_ev at every step. */
 static void count_products(bench *b, int threads) {
-    pitot_run *run =
-        pitot_open(NULL, &(pitot_config){ .struct_size = sizeof(pitot_config), .probes = "hess_max_ev", .threads = threads });
+    pitot_run *run = pitot_open(NULL, &(pitot_config){ .struct_size = sizeof(pitot_config),
+                                                       .probes = "hess_max_ev",
+                                                       .options = "hess_max_ev.warm=100",
+                                                       .threads = threads });
     pitot_attached a;
     double loss, products, sum = 0;
     pitot_attach(&a, b->net, run);

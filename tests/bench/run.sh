@@ -60,7 +60,7 @@ echo
 echo "hess_max_ev along a training run, another mini-batch each time: products at each tracked step, the first left out"
 runs=$(mktemp -d /tmp/pitot-bench-XXXXXX)
 OMP_NUM_THREADS=2 "$B"/pitot train --quiet --model examples/glyphs_cnn.json --data glyphs:4000 --batch 128 --steps 300 --optimizer adam --set lr=0.001 \
-    --probes loss,hess_max_ev@10 --out "$runs/a"
+    --probes loss,hess_max_ev@10 --set hess_max_ev.warm=100 --out "$runs/a"
 grep -o '"hess_max_ev.products":[0-9]*' "$runs/a/events.jsonl" | awk -F: 'NR > 1 {s += $2; n++} END {printf "glyphs_cnn     %10.1f\n", s/n}'
 rm -rf "$runs"
 echo
