@@ -222,6 +222,10 @@ typedef struct pitot_callbacks {
     /* out (D) = diagonal of the Hessian, the GGN or a stand-in for it (call->diagonal), of the mean loss over the (last micro-)batch.
        Called with out NULL: sets `gradients`, what it would cost, and computes nothing. Leaves gradient buffers as they are */
     pitot_fn diagonal;
+    int32_t
+        untouched; /* 1: hvp, jvp, vjp and diagonal write to `out` and to memory of their own, never to parameters, gradient buffers
+                          or guards. Known from how they are made: pitot keeps no copies for them, and compares nothing */
+    int32_t reserved;
 } pitot_callbacks;
 
 PITOT_API int32_t pitot_set_callbacks(pitot_run *run, const pitot_callbacks *callbacks);

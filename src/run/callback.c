@@ -117,6 +117,14 @@ static int keep_gradients(pitot_run *run) {
     return c->kept_gradients = 1;
 }
 
+/* The first call at this point. */
+static void open_point(curving *c) {
+    if (c->open) return;
+    c->open = 1;
+    c->used = c->suspects = 0;
+    c->points++;
+}
+
 /* Parameters and guards, which no callback may change. */
 static int keep_rest(pitot_run *run) {
     curving *c = &run->curving;
@@ -126,10 +134,7 @@ static int keep_rest(pitot_run *run) {
         if (!keep_array(run, &p->layout, p->data_now, &p->kept_data)) return 0;
     }
     for (int32_t i = 0; i < c->n_guards; i++) memcpy(c->guard[i].kept, c->guard[i].address, (size_t)c->guard[i].bytes);
-    c->kept = 1;
-    c->used = c->suspects = 0;
-    c->points++;
-    return 1;
+    return c->kept = 1;
 }
 
 /* Those that were moved; what a callback did to others is its own. */
@@ -157,6 +162,7 @@ static void blame(pitot_run *run, const char *what) {
 void callback_check(pitot_run *run) {
     curving *c = &run->curving;
     const char *changed = NULL;
+    if (!c->kept) return;
     for (int32_t i = 0; i < run->n_live; i++) {
         param *p = &run->param[i];
         if (!p->data_now || !p->kept_data || array_unchanged(&p->layout, p->kept_data, p->data_now)) continue;
@@ -188,7 +194,7 @@ static void recover(pitot_run *run) {
     params_locate(run);
     if (c->moved) restore_parameters(run);
     if (run->flags & PITOT_CARRIED && c->kept_gradients) restore_gradients(run);
-    c->calling = c->kept = c->kept_gradients = c->late = 0;
+    c->calling = c->open = c->kept = c->kept_gradients = c->late = 0;
     callback_break(run, c->current, "did not come back");
 }
 
@@ -198,23 +204,31 @@ void callback_finish(pitot_run *run) {
         recover(run);
         return;
     }
-    if (!c->kept) return;
+    if (!c->open) return;
     if (c->moved) restore_parameters(run);
     if (!c->late) last_call(run);
     callback_check(run);
     if (c->kept_gradients) restore_gradients(run);
-    c->kept = c->kept_gradients = 0;
+    c->open = c->kept = c->kept_gradients = 0;
 }
 
 /* ---- calling ---- */
 
 static int32_t prepare(pitot_run *run, int gradients) {
+    open_point(&run->curving);
     if (keep_rest(run) && (!gradients || keep_gradients(run))) return PITOT_OK;
     return run_fail(run, PITOT_EBUDGET, "no room to keep parameters and gradients while callbacks run; raise config.memory");
 }
 
 int32_t callback_prepare(pitot_run *run) {
     return prepare(run, 1);
+}
+
+int32_t callback_ready(pitot_run *run, int which) {
+    const uint32_t products = 1u << CALL_HVP | 1u << CALL_JVP | 1u << CALL_VJP | 1u << CALL_DIAGONAL;
+    if (!run->curving.host.untouched || !(products & 1u << which)) return prepare(run, which != CALL_DIAGONAL);
+    open_point(&run->curving);
+    return PITOT_OK;
 }
 
 int callback_lost(const pitot_run *run) {
@@ -227,7 +241,7 @@ int32_t callback_call(pitot_run *run, int which, pitot_call *call) {
     curving *c = &run->curving;
     pitot_fn f = function(run, which);
     if (!f || (c->broken & 1u << which && !call->last)) return PITOT_EHOST;
-    int32_t ready = prepare(run, which != CALL_DIAGONAL);
+    int32_t ready = callback_ready(run, which);
     if (ready) return ready;
     call->status = PITOT_EHOST;
     c->used |= 1u << which;
@@ -263,7 +277,7 @@ void callback_move(pitot_run *run, const pitot_real *direction, double h) {
 }
 
 void callback_clear_gradients(pitot_run *run) {
-    if (run->flags & PITOT_CARRIED) restore_gradients(run);
+    if (run->flags & PITOT_CARRIED && run->curving.kept_gradients) restore_gradients(run);
 }
 
 void callback_gradient(pitot_run *run, pitot_real *out) {

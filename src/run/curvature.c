@@ -270,7 +270,7 @@ static int32_t rooted_hessian(pitot_run *run, pitot_real *d, pitot_real *sum) {
 static int32_t transposed(pitot_run *run, const pitot_real *u, pitot_real *out) {
     curving *c = &run->curving;
     pitot_call call = { .struct_size = sizeof call, .n = outputs(run), .v = u, .n_out = c->size, .out = out };
-    int32_t status = callback_prepare(run);
+    int32_t status = callback_ready(run, CALL_VJP);
     if (status) return status;
     callback_clear_gradients(run);
     status = callback_call(run, CALL_VJP, &call);
@@ -305,7 +305,7 @@ static int32_t apply_ggn(void *self, const pitot_real *x, pitot_real *y, int64_t
     for (int i = 0; i < 2; i++)
         if (!run_room(run, &c->out[i], &c->room_out[i], n, sizeof *c->out[i])) return PITOT_EBUDGET;
     if (c->has_output < 0) return PITOT_EBUDGET;
-    int32_t status = callback_prepare(run);
+    int32_t status = callback_ready(run, CALL_VJP);
     int proof = !status && proves(run, PROVEN_GGN);
     for (int64_t j = 0; j < k && !status; j++, proof = 0) {
         status = jacobian(run, x + j * c->size, c->out[0], c->out[1]);

@@ -10,8 +10,8 @@
 enum { MOST_PARAMS = 1 << 20, STACK_DIGITS = 12 };
 
 void param_free(param *p) {
-    void *const blocks[] = { p->name,  p->values,  p->gradient,  p->carried,   p->before, p->earlier,
-                             p->share, p->scatter, p->kept_data, p->kept_grad, p->step,   p->samples };
+    void *const blocks[] = { p->name,    p->values,    p->gradient,  p->carried, p->before,  p->earlier,    p->share,
+                             p->scatter, p->kept_data, p->kept_grad, p->step,    p->samples, p->outer_place };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
 }
 

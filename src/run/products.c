@@ -113,8 +113,10 @@ static int prepare_gram(pitot_run *run, sweep_job *job) {
 static int aim_along_moved(pitot_run *run) {
     sampling *m = &run->sampling;
     for (int32_t k = 0; k < m->n_targets; k++) {
-        m->target[k].direction = run->param[m->target[k].tensor].moved;
-        if (!m->target[k].direction) return 0;
+        const param *p = &run->param[m->target[k].tensor];
+        m->target[k].direction = p->moved;
+        m->target[k].outer = p->outer;
+        if (p->outer.n ? !sweep_outer_fits(&m->target[k], &p->outer) : !p->moved) return 0;
     }
     return run_room(run, &m->projection, &m->room_projection, run->batch.n, sizeof *m->projection);
 }
@@ -205,18 +207,39 @@ static int both_ends_known(const pitot_run *run) {
     return 1;
 }
 
-/* param.moved of every target, in a place of its own or over theta_t. 0: no room. */
-static int move(pitot_run *run, int in_place) {
-    for (int32_t k = 0; k < run->sampling.n_targets; k++) {
-        int32_t i = run->sampling.target[k].tensor;
-        param *p = &run->param[i];
-        if (!in_place && !p->step) p->step = run_hold(run, p->layout.size, sizeof *p->step);
-        p->moved = in_place ? p->before : p->step;
-        if (!p->moved) return 0;
-        descent d = { run->tensor[i].data, p->before, NULL, p->moved, 0, { 0 } };
-        threads_run(sums_threads(p->layout.size), p->layout.size, subtract_task, &d);
-        if (in_place) p->has_before = 0;
-    }
+/* param.moved of a target, in a place of its own or over theta_t. 0: no room. */
+static int move(pitot_run *run, int32_t tensor, int in_place) {
+    param *p = &run->param[tensor];
+    if (!in_place && !p->step) p->step = run_hold(run, p->layout.size, sizeof *p->step);
+    p->moved = in_place ? p->before : p->step;
+    if (!p->moved) return 0;
+    descent d = { run->tensor[tensor].data, p->before, NULL, p->moved, 0, { 0 } };
+    threads_run(sums_threads(p->layout.size), p->layout.size, subtract_task, &d);
+    if (in_place) p->has_before = 0;
+    return 1;
+}
+
+static int move_all(pitot_run *run) {
+    for (int32_t k = 0; k < run->sampling.n_targets; k++)
+        if (!move(run, run->sampling.target[k].tensor, 0)) return 0;
+    return 1;
+}
+
+static void copy_rows(const pitot_real *x, int64_t rows, int64_t columns, int64_t ld, pitot_real *out) {
+    for (int64_t i = 0; i < rows; i++) memcpy(out + i * columns, x + i * ld, (size_t)columns * sizeof *out);
+}
+
+/* param.outer of a target that takes it, after a step of plain descent: -lr times the sum of the samples' tiles. */
+static int keep_outer(pitot_run *run, const sweep_target *t) {
+    param *p = &run->param[t->tensor];
+    int64_t n = run->batch.n;
+    if (!sweep_outer_pays(t, n)) return 0;
+    const sweep_use *u = t->use;
+    if (!run_room(run, &p->outer_place, &p->room_outer, n * (u->din + u->dout), sizeof *p->outer_place)) return 0;
+    pitot_real *g = p->outer_place + n * u->din;
+    copy_rows(u->a, n, u->din, u->a_sample, p->outer_place);
+    copy_rows(u->g, n, u->dout, u->g_sample, g);
+    p->outer = (sweep_outer){ n, u->din, u->dout, u->transposed, p->outer_place, g, -run->lr * sampling_factor(run) * u->scale };
     return 1;
 }
 
@@ -224,7 +247,7 @@ void products_project(pitot_run *run) {
     sampling *m = &run->sampling;
     sweep_job job;
     m->has_projection = m->moves_late = 0;
-    for (int32_t i = 0; i < run->n_params; i++) run->param[i].moved = NULL;
+    for (int32_t i = 0; i < run->n_params; i++) run->param[i].moved = NULL, run->param[i].outer.n = 0;
     if (!(run->needs & PITOT_NEED_PROJECTION) || !m->ready || m->several || !both_ends_known(run)) return;
     m->moves_late = is_plain(run);
     if (m->moves_late) {
@@ -232,17 +255,19 @@ void products_project(pitot_run *run) {
         if (!run_room(run, &m->projection, &m->room_projection, m->listed, sizeof *m->projection)) return;
         for (int64_t k = 0; k < m->listed; k++) m->projection[k] = factor * m->along[k];
     } else {
-        if (!move(run, 0) || !aim_along_moved(run) || !sampling_job(run, &job, SWEEP_PROJECTION)) return;
+        if (!move_all(run) || !aim_along_moved(run) || !sampling_job(run, &job, SWEEP_PROJECTION)) return;
         job.projection = m->projection;
         sweep_run(&job);
     }
     m->has_projection = 1;
 }
 
-/* Nobody wants theta_t any more: its place will do for what the next step's samples are measured along. */
+/* What the next step's samples are measured along. Nobody wants theta_t any more: its place will do. */
 void products_settle(pitot_run *run) {
-    if (run->sampling.moves_late) move(run, 1);
-    run->sampling.moves_late = 0;
+    sampling *m = &run->sampling;
+    for (int32_t k = 0; m->moves_late && k < m->n_targets; k++)
+        if (!keep_outer(run, &m->target[k])) move(run, m->target[k].tensor, 1);
+    m->moves_late = 0;
 }
 
 /* ---- layers ---- */

@@ -66,6 +66,9 @@ typedef struct param {
     pitot_real *scatter;       /* sum over samples of (u_n - their mean)^2, of the micro-batches so far */
     pitot_real *moved; /* theta_{t+1} - theta_t of the last update that a probe looks along: `step`, or in the place of `before` */
     pitot_real *step;
+    sweep_outer outer;       /* in place of `moved`: the outer products that the update was made of */
+    pitot_real *outer_place; /* their factors */
+    int64_t room_outer;
     pitot_real *samples; /* (listed, size): per-sample gradients, on request */
     int64_t room_samples;
     int has_before;
@@ -194,6 +197,7 @@ typedef struct curving {
     int calling, current; /* inside a callback, unless it was jumped out of; which */
     const void *frame;    /* where it was called from: the place on the stack, */
     pthread_t thread;     /*    and the thread */
+    int open;             /* callbacks have been called at this point */
     int kept;             /* parameters and guards are kept, to be compared and put back */
     int kept_gradients;   /* gradient buffers, too */
     int moved;            /* parameters may stand elsewhere than the host left them */
@@ -452,6 +456,8 @@ int callback_there(const pitot_run *run, int which);
 int callback_lost(const pitot_run *run);
 /* Keeps everything, if that has not been done at this step: before parameters are moved. */
 int32_t callback_prepare(pitot_run *run);
+/* The same before callback `which` is called; nothing where the host knows that it leaves all as it is. */
+int32_t callback_ready(pitot_run *run, int which);
 /* theta + h * direction into the host's parameters; direction (D) */
 void callback_move(pitot_run *run, const pitot_real *direction, double h);
 /* Gradient buffers as a vector (D), in units of the reduced loss. */

@@ -91,6 +91,11 @@ int project_pays(const sweep_target *t);
 void project_work(const sweep_job *job, const sweep_target *t, arena *a);
 void project_run(const sweep_job *job, int32_t target, arena *a);
 
+/* ---- outer.c: the same where target.outer.n > 0 ---- */
+
+void outer_work(const sweep_job *job, const sweep_target *t, arena *a);
+void outer_run(const sweep_job *job, int32_t target, arena *a);
+
 /* ---- samples.c ---- */
 
 void samples_work(const sweep_job *job, const sweep_target *t, arena *a);

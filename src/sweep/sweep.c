@@ -45,7 +45,8 @@ int64_t sweep_work(const sweep_job *job) {
         a.used = 0;
         samples_work(job, t, &a);
         a.used = 0;
-        if (projects(job, t)) project_work(job, t, &a);
+        if (t->outer.n > 0) outer_work(job, t, &a);
+        else if (projects(job, t)) project_work(job, t, &a);
         a.used = 0;
         if (job->wants & SWEEP_GRAM) gram_work(job, t, &a);
     }
@@ -76,7 +77,8 @@ void sweep_run(const sweep_job *job) {
         if (plain && job->wants & SWEEP_HISTOGRAMS) plain_histogram_run(job, i, &d);
         if (plain) plain_run(job, i, &a);
         else tiled_run(job, i, &a);
-        if (projects(job, t)) project_run(job, i, &b);
+        if (projects(job, t) && t->outer.n > 0) outer_run(job, i, &b);
+        else if (projects(job, t)) project_run(job, i, &b);
         if (job->wants & SWEEP_GRAM) gram_run(job, i, &c);
     }
     if (job->wants & SWEEP_GRAM) gram_finish(job);

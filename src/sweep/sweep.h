@@ -13,7 +13,8 @@
    tiled   all else: each sample's tile is made in cache, used for everything, and dropped; sums are centred on the known mean and
            run in double. Where only |g_n|^2 is wanted and positions are few, products of the positions replace the tile (ghost.c)
 
-   g_n'd is taken from tiles that are made anyway, else as G_n' times what a forward pass with the weights d makes of A_n (project.c).
+   g_n'd is taken from tiles that are made anyway, else as G_n' times what a forward pass with the weights d makes of A_n (project.c), or
+   from products of samples with those that d was made of (outer.c).
    g_n'g_m: (AA') o (GG'), value by value, of a plain target; else products of tiles of all samples, block by block (gram.c), made
    apart from the others' so that what is wanted beside it changes no bit.
 
@@ -48,6 +49,15 @@ typedef struct sweep_use {
     double scale;
 } sweep_use;
 
+typedef struct
+    sweep_outer { /* factor * sum over n samples of g a', transposed as the weight is; a (n,din), g (n,dout) without gaps */
+    int64_t n;    /* 0: none */
+    int64_t din, dout;
+    int32_t transposed;
+    const pitot_real *a, *g;
+    double factor;
+} sweep_outer;
+
 typedef struct sweep_target {
     int32_t tensor; /* the caller's number for it */
     int32_t n_uses; /* 0: its gradients are 0 */
@@ -56,6 +66,7 @@ typedef struct sweep_target {
     const pitot_real
         *mean; /* (size): g, the mean of the g_n, is job.mean_scale times this. Only SWEEP_ALONG, SWEEP_MOMENTS read it */
     const pitot_real *direction; /* (size): SWEEP_PROJECTION */
+    sweep_outer outer;           /* instead of it, of a target for which sweep_outer_pays */
     const pitot_real *values;    /* (size): theta, for histograms over two axes */
 } sweep_target;
 
@@ -111,6 +122,9 @@ typedef struct sweep_job {
 
 /* Values of pitot_real that `work` must hold for this job; sizes, strides, wants and threads count, pointers do not. -1: beyond 2^60. */
 int64_t sweep_work(const sweep_job *job);
+/* 1 if a direction is better given as the outer products of n samples; if what is given as such is of this target's shape. */
+int sweep_outer_pays(const sweep_target *target, int64_t n);
+int sweep_outer_fits(const sweep_target *target, const sweep_outer *outer);
 /* Tiles that a target is cut into, from its size and the sizes and strides of its uses alone. */
 int64_t sweep_tiles(const sweep_target *target);
 /* Called from outside parallel regions, like sweep_sum. */

@@ -51,7 +51,7 @@ int32_t pitot_attach(pitot_attached *a, pitot_net *net, pitot_run *run) {
         if (id != a->first + i) return PITOT_EMISMATCH; /* the run knows some of these names already */
     }
     return pitot_set_callbacks(run, &(pitot_callbacks){ sizeof(pitot_callbacks), .user = a, .hvp = hvp, .forward = forward,
-                                                        .jvp = jvp, .vjp = vjp, .diagonal = diagonal });
+                                                        .jvp = jvp, .vjp = vjp, .diagonal = diagonal, .untouched = 1 });
 }
 
 static int32_t kind_of(const char *loss) {

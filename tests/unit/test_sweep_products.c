@@ -445,6 +445,51 @@ static void nothing_in_gives_nothing(void **state) {
     finish(&f);
 }
 
+/* A direction that is the sum of m samples' outer products, given as such and in full. */
+static void give_outer(fixture *f, int i, int64_t m) {
+    const sweep_use *u = f->use[i];
+    pitot_real *a = values(m * u->din), *g = values(m * u->dout);
+    f->target[i].outer = (sweep_outer){ m, u->din, u->dout, u->transposed, a, g, -0.25 };
+    f->direction[i] = cleared(f->target[i].size, sizeof(pitot_real));
+    for (int64_t r = 0; r < u->dout; r++)
+        for (int64_t c = 0; c < u->din; c++) {
+            double sum = 0;
+            for (int64_t k = 0; k < m; k++) sum += -0.25 * (double)g[k * u->dout + r] * (double)a[k * u->din + c];
+            f->direction[i][u->transposed ? c * u->dout + r : r * u->din + c] = (pitot_real)sum;
+        }
+}
+
+static void outer_products_are_a_direction(void **state) {
+    const int64_t rows[] = { 1, 3, 130, 300 };
+    int taken = 0;
+    (void)state;
+    for (int i = 0; i < LAYOUTS; i++)
+        for (int k = 0; k < 4; k++) {
+            fixture f;
+            one_target(&f, &layouts[i], 67);
+            if (layouts[i].kind != SWEEP_LINEAR || layouts[i].t != 1 || size_of(&layouts[i]) > 50000) {
+                assert_true(layouts[i].t == 1 || !sweep_outer_pays(f.target, 1));
+                finish(&f);
+                continue;
+            }
+            give_outer(&f, 0, rows[k]);
+            assert_true(sweep_outer_fits(f.target, &f.target->outer));
+            expect(&f);
+            for (int threads = 1; threads <= 2; threads++) {
+                result r = run(&f, SWEEP_PROJECTION, threads), all = run(&f, SWEEP_PROJECTION | WALK, threads);
+                check(&f, &r, SWEEP_PROJECTION);
+                assert_memory_equal(r.projection, all.projection, 67 * sizeof(double));
+                drop(&r);
+                drop(&all);
+            }
+            free((void *)(uintptr_t)f.target->outer.a);
+            free((void *)(uintptr_t)f.target->outer.g);
+            finish(&f);
+            taken++;
+        }
+    assert_true(taken > 20);
+}
+
 static void repetition_changes_no_bit(void **state) {
     (void)state;
     for (int i = 0; i < LAYOUTS; i++) {
@@ -673,6 +718,7 @@ int main(void) {
         cmocka_unit_test(uses_of_one_tensor_add_up),
         cmocka_unit_test(targets_add_up),
         cmocka_unit_test(nothing_in_gives_nothing),
+        cmocka_unit_test(outer_products_are_a_direction),
         cmocka_unit_test(repetition_changes_no_bit),
         cmocka_unit_test(products_agree_with_norms),
         cmocka_unit_test(sums_agree_with_samples),
