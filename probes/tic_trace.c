@@ -9,9 +9,7 @@ typedef struct options {
 } options;
 
 static const pitot_option table[] = {
-    { "curvature", PITOT_CHOICE, 1, offsetof(options, curvature), "auto", 0, 0, PITOT_CURVATURES, "",
-      "whose diagonal; auto: the exact Hessian's, in training the sampled GGN's where that costs more than the GGN's" },
-    { "draws", PITOT_INT, 1, offsetof(options, draws), "1", 1, 1e6, NULL, "", "ggn_mc, hutchinson: random vectors" },
+    PITOT_CURVATURE_OPTIONS(options),
     { "epsilon", PITOT_REAL, 1, offsetof(options, epsilon), "1e-7", 0, 1e30, NULL, "", "added to the trace" },
     { 0 },
 };

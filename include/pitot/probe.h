@@ -172,6 +172,13 @@ enum {                            /* pitot_curvature.kind, and values of a probe
        PITOT_CURVATURE_HUTCHINSON /* the Hessian's, from `draws` products with random signs: unbiased, noisy */
 };
 #define PITOT_CURVATURES "auto|hessian|ggn|ggn_mc|hesscale|hutchinson" /* pitot_option.values of such an option */
+/* Rows of a probe's table: whose diagonal it takes; options_type has members `curvature` and `draws`, int64_t. */
+/* clang-format off */
+#define PITOT_CURVATURE_OPTIONS(options_type)                                                                                     \
+    { "curvature", PITOT_CHOICE, 1, offsetof(options_type, curvature), "auto", 0, 0, PITOT_CURVATURES, "",                        \
+      "whose diagonal; auto: the exact Hessian's, in training the sampled GGN's where that costs more than the GGN's" },          \
+    { "draws", PITOT_INT, 1, offsetof(options_type, draws), "1", 1, 1e6, NULL, "", "ggn_mc, hutchinson: random vectors" }
+/* clang-format on */
 
 typedef struct pitot_curvature { /* a diagonal, and what it is */
     int32_t kind;                /* PITOT_CURVATURE_HESSIAN ...; never AUTO */
