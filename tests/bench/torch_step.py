@@ -47,4 +47,5 @@ def main():
     print("%.4f %.4f" % (1e3 * times[len(times) // 2], 1e3 * times[0]))
 
 
-main()
+if __name__ == "__main__":
+    main()
