@@ -7,6 +7,7 @@
    pitot/probe.h   how to write a probe
    pitot/linop.h   linear operators and preconditioners, as probes and hosts see them
    pitot/solve.h   eigenvalues of any operator
+   pitot/curve.h   curvature of a net's loss as operators, and operators made of operators
    pitot/net.h     networks of named ops
    pitot/optim.h   optimizers
    pitot/data.h    data sets
@@ -18,6 +19,7 @@
 
 #include "pitot/base.h"
 #include "pitot/capture.h"
+#include "pitot/curve.h"
 #include "pitot/data.h"
 #include "pitot/hooks.h"
 #include "pitot/linop.h"

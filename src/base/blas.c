@@ -46,6 +46,21 @@ int blas_eigenvalues(int64_t n, double *a, double *value, double *work) {
                                (lapack_int)blas_eigenvalues_work(n), &whole, 1);
 }
 
+/* dsyevd with vectors: 1 + 6n + 2n^2 values and 3 + 5n integers, which lie behind them. */
+int64_t blas_eigenvectors_work(int64_t n) {
+    return 1 + 6 * n + 2 * n * n + (3 + 5 * n);
+}
+
+int blas_eigenvectors(int64_t n, double *a, double *value, double *work) {
+    int64_t values = 1 + 6 * n + 2 * n * n, whole = 3 + 5 * n;
+    return LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'V', 'L', (lapack_int)n, a, (lapack_int)n, value, work, (lapack_int)values,
+                               (lapack_int *)(void *)(work + values), (lapack_int)whole);
+}
+
+void blas_product(int trans, int64_t n, const double *a, const double *x, double *y) {
+    cblas_dgemv(CblasRowMajor, trans ? CblasTrans : CblasNoTrans, (int)n, (int)n, 1, a, (int)n, x, 1, 0, y, 1);
+}
+
 static const char *threading(void) {
     if (!openblas_get_parallel) return "unknown";
     int kind = openblas_get_parallel();

@@ -148,7 +148,9 @@ static void fill_roots(void *job, int64_t begin, int64_t end, int thread) {
     for (int64_t k = c->from + begin; k < c->from + end; k++) {
         pitot_real *s = gradient_at(c, net->n_nodes - 1, k, 0);
         draw_key key = { c->roots->seed, k };
-        if (c->roots->drawn) net->loss->draw(size, f + k * size, &key, c->first, c->first + c->columns, s);
+        size_t bytes = (size_t)(c->columns * size) * sizeof *s;
+        if (c->roots->given) memcpy(s, c->roots->given + (k * c->roots->n + c->first) * size, bytes);
+        else if (c->roots->drawn) net->loss->draw(size, f + k * size, &key, c->first, c->first + c->columns, s);
         else net->loss->root(size, f + k * size, c->first, c->first + c->columns, s);
     }
 }

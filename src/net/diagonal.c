@@ -56,7 +56,7 @@ int32_t pitot_net_diagonal(pitot_net *net, int32_t kind, int64_t draws, uint64_t
     if (exact) status = ggn(net, per_sample, out);
     else if (kind == PITOT_DIAGONAL_HESSIAN) status = second_diagonal(net, per_sample, out);
     else if (kind == PITOT_DIAGONAL_HESSCALE) status = hesscale(net, per_sample, out, error);
-    else status = squares(net, &(roots){ draws, 1, seed }, per_sample, out);
+    else status = squares(net, &(roots){ .n = draws, .drawn = 1, .seed = seed }, per_sample, out);
     if (status == PITOT_ENOMEM) return pitot_fail(error, PITOT_ENOMEM, "no memory for the diagonal");
     return status;
 }

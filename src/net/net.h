@@ -58,6 +58,7 @@ struct pitot_net {
     int64_t local;         /* values of parameters of sample-by-sample ops, laid out as in gradient: [0, local) */
     pitot_real *losses;    /* (batch) */
     pitot_net_batch last;  /* of the last forward; .n 0: none */
+    int64_t passes;        /* forward passes so far, so that one who relies on the last can tell whether it is still his */
     int has_gradient;      /* 1: backward has been through since */
     int has_tangents;      /* 1: there is room for tangents */
     columns_room *columns; /* NULL: not asked for yet */
@@ -74,11 +75,21 @@ int32_t plan_fits(const pitot_net *net, int64_t batch, int32_t threads, int tang
 void tangents_free(pitot_net *net);
 /* dyt of the last node = what the loss's Hessian makes of its yt. */
 void tangents_turn(pitot_net *net);
+/* Completes `only` (n_nodes), where the nodes whose parameters move are WALK_PARAMETERS: whatever they move, where that reaches the output. */
+void tangents_mark(const pitot_net *net, unsigned char *only);
+/* yt of all nodes as the parameters move along v (D), of those of `only`, unless it is NULL. After a forward pass. */
+void tangents_up(pitot_net *net, const unsigned char *only, const pitot_real *v);
+/* out (D) = J' dyt of the last node; with v, the terms of second order added, which take a backward pass. With `only`, parameters of others
+   get nothing: out is left alone there. */
+void tangents_down(pitot_net *net, const unsigned char *only, const pitot_real *v, pitot_real *out);
+/* Zeros in out (D) for parameters that the output does not depend on: nobody else writes there. */
+void tangents_clear(const pitot_net *net, pitot_real *out);
 
 /* ---- walk.c: one way through the net. Sample-by-sample segments send a few samples through all their nodes before the next, side by
    side on threads ---- */
 
 typedef struct walk walk;
+enum { WALK_VALUES = 1, WALK_PARAMETERS = 2 }; /* walk.only */
 struct walk {
     pitot_net *net;
     void (*visit)(const walk *w, int32_t k, span *s, int thread); /* node k on a few samples; s as in forward, dy and dx not set */
@@ -88,7 +99,8 @@ struct walk {
     int curved;          /* 1: backward with the terms of second order */
     int diagonal;        /* 1: HesScale's recursion instead of backward */
     int64_t from, n;     /* samples from..from+n; n 0: all */
-    /* (n_nodes), NULL: all. Nodes that take part: nobody else moves, has a tangent or wants one back; parameters do not, and get nothing. */
+    /* (n_nodes), NULL: all. Nodes that take part are not 0: nobody else moves, has a tangent or wants one back; of them, those with
+       WALK_PARAMETERS have parameters that move and get something. */
     const unsigned char *only;
 };
 void walk_net(const walk *w);
@@ -107,6 +119,7 @@ typedef struct roots { /* whose columns; of each sample's own loss */
     int64_t n;         /* a sample */
     int drawn;         /* 1: from labels drawn with this seed, each weighing 1/n; 0: exact */
     uint64_t seed;
+    const pitot_real *given; /* (batch, n, C) the columns themselves, summed without a weight; NULL: as above */
 } roots;
 
 /* PITOT_ENOMEM. */

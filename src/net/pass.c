@@ -23,6 +23,7 @@ int32_t pitot_net_forward(pitot_net *net, const pitot_net_batch *batch, double *
     if (net->loss->classes ? !batch->classes || !loss_classes_good(batch->classes, batch->n, c) : !batch->targets)
         return PITOT_EINVAL;
     net->last = *batch;
+    net->passes++;
     walk_net(&(walk){ .net = net, .visit = visit_forward });
     net->loss->evaluate(batch, c, output(net), net->losses, NULL);
     double sum = 0;

@@ -61,13 +61,20 @@ void walk_tangent(const walk *w, int32_t k, span *s, int thread) {
     } else if (s->yt != s->xt[0]) memcpy(s->yt, s->xt[0], (size_t)(s->n * d->out.size) * sizeof *s->yt);
 }
 
-static void go_forward(pitot_net *net, const pitot_real *v) {
-    walk_net(&(walk){ .net = net, .visit = walk_tangent, .v = v });
+void tangents_mark(const pitot_net *net, unsigned char *only) {
+    for (int32_t k = 0; k < net->n_nodes; k++) {
+        only[k] = net->buffer[k].dy && only[k] & WALK_PARAMETERS ? WALK_PARAMETERS | WALK_VALUES : 0;
+        for (int32_t i = 0; net->buffer[k].dy && i < net->node[k].n_inputs; i++)
+            if (net->node[k].input[i] >= 0 && only[net->node[k].input[i]]) only[k] |= WALK_VALUES;
+    }
 }
 
-/* From dyt of the last node; v: with the terms of second order. */
-static void go_backward(pitot_net *net, const pitot_real *v, pitot_real *out) {
-    walk_net(&(walk){ .net = net, .visit = walk_backward, .down = 1, .v = v, .out = out, .curved = v != NULL });
+void tangents_up(pitot_net *net, const unsigned char *only, const pitot_real *v) {
+    walk_net(&(walk){ .net = net, .visit = walk_tangent, .v = v, .only = only });
+}
+
+void tangents_down(pitot_net *net, const unsigned char *only, const pitot_real *v, pitot_real *out) {
+    walk_net(&(walk){ .net = net, .visit = walk_backward, .down = 1, .v = v, .out = out, .curved = v != NULL, .only = only });
 }
 
 /* ---- the products ---- */
@@ -90,8 +97,7 @@ void tangents_turn(pitot_net *net) {
     net->loss->curvature(&net->last, outputs(net), top(net)->y, top(net)->yt, top(net)->dyt);
 }
 
-/* Zeros for parameters that the output does not depend on. */
-static void clear_unreached(const pitot_net *net, pitot_real *out) {
+void tangents_clear(const pitot_net *net, pitot_real *out) {
     for (int32_t k = 0; k < net->n_nodes; k++) {
         const int32_t of[] = { net->buffer[k].weight, net->buffer[k].bias };
         for (int i = 0; i < 2; i++)
@@ -102,11 +108,11 @@ static void clear_unreached(const pitot_net *net, pitot_real *out) {
 static int32_t curvature_product(pitot_net *net, const pitot_real *v, pitot_real *out, int curved) {
     int32_t status = ready(net, v, out);
     if (status) return status;
-    clear_unreached(net, out);
+    tangents_clear(net, out);
     if (!top(net)->dy) return PITOT_OK;
-    go_forward(net, v);
+    tangents_up(net, NULL, v);
     tangents_turn(net);
-    go_backward(net, curved ? v : NULL, out);
+    tangents_down(net, NULL, curved ? v : NULL, out);
     return PITOT_OK;
 }
 
@@ -123,7 +129,7 @@ int32_t pitot_net_jvp(pitot_net *net, const pitot_real *v, pitot_real *out) {
     if (status) return status;
     size_t bytes = (size_t)(net->last.n * outputs(net)) * sizeof *out;
     if (top(net)->dy) {
-        go_forward(net, v);
+        tangents_up(net, NULL, v);
         memcpy(out, top(net)->yt, bytes);
     } else memset(out, 0, bytes);
     return PITOT_OK;
@@ -132,9 +138,9 @@ int32_t pitot_net_jvp(pitot_net *net, const pitot_real *v, pitot_real *out) {
 int32_t pitot_net_vjp(pitot_net *net, const pitot_real *u, pitot_real *out) {
     int32_t status = ready(net, u, out);
     if (status) return status;
-    clear_unreached(net, out);
+    tangents_clear(net, out);
     if (!top(net)->dy) return PITOT_OK;
     memcpy(top(net)->dyt, u, (size_t)(net->last.n * outputs(net)) * sizeof *u);
-    go_backward(net, NULL, out);
+    tangents_down(net, NULL, NULL, out);
     return PITOT_OK;
 }

@@ -36,6 +36,10 @@ static int takes_part(const walk *w, int32_t k) {
     return k >= 0 && (!w->only || w->only[k]);
 }
 
+static int parameters_move(const walk *w, int32_t k) {
+    return !w->only || w->only[k] & WALK_PARAMETERS;
+}
+
 static void add_tangents(const walk *w, int32_t k, span *s) {
     const pitot_net *net = w->net;
     const node *d = &net->node[k];
@@ -45,6 +49,7 @@ static void add_tangents(const walk *w, int32_t k, span *s) {
         s->xt[i] = xt ? xt + s->sample * d->in[i].size : NULL;
     }
     if (b->yt) s->yt = b->yt + s->sample * d->out.size;
+    if (!parameters_move(w, k)) return;
     if (w->v && b->weight >= 0) s->weight_t = w->v + net->flat[b->weight];
     if (w->v && b->bias >= 0) s->bias_t = w->v + net->flat[b->bias];
 }
@@ -100,7 +105,7 @@ static void sum_threads(const walk *w, const segment *g, int threads) {
     for (int32_t k = g->begin; k < g->end; k++) {
         const int32_t of[] = { net->buffer[k].weight, net->buffer[k].bias };
         for (int i = 0; i < 2; i++) {
-            if (of[i] < 0 || !net->buffer[k].dy) continue;
+            if (of[i] < 0 || !net->buffer[k].dy || !parameters_move(w, k)) continue;
             sum_job job = { w, of[i], threads };
             threads_run(net->param[of[i]].size > 1 << 16 ? net->threads : 1, net->param[of[i]].size, sum_range, &job);
         }
@@ -121,7 +126,7 @@ void walk_net(const walk *w) {
         segment_job j = { w, &net->segment[w->down ? net->n_segments - 1 - i : i] };
         int threads = sharing(net, j.segment, n);
         threads_run(threads, n, visit_samples, &j);
-        if (w->down && !w->only && !j.segment->whole_batch) sum_threads(w, j.segment, threads);
+        if (w->down && !j.segment->whole_batch) sum_threads(w, j.segment, threads);
     }
 }
 
@@ -154,8 +159,8 @@ void walk_backward(const walk *w, int32_t k, span *s, int thread) {
     const buffers *b = &w->net->buffer[k];
     if (!b->dy) return;
     s->dy = gradient_at(w, k) + s->sample * d->out.size;
-    if (!w->only && b->weight >= 0) s->dweight = sums_of(w, b->weight, thread);
-    if (!w->only && b->bias >= 0) s->dbias = sums_of(w, b->bias, thread);
+    if (parameters_move(w, k) && b->weight >= 0) s->dweight = sums_of(w, b->weight, thread);
+    if (parameters_move(w, k) && b->bias >= 0) s->dbias = sums_of(w, b->bias, thread);
     aim(w, k, s);
     if (w->curved || w->diagonal) s->g = b->dy + s->sample * d->out.size;
     if (w->diagonal && d->op->hesscale) d->op->hesscale(d, s);

@@ -57,6 +57,12 @@ for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
     two diagonals examples/$net.json 128 2 $seconds | awk -v net=$net '{printf "%-14s %10.2f %8.2f (%5.2f) %8.2f (%5.2f) %8.2f (%5.2f)\n", net, $1, $2, $3, $4, $5, $6, $7}'
 done
 echo
+echo "operators' products over a gradient of the same 512 samples: in one chunk, in four, in four with four vectors at once (2 threads)"
+printf '%-14s %12s %16s %16s %16s %16s %16s\n' net 'gradient ms' hessian ggn ggn_mc 'empirical fisher' 'ggn, last layer'
+for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
+    two curve_ops examples/$net.json 512 2 $seconds | awk -v net=$net '{printf "%-14s %12.2f", net, $1; for (i = 2; i <= NF; i += 3) printf "   %4.2f %4.2f %4.2f", $i, $(i+1), $(i+2); print ""}'
+done
+echo
 echo "hess_max_ev along a training run, another mini-batch each time: products at each tracked step, the first left out"
 runs=$(mktemp -d /tmp/pitot-bench-XXXXXX)
 OMP_NUM_THREADS=2 "$B"/pitot train --quiet --model examples/glyphs_cnn.json --data glyphs:4000 --batch 128 --steps 300 --optimizer adam --set lr=0.001 \
