@@ -8,6 +8,7 @@
    pitot/linop.h   linear operators and preconditioners, as probes and hosts see them
    pitot/solve.h   eigenvalues of any operator
    pitot/curve.h   curvature of a net's loss as operators, and operators made of operators
+   pitot/kron.h    Kronecker-factored curvature
    pitot/net.h     networks of named ops
    pitot/optim.h   optimizers
    pitot/data.h    data sets
@@ -22,6 +23,7 @@
 #include "pitot/curve.h"
 #include "pitot/data.h"
 #include "pitot/hooks.h"
+#include "pitot/kron.h"
 #include "pitot/linop.h"
 #include "pitot/log.h"
 #include "pitot/net.h"

@@ -115,6 +115,11 @@ PITOT_API int32_t pitot_net_prepare_products(pitot_net *net, pitot_error *error)
 PITOT_API int32_t pitot_net_hvp(pitot_net *net, const pitot_real *v, pitot_real *out);
 /* out = G v, G = J' (d2 loss / df2) J the generalised Gauss-Newton matrix. Cost: about one and a half gradients. */
 PITOT_API int32_t pitot_net_ggnvp(pitot_net *net, const pitot_real *v, pitot_real *out);
+/* out = F v, F the Fisher matrix from `draws` labels a sample that the net predicts (those of PITOT_DIAGONAL_GGN_MC with this seed), in the
+   mean over seeds G; draws 0: the empirical one, from the batch's own labels, 1/N sum of g g' over the samples' gradients. work (C). Cost:
+   as pitot_net_ggnvp. */
+PITOT_API int32_t pitot_net_fishervp(pitot_net *net, int64_t draws, uint64_t seed, const pitot_real *v, pitot_real *out,
+                                     pitot_real *work);
 /* out (n,C) = J v: how the outputs move with the parameters. v (D). */
 PITOT_API int32_t pitot_net_jvp(pitot_net *net, const pitot_real *v, pitot_real *out);
 /* out (D) = J' u. u (n,C). */
@@ -124,14 +129,17 @@ enum {                             /* whose diagonal */
        PITOT_DIAGONAL_HESSIAN = 1, /* of H: exact */
        PITOT_DIAGONAL_GGN,         /* of G: exact; the Hessian's where the net is piecewise linear */
        PITOT_DIAGONAL_GGN_MC,      /* of G, from `draws` labels a sample drawn from what the net predicts: unbiased */
-       PITOT_DIAGONAL_HESSCALE /* of H, from a recursion over the diagonals of the layers' Hessians (Elsayed, Mahmood 2022, "HesScale"):
+       PITOT_DIAGONAL_HESSCALE, /* of H, from a recursion over the diagonals of the layers' Hessians (Elsayed, Mahmood 2022, "HesScale"):
                                       exact at the last layer, an approximation before it */
+       PITOT_DIAGONAL_HESSCALE_GN, /* the same without the ops' second derivatives: of G, never negative */
+       PITOT_DIAGONAL_BL89 /* HesScale's recursion (Becker, LeCun 1989) from a softmax output whose logarithms count one by one: only the
+                                      true class has curvature, p (1 - p); HesScale for other losses */
 };
 
 /* out = diagonal (D) of the Hessian, the GGN or an approximation of it, of the mean loss; with per_sample, out (n,D): row m that of
    sample m's own loss, so that their mean is the diagonal. draws, seed: GGN_MC alone; the same seed gives the same labels. Room is taken
    at the first call of a kind and kept. PITOT_EORDER before a backward pass; PITOT_EINVAL: no such kind, draws < 1; PITOT_ENOMEM;
-   PITOT_ENOTSUP and a message where an op has no rule for HesScale. Cost: pitot_net_diagonal_cost. */
+   PITOT_ENOTSUP and a message where an op has no rule for HesScale and its kin. Cost: pitot_net_diagonal_cost. */
 PITOT_API int32_t pitot_net_diagonal(pitot_net *net, int32_t kind, int64_t draws, uint64_t seed, int per_sample, pitot_real *out,
                                      pitot_error *error);
 /* About how many gradients of the batch that costs: known before it is paid. 0: no such kind. */

@@ -46,15 +46,16 @@ int blas_eigenvalues(int64_t n, double *a, double *value, double *work) {
                                (lapack_int)blas_eigenvalues_work(n), &whole, 1);
 }
 
-/* dsyevd with vectors: 1 + 6n + 2n^2 values and 3 + 5n integers, which lie behind them. */
+/* dsyevd with vectors takes 1 + 6n + 2n^2 values and 3 + 5n integers, which lie behind them. */
 int64_t blas_eigenvectors_work(int64_t n) {
-    return 1 + 6 * n + 2 * n * n + (3 + 5 * n);
+    return n > 32000 ? -1 : 1 + 6 * n + 2 * n * n + 3 + 5 * n;
 }
 
+/* Column-major columns are row-major rows. */
 int blas_eigenvectors(int64_t n, double *a, double *value, double *work) {
-    int64_t values = 1 + 6 * n + 2 * n * n, whole = 3 + 5 * n;
-    return LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'V', 'L', (lapack_int)n, a, (lapack_int)n, value, work, (lapack_int)values,
-                               (lapack_int *)(void *)(work + values), (lapack_int)whole);
+    lapack_int values = (lapack_int)(1 + 6 * n + 2 * n * n);
+    return LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'V', 'L', (lapack_int)n, a, (lapack_int)n, value, work, values,
+                               (lapack_int *)(void *)(work + values), (lapack_int)(3 + 5 * n));
 }
 
 void blas_product(int trans, int64_t n, const double *a, const double *x, double *y) {

@@ -17,9 +17,9 @@ void blas_gram(int64_t n, int64_t k, const double *a, int add, double *g);
 int blas_eigenvalues(int64_t n, double *a, double *value, double *work);
 int64_t blas_eigenvalues_work(int64_t n); /* -1: more than LAPACK's integers count */
 
-/* The same with unit eigenvectors, in the rows of a. a: all of it. work: blas_eigenvectors_work(n) doubles. */
+/* The same with vectors: a (n,n) becomes the unit eigenvectors, row i that of value[i]; work: blas_eigenvectors_work(n) values. */
 int blas_eigenvectors(int64_t n, double *a, double *value, double *work);
-int64_t blas_eigenvectors_work(int64_t n); /* n <= 20000 */
+int64_t blas_eigenvectors_work(int64_t n); /* -1: more than LAPACK's integers count */
 
 /* y (n) = A x, or A'x if `trans`; A (n,n), in double. */
 void blas_product(int trans, int64_t n, const double *a, const double *x, double *y);

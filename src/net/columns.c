@@ -125,7 +125,7 @@ int32_t columns_prepare(pitot_net *net) {
 typedef struct chunk { /* samples from..from+n, columns first..first+columns of each */
     pitot_net *net;
     const roots *roots;
-    pitot_real *out;
+    pitot_real *out; /* NULL: squares are not wanted */
     int64_t from, n, first, columns;
     const segment *segment;
     int32_t k; /* the node whose squares are summed */
@@ -211,7 +211,7 @@ static void go_down(chunk *c, int32_t k, span *s, int thread) {
     const node *d = &net->node[k];
     const buffers *b = &net->buffer[k];
     int64_t rows = s->n * c->columns;
-    if (d->op->square_gradient) {
+    if (c->out && d->op->square_gradient) {
         s->scratch = net->columns->scratch + thread * (net->columns->n_scratch + net->columns->n_spill);
         s->columns = c->columns;
         if (b->weight >= 0) s->dweight = sums_of(net, b->weight, thread, c->out);
@@ -219,7 +219,7 @@ static void go_down(chunk *c, int32_t k, span *s, int thread) {
         d->op->square_gradient(d, s);
     } else if (once(net, k)) {
         c->k = k;
-        threads_run(net->threads, c->n, square_rows, c);
+        if (c->out) threads_run(net->threads, c->n, square_rows, c);
         all_rows(c, d, s);
     } else if (d->op->backward) one_by_one(c, d, s);
     else if (b->owns_y && s->dx[0]) memcpy(s->dx[0], s->dy, (size_t)(rows * d->out.size) * sizeof *s->dy);
@@ -241,6 +241,8 @@ static void visit(chunk *c, int32_t k, int64_t sample, int64_t n, int thread) {
         spill += rows * d->in[i].size;
     }
     pitot_real *const *dx = s.dx;
+    if (c->roots->sink && (net->buffer[k].weight >= 0 || net->buffer[k].bias >= 0))
+        c->roots->sink(c->roots->user, k, &(columns_part){ sample, n, c->first, c->columns, s.dy, thread });
     go_down(c, k, &s, thread);
     for (int32_t i = 0; i < d->n_inputs; i++)
         if (dx[i] && net->buffer[k].adds[i]) add_to(gradient_at(c, d->input[i], sample, thread), dx[i], rows * d->in[i].size);
@@ -340,14 +342,22 @@ static void finish(summing *j) {
     }
 }
 
-void columns_squares(pitot_net *net, const roots *r, int64_t from, int64_t n, double scale, pitot_real *out) {
+static void send_down(pitot_net *net, const roots *r, int64_t from, int64_t n, pitot_real *out) {
     int64_t blocks = (r->n + COLUMNS - 1) / COLUMNS, widest = blocks ? (r->n + blocks - 1) / blocks : 1;
     int64_t samples = net->columns->rows / widest;
-    clear(net, from, n, out);
     for (int64_t begin = 0; begin < n; begin += samples)
         for (int64_t i = 0; i < blocks; i++) {
             int64_t first = r->n * i / blocks, columns = r->n * (i + 1) / blocks - first, left = n - begin;
             one_chunk(&(chunk){ net, r, out, from + begin, left < samples ? left : samples, first, columns, NULL, 0 });
         }
+}
+
+void columns_send(pitot_net *net, const roots *r) {
+    send_down(net, r, 0, net->last.n, NULL);
+}
+
+void columns_squares(pitot_net *net, const roots *r, int64_t from, int64_t n, double scale, pitot_real *out) {
+    clear(net, from, n, out);
+    send_down(net, r, from, n, out);
     finish(&(summing){ net, from, n, r->drawn ? scale / (double)r->n : scale, out, 0 });
 }

@@ -33,9 +33,13 @@ static int32_t ggn(pitot_net *net, int per_sample, pitot_real *out) {
     return squares(net, &(roots){ .n = outputs(net) - net->loss->less }, per_sample, out);
 }
 
-static int32_t hesscale(pitot_net *net, int per_sample, pitot_real *out, pitot_error *error) {
+static int is_recursion(int32_t kind) {
+    return kind >= PITOT_DIAGONAL_HESSCALE && kind <= PITOT_DIAGONAL_BL89;
+}
+
+static int32_t hesscale(pitot_net *net, int32_t kind, int per_sample, pitot_real *out, pitot_error *error) {
     int32_t status = hesscale_prepare(net, error);
-    if (!status) hesscale_diagonal(net, per_sample, out);
+    if (!status) hesscale_diagonal(net, kind, per_sample, out);
     return status;
 }
 
@@ -46,7 +50,7 @@ int32_t pitot_net_diagonal(pitot_net *net, int32_t kind, int64_t draws, uint64_t
     if (!out) return pitot_fail(error, PITOT_EINVAL, "out: there is no room for the diagonal");
     if (kind == PITOT_DIAGONAL_GGN_MC && draws < 1)
         return pitot_fail(error, PITOT_EINVAL, "draws: %lld; at least one is needed", (long long)draws);
-    if (kind < PITOT_DIAGONAL_HESSIAN || kind > PITOT_DIAGONAL_HESSCALE)
+    if (kind < PITOT_DIAGONAL_HESSIAN || kind > PITOT_DIAGONAL_BL89)
         return pitot_fail(error, PITOT_EINVAL, "kind: there is no diagonal %ld", (long)kind);
     if (!net->buffer[net->n_nodes - 1].dy) {
         memset(out, 0, (size_t)(net->size * (per_sample ? net->last.n : 1)) * sizeof *out);
@@ -55,7 +59,7 @@ int32_t pitot_net_diagonal(pitot_net *net, int32_t kind, int64_t draws, uint64_t
     int exact = kind == PITOT_DIAGONAL_GGN || (kind == PITOT_DIAGONAL_HESSIAN && pitot_net_is_piecewise_linear(net));
     if (exact) status = ggn(net, per_sample, out);
     else if (kind == PITOT_DIAGONAL_HESSIAN) status = second_diagonal(net, per_sample, out);
-    else if (kind == PITOT_DIAGONAL_HESSCALE) status = hesscale(net, per_sample, out, error);
+    else if (is_recursion(kind)) status = hesscale(net, kind, per_sample, out, error);
     else status = squares(net, &(roots){ .n = draws, .drawn = 1, .seed = seed }, per_sample, out);
     if (status == PITOT_ENOMEM) return pitot_fail(error, PITOT_ENOMEM, "no memory for the diagonal");
     return status;
@@ -84,5 +88,5 @@ double pitot_net_diagonal_cost(const pitot_net *net, int32_t kind, int64_t draws
     if (kind == PITOT_DIAGONAL_HESSIAN && !pitot_net_is_piecewise_linear(net)) return second_cost(net);
     if (kind == PITOT_DIAGONAL_HESSIAN || kind == PITOT_DIAGONAL_GGN) return columns_cost(net, columns);
     if (kind == PITOT_DIAGONAL_GGN_MC) return draws < 1 ? 0 : columns_cost(net, (double)draws);
-    return kind == PITOT_DIAGONAL_HESSCALE ? 0.7 : 0; /* a backward pass: two of a gradient's three products */
+    return is_recursion(kind) ? 0.7 : 0; /* a backward pass: two of a gradient's three products */
 }

@@ -51,11 +51,16 @@ PITOT_HOT static void square(const pitot_real *x, int64_t n, pitot_real *to) {
     for (int64_t i = 0; i < n; i++) to[i] = x[i] * x[i];
 }
 
-/* q of the outputs, of the mean loss: dyt of the last node, (n,C) */
-static void begin_at_the_loss(pitot_net *net) {
+/* q of the outputs, of the mean loss: dyt of the last node, (n,C). BL89: of -log p_y with each logarithm a value by itself, p_y - p_y^2 at the
+   class y and 0 elsewhere. */
+static void begin_at_the_loss(pitot_net *net, int32_t kind) {
     int64_t c = net->node[net->n_nodes - 1].out.size;
     const buffers *top = &net->buffer[net->n_nodes - 1];
-    for (int64_t k = 0; k < net->last.n; k++) net->loss->diagonal(c, top->y + k * c, top->dyt + k * c);
+    for (int64_t k = 0; k < net->last.n; k++) {
+        net->loss->diagonal(c, top->y + k * c, top->dyt + k * c);
+        for (int64_t i = 0; kind == PITOT_DIAGONAL_BL89 && net->loss->classes && i < c; i++)
+            if (i != net->last.classes[k]) top->dyt[k * c + i] *= 0; /* NaN stays */
+    }
     for (int64_t i = 0; i < net->last.n * c; i++) top->dyt[i] /= (pitot_real)net->last.n;
 }
 
@@ -79,14 +84,16 @@ static void clear_unreached(const pitot_net *net, pitot_real *out) {
     }
 }
 
-void hesscale_diagonal(pitot_net *net, int per_sample, pitot_real *out) {
+void hesscale_diagonal(pitot_net *net, int32_t kind, int per_sample, pitot_real *out) {
     int64_t n = net->last.n, runs = per_sample ? n : 1;
+    int diagonal = kind == PITOT_DIAGONAL_HESSCALE_GN ? -1 : 1;
     for (int32_t i = 0; i < net->n_params; i++)
         square(net->param[i].data, net->param[i].size, net->hesscale->weight + net->flat[i]);
-    begin_at_the_loss(net);
+    begin_at_the_loss(net, kind);
     for (int64_t k = 0; k < runs; k++, out += net->size) {
         clear_unreached(net, out);
-        walk_net(&(walk){ .net = net, .visit = visit, .down = 1, .out = out, .diagonal = 1, .from = k, .n = per_sample ? 1 : n });
+        walk_net(
+            &(walk){ .net = net, .visit = visit, .down = 1, .out = out, .diagonal = diagonal, .from = k, .n = per_sample ? 1 : n });
         for (int64_t i = 0; per_sample && i < net->size; i++) out[i] *= (pitot_real)n;
     }
 }

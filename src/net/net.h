@@ -4,9 +4,10 @@
    walk.c        through the segments, on threads    pass.c    forward and backward
    tangent.c     products with curvature             capture.c what layers saw
    columns.c     several vectors a sample, down      diagonal.c  diagonals of curvature
-   hesscale.c    HesScale                            second.c  second derivatives one by one
+   hesscale.c    HesScale and its kin                second.c  second derivatives one by one
    loss.c        the losses                          loss_root.c  roots of their Hessians
    weights.c     initial values, safetensors         model_file.c  nets from JSON
+   fisher.c      products with Fisher matrices
    conv_squares.c, gather.c  squares of a convolution's gradients */
 
 #ifndef PITOT_SRC_NET_H
@@ -97,7 +98,7 @@ struct walk {
     const pitot_real *v; /* (D) tangents of the parameters; NULL: none are needed */
     pitot_real *out;     /* (D) what backward gives to parameters, and dy, dx are tangents; NULL: gradients */
     int curved;          /* 1: backward with the terms of second order */
-    int diagonal;        /* 1: HesScale's recursion instead of backward */
+    int diagonal;        /* 1: HesScale's recursion instead of backward; -1: without the terms of second order */
     int64_t from, n;     /* samples from..from+n; n 0: all */
     /* (n_nodes), NULL: all. Nodes that take part are not 0: nobody else moves, has a tangent or wants one back; of them, those with
        WALK_PARAMETERS have parameters that move and get something. */
@@ -115,11 +116,20 @@ void walk_tangent(const walk *w, int32_t k, span *s, int thread);
 
 enum { COLUMNS = 12 }; /* most that go down together */
 
+typedef struct columns_part { /* columns first..first+columns of samples sample..sample+n, at the outputs of a node */
+    int64_t sample, n, first, columns;
+    const pitot_real *dy; /* (n, columns, *out); gone when the call returns */
+    int thread;           /* that calls, below net->threads; 0 for whole-batch nodes */
+} columns_part;
+
 typedef struct roots { /* whose columns; of each sample's own loss */
     int64_t n;         /* a sample */
     int drawn;         /* 1: from labels drawn with this seed, each weighing 1/n; 0: exact */
     uint64_t seed;
     const pitot_real *given; /* (batch, n, C) the columns themselves, summed without a weight; NULL: as above */
+    /* Gets the columns of every node with parameters as they pass; may be NULL. Threads call side by side. */
+    void (*sink)(void *user, int32_t k, const columns_part *part);
+    void *user;
 } roots;
 
 /* PITOT_ENOMEM. */
@@ -127,14 +137,16 @@ int32_t columns_prepare(pitot_net *net);
 void columns_free(pitot_net *net);
 /* out (D) = scale times the sum over samples from..from+n. */
 void columns_squares(pitot_net *net, const roots *r, int64_t from, int64_t n, double scale, pitot_real *out);
+/* Sends the columns of the whole batch down for the sink alone. */
+void columns_send(pitot_net *net, const roots *r);
 
 /* ---- hesscale.c, second.c ---- */
 
 /* PITOT_ENOMEM; PITOT_ENOTSUP, with a message: an op has no rule. */
 int32_t hesscale_prepare(pitot_net *net, pitot_error *error);
 void hesscale_free(pitot_net *net);
-/* out (D), or (n,D) per sample */
-void hesscale_diagonal(pitot_net *net, int per_sample, pitot_real *out);
+/* out (D), or (n,D) per sample; kind: PITOT_DIAGONAL_HESSCALE, _HESSCALE_GN or _BL89 */
+void hesscale_diagonal(pitot_net *net, int32_t kind, int per_sample, pitot_real *out);
 
 /* out as above: the Hessian's, by one tangent for every direction in which a layer's output can move. PITOT_ENOMEM. */
 int32_t second_diagonal(pitot_net *net, int per_sample, pitot_real *out);

@@ -57,7 +57,9 @@ typedef struct span { /* n samples of one node, as one thread sees them */
     const pitot_real *xt[OP_INPUTS];     /* of x; NULL: 0, and dx is not wanted either */
     pitot_real *yt;                      /* (n, *out) */
     const pitot_real *weight_t, *bias_t; /* NULL: 0 */
-    const pitot_real *g; /* tangent_backward, hesscale: what dy was in the backward pass; dx if y lies on x. NULL in other passes */
+    const pitot_real
+        *g; /* tangent_backward, hesscale: what dy was in the backward pass; dx if y lies on x. NULL in other passes, and in
+                            hesscale where second derivatives of ops are to count as 0 */
 
     int64_t columns; /* square_gradient: vectors to a sample; dy (n, columns, *out), dx[0] (n, columns, *in) */
 } span;

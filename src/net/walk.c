@@ -162,7 +162,7 @@ void walk_backward(const walk *w, int32_t k, span *s, int thread) {
     if (parameters_move(w, k) && b->weight >= 0) s->dweight = sums_of(w, b->weight, thread);
     if (parameters_move(w, k) && b->bias >= 0) s->dbias = sums_of(w, b->bias, thread);
     aim(w, k, s);
-    if (w->curved || w->diagonal) s->g = b->dy + s->sample * d->out.size;
+    if (w->curved || w->diagonal > 0) s->g = b->dy + s->sample * d->out.size;
     if (w->diagonal && d->op->hesscale) d->op->hesscale(d, s);
     else if (w->curved && d->op->tangent_backward) d->op->tangent_backward(d, s);
     else if (d->op->backward) d->op->backward(d, s);

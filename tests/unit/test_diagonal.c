@@ -91,9 +91,9 @@ static void test_columns(void **state) {
 
 /* ---- rows of samples ---- */
 
-enum { ALL = 4 };
-static const int32_t all_kinds[ALL] = { PITOT_DIAGONAL_HESSIAN, PITOT_DIAGONAL_GGN, PITOT_DIAGONAL_GGN_MC,
-                                        PITOT_DIAGONAL_HESSCALE };
+enum { ALL = 6 };
+static const int32_t all_kinds[ALL] = { PITOT_DIAGONAL_HESSIAN,  PITOT_DIAGONAL_GGN,         PITOT_DIAGONAL_GGN_MC,
+                                        PITOT_DIAGONAL_HESSCALE, PITOT_DIAGONAL_HESSCALE_GN, PITOT_DIAGONAL_BL89 };
 
 static void compare_mean(const net_case *c, const pitot_net *net, const pitot_real *rows, const pitot_real *all) {
     pitot_real *mean = vector(net->size);
@@ -390,13 +390,14 @@ static void test_each_op(void **state) {
     for (size_t i = 0; i < sizeof more / sizeof *more; i++) check_one_op(op_find(more[i][0]), more[i][1]);
 }
 
-/* The recursion itself, in plain loops: what it drops, it drops. q_j = s'(a_j)^2 sum_i W_ij^2 q_i + s''(a_j) sum_i W_ij d_i */
-static void test_recursion(void **state) {
-    (void)state;
+/* The recursion itself, in plain loops: what it drops, it drops. q_j = s'(a_j)^2 sum_i W_ij^2 q_i + s''(a_j) sum_i W_ij d_i, the last term
+   0 in HesScaleGN; at the outputs p - p^2, in BL89 of the true class alone */
+static void check_recursion(int32_t kind) {
     enum { I = 3, H = 5, O = 4 };
     net_case c = { "recursion", { I }, "cross_entropy", { LINEAR(5), OP("tanh"), LINEAR(4) } };
     pitot_net *net = passed(&c, BATCH, 2);
-    pitot_real *got = diagonal_of(net, PITOT_DIAGONAL_HESSCALE, 0), *want = vector(net->size);
+    pitot_real *got = diagonal_of(net, kind, 0), *want = vector(net->size);
+    double bends = kind != PITOT_DIAGONAL_HESSCALE_GN;
     const pitot_real *w1 = net->param[0].data, *b1 = net->param[1].data, *w2 = net->param[2].data;
     memset(want, 0, (size_t)net->size * sizeof *want);
     for (int k = 0; k < BATCH; k++) {
@@ -408,10 +409,10 @@ static void test_recursion(void **state) {
             for (int i = 0; i < I; i++) a += (double)w1[j * I + i] * (double)x[i];
             for (int i = 0; i < O; i++) {
                 double p = exp((double)f[i]) / sum, w = (double)w2[i * H + j];
-                squares += w * w * (p - p * p);
+                squares += kind == PITOT_DIAGONAL_BL89 && i != data.classes[k] ? 0 : w * w * (p - p * p);
                 delta += w * (p - (i == data.classes[k]));
             }
-            double y = tanh(a), slope = 1 - y * y, q = (slope * slope * squares - 2 * y * slope * delta) / BATCH;
+            double y = tanh(a), slope = 1 - y * y, q = (slope * slope * squares - bends * 2 * y * slope * delta) / BATCH;
             for (int i = 0; i < I; i++) want[j * I + i] += (pitot_real)(q * (double)x[i] * (double)x[i]);
             want[H * I + j] += (pitot_real)q;
         }
@@ -420,6 +421,30 @@ static void test_recursion(void **state) {
     mem_free(got);
     mem_free(want);
     pitot_net_free(net);
+}
+
+static void test_recursion(void **state) {
+    (void)state;
+    check_recursion(PITOT_DIAGONAL_HESSCALE);
+    check_recursion(PITOT_DIAGONAL_HESSCALE_GN);
+    check_recursion(PITOT_DIAGONAL_BL89);
+}
+
+/* Piecewise linear nets have no second derivatives to drop; of any net, HesScaleGN is not negative; without classes BL89 is HesScale. */
+static void test_kin(void **state) {
+    (void)state;
+    for (int i = 0; i < CASES; i++) {
+        pitot_net *net = passed(&cases[i], BATCH, 1 + i % 2);
+        pitot_real *full = diagonal_of(net, PITOT_DIAGONAL_HESSCALE, 0), *gn = diagonal_of(net, PITOT_DIAGONAL_HESSCALE_GN, 0);
+        pitot_real *bl89 = diagonal_of(net, PITOT_DIAGONAL_BL89, 0);
+        for (int64_t j = 0; j < net->size; j++) assert_true(gn[j] >= 0);
+        if (pitot_net_is_piecewise_linear(net)) compare(&cases[i], "HesScaleGN", full, gn, net->size, exact);
+        if (!net->loss->classes) compare(&cases[i], "BL89", full, bl89, net->size, 0);
+        mem_free(full);
+        mem_free(gn);
+        mem_free(bl89);
+        pitot_net_free(net);
+    }
 }
 
 /* ---- what stays, and what comes again ---- */
@@ -519,7 +544,7 @@ static void test_refusals(void **state) {
     assert_int_equal(pitot_net_diagonal(net, PITOT_DIAGONAL_GGN, 1, 0, 0, out, NULL), PITOT_EORDER);
     assert_int_equal(pitot_net_backward(net), PITOT_OK);
     assert_int_equal(pitot_net_diagonal(net, 0, 1, 0, 0, out, NULL), PITOT_EINVAL);
-    assert_int_equal(pitot_net_diagonal(net, PITOT_DIAGONAL_HESSCALE + 1, 1, 0, 0, out, NULL), PITOT_EINVAL);
+    assert_int_equal(pitot_net_diagonal(net, PITOT_DIAGONAL_BL89 + 1, 1, 0, 0, out, NULL), PITOT_EINVAL);
     assert_int_equal(pitot_net_diagonal(net, PITOT_DIAGONAL_GGN_MC, 0, 0, 0, out, NULL), PITOT_EINVAL);
     assert_int_equal(pitot_net_diagonal(net, PITOT_DIAGONAL_GGN, 0, 0, 0, NULL, NULL), PITOT_EINVAL);
     assert_int_equal(pitot_net_diagonal(net, PITOT_DIAGONAL_GGN, 0, 0, 0, out, NULL), PITOT_OK);
@@ -606,13 +631,17 @@ static void test_gather(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ggn),        cmocka_unit_test(test_hessian),    cmocka_unit_test(test_columns),
-        cmocka_unit_test(test_rows),       cmocka_unit_test(test_chunks),     cmocka_unit_test(test_golden),
-        cmocka_unit_test(test_draws),      cmocka_unit_test(test_trace),      cmocka_unit_test(test_roots),
-        cmocka_unit_test(test_last_layer), cmocka_unit_test(test_chain),      cmocka_unit_test(test_each_op),
-        cmocka_unit_test(test_recursion),  cmocka_unit_test(test_repetition), cmocka_unit_test(test_nothing_changes),
-        cmocka_unit_test(test_nan),        cmocka_unit_test(test_refusals),   cmocka_unit_test(test_costs),
-        cmocka_unit_test(test_memory),     cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_ggn),        cmocka_unit_test(test_hessian),
+        cmocka_unit_test(test_columns),    cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_chunks),     cmocka_unit_test(test_golden),
+        cmocka_unit_test(test_draws),      cmocka_unit_test(test_trace),
+        cmocka_unit_test(test_roots),      cmocka_unit_test(test_last_layer),
+        cmocka_unit_test(test_chain),      cmocka_unit_test(test_each_op),
+        cmocka_unit_test(test_recursion),  cmocka_unit_test(test_kin),
+        cmocka_unit_test(test_repetition), cmocka_unit_test(test_nothing_changes),
+        cmocka_unit_test(test_nan),        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_costs),      cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_gather),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* inspect.c: `pitot inspect`: every probe once, on given weights and the first samples of a data set, as JSON. */
 
 #include "answer.h"
+#include "approximations.h"
 #include "command.h"
 #include "vector.h"
 
@@ -22,6 +23,7 @@ typedef struct bench { /* everything that is under inspection */
     int64_t n;
     const char *operator, * vector; /* of `product`; vector NULL: it was not asked for */
     pitot_real *product;
+    approximations approximations;
 } bench;
 
 static void free_bench(bench *b) {
@@ -32,6 +34,7 @@ static void free_bench(bench *b) {
     free(b->targets);
     free(b->classes);
     free(b->product);
+    approximations_free(&b->approximations);
 }
 
 static int32_t load_batch(bench *b, pitot_error *error) {
@@ -66,7 +69,7 @@ static int read_set(const args *a, char *options, size_t size, double *lr) {
         const char *item = args_at(a, "--set", k), *equals = strchr(item, '='), *dot = strchr(item, '.');
         char *end;
         if (!equals) return fail_usage("inspect", "inspect: --set %s: is not KEY=VALUE", item);
-        if (strncmp(item, "product.", 8) == 0) continue; /* not a probe's */
+        if (strncmp(item, "product.", 8) == 0 || strncmp(item, "approximations.", 15) == 0) continue; /* not a probe's */
         if (dot && dot < equals) used += (size_t)snprintf(options + used, used < size ? size - used : 0, "%s\n", item);
         else if (strncmp(item, "lr=", 3))
             return fail_usage("inspect", "inspect: --set %s: only lr and PROBE.OPTION mean something here", item);
@@ -110,20 +113,20 @@ static void write_product(writer *w, const bench *b) {
     fputc('}', w->out);
 }
 
-/* Takes `product` out of a list of probes; 1 if it was there. */
-static int take_product(char *list) {
+/* Takes `name` out of a list of probes; 1 if it was there. */
+static int take(char *list, const char *name) {
     int found = 0;
     char *to = list;
     for (const char *s = list + strspn(list, ", "); *s; s += strspn(s, ", ")) {
         size_t n = strcspn(s, ", ");
-        int is_product = n == 7 && strncmp(s, "product", 7) == 0;
-        found |= is_product;
-        if (!is_product) {
+        int is_it = n == strlen(name) && strncmp(s, name, n) == 0;
+        found |= is_it;
+        if (!is_it) {
             memmove(to, s, n);
             to += n;
         }
         s += n;
-        if (!is_product) *to++ = ',';
+        if (!is_it) *to++ = ',';
     }
     *to = 0;
     return found;
@@ -178,8 +181,7 @@ static int32_t measure(bench *b, const char *probes, const char *options, double
     pitot_net_backward(b->net);
     pitot_attached_backward(&b->attached);
     status = multiply(b, error);
-    if (status) return status;
-    return PITOT_OK;
+    return status ? status : approximations_measure(&b->approximations, b->net, error);
 }
 
 /* ---- the answer ---- */
@@ -200,7 +202,8 @@ static void write_answer(writer *w, const bench *b, const args *a) {
         first = 0;
         write_probe(w, b->run, &s, *p);
     }
-    if (b->product) fputs(first ? "" : ", ", w->out), write_product(w, b);
+    if (b->product) fputs(first ? "" : ", ", w->out), write_product(w, b), first = 0;
+    if (b->approximations.asked) fputs(first ? "" : ", ", w->out), approximations_write(w, &b->approximations);
     fputs("}}\n", w->out);
     free(s.list);
 }
@@ -266,7 +269,8 @@ static int run(const args *a) {
     bench b = { .n = args_int(a, "--batch", 64, 1, INT32_MAX, &bad) };
     if (bad || read_set(a, options, sizeof options, &lr)) return EXIT_USAGE;
     pitot_error error = { 0 };
-    if (take_product(list) && (code = read_product(a, &b)) != EXIT_DONE) return code;
+    if (take(list, "product") && (code = read_product(a, &b)) != EXIT_DONE) return code;
+    if (take(list, "approximations") && (code = approximations_read(&b.approximations, a)) != EXIT_DONE) return code;
     int32_t status = open_bench(&b, a, &error);
     if (!status) status = measure(&b, *list ? list : "none", options, lr, &error);
     code = status ? fail_error(&error) : answer(&b, a);
@@ -279,9 +283,14 @@ static const flag flags[] = {
     { "--weights", "FILE.safetensors", "parameters, named and shaped as the model's", 0 },
     { "--data", "SPEC", "mnist:DIR, cifar10:DIR, npz:FILE or glyphs[:N]", 0 },
     { "--batch", "N", "the first N samples in file order are the batch; default 64", 0 },
-    { "--probes", "LIST", "names and configurations; default: all but those of (N,D) values; product: an operator times a vector",
+    { "--probes", "LIST",
+      "names and configurations; default: all but those of (N,D) values; product: an operator times a vector; "
+      "approximations: how far K-FAC and others are from the exact curvature",
       0 },
-    { "--set", "KEY=VALUE", "PROBE.OPTION=VALUE, lr=VALUE, product.operator=hessian|ggn, product.vector=FILE.npy; repeats", 1 },
+    { "--set", "KEY=VALUE",
+      "PROBE.OPTION=VALUE, lr=VALUE, product.operator=hessian|ggn, product.vector=FILE.npy, "
+      "approximations.truth=ggn|hessian, .damping=DELTA, .draws, .dense, .vectors, .iterations, .seed; repeats",
+      1 },
     { "--precision", "float|double", "arithmetic; default float", 0 },
     { "--json", "FILE", "where the answer goes; default -, standard output", 0 },
     { 0 },
