@@ -10,6 +10,7 @@
    pitot/curve.h   curvature of a net's loss as operators, and operators made of operators
    pitot/kron.h    Kronecker-factored curvature
    pitot/net.h     networks of named ops
+   pitot/vivit.h   the GGN's eigenvalues and what gradients do along its eigenvectors
    pitot/optim.h   optimizers
    pitot/data.h    data sets
    pitot/train.h   the built-in training loop
@@ -32,5 +33,6 @@
 #include "pitot/probe.h"
 #include "pitot/solve.h"
 #include "pitot/train.h"
+#include "pitot/vivit.h"
 
 #endif

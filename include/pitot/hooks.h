@@ -174,6 +174,21 @@ PITOT_API int32_t pitot_hyper(pitot_run *run, int32_t group, const char *name, d
 
 /* ---- callbacks (levels 2 and 3) ---------------------------------------------------------------------------------------- */
 
+typedef struct pitot_ggn_spectrum { /* what the callback `ggn_spectrum` is asked for; arrays are pitot's */
+    size_t struct_size;
+    int64_t k, draws,
+        samples;   /* in: leading pairs wanted (out: as many as there are, at most); labels drawn a sample, 0: exact; of so
+                                  many samples from the first on, 0: all */
+    uint64_t seed; /* in: of the labels */
+    int64_t n;     /* out: eigenvalues that may not be 0 */
+    double trace;  /* out */
+    double *value; /* (n) ascending; NULL: the leading ones will do */
+    double *top;   /* (k) descending; NULL: what are n and k? */
+    double *gamma_mean, *gamma_snr;   /* (k): e'g_n over all samples of the batch: mean, its square over the variance (by N - 1) */
+    double *lambda_mean, *lambda_snr; /* (k): e'G_n e over those of the GGN. NaN where that is not defined */
+    pitot_real *vectors;              /* (k,D): e, unit; zeros where the eigenvalue is 0 */
+} pitot_ggn_spectrum;
+
 typedef struct pitot_call { /* made by pitot, one per call */
     size_t struct_size;
     int32_t status;      /* comes as PITOT_EHOST; the callback's LAST act is to set PITOT_OK. What raises an exception or jumps out
@@ -192,7 +207,8 @@ typedef struct pitot_call { /* made by pitot, one per call */
     uint64_t seed;            /* in: diagonal: of those labels */
     int32_t per_sample;       /* in: diagonal: 1: out (n,D), of each sample's own loss */
     int32_t reserved;
-    double gradients; /* out: diagonal: about how many gradients it costs */
+    double gradients;             /* out: diagonal: about how many gradients it costs */
+    pitot_ggn_spectrum *spectrum; /* in, out: ggn_spectrum */
 } pitot_call;
 
 typedef void (*pitot_fn)(void *user, pitot_call *call);
@@ -222,10 +238,12 @@ typedef struct pitot_callbacks {
     /* out (D) = diagonal of the Hessian, the GGN or a stand-in for it (call->diagonal), of the mean loss over the (last micro-)batch.
        Called with out NULL: sets `gradients`, what it would cost, and computes nothing. Leaves gradient buffers as they are */
     pitot_fn diagonal;
-    int32_t
-        untouched; /* 1: hvp, jvp, vjp and diagonal write to `out` and to memory of their own, never to parameters, gradient buffers
-                          or guards. Known from how they are made: pitot keeps no copies for them, and compares nothing */
-    int32_t reserved;
+    /* call->spectrum: eigenvalues, leading eigenvectors and what samples do along them, of the GGN of the mean loss over the (last micro-)
+       batch. Called with top NULL first: sets n and k, and computes nothing. Leaves gradient buffers as they are */
+    pitot_fn ggn_spectrum;
+    /* 1: hvp, jvp, vjp, diagonal and ggn_spectrum write to `out` and to memory of their own, never to parameters, gradient buffers or
+       guards. Known from how they are made: pitot keeps no copies for them, and compares nothing */
+    int32_t untouched, reserved;
 } pitot_callbacks;
 
 PITOT_API int32_t pitot_set_callbacks(pitot_run *run, const pitot_callbacks *callbacks);

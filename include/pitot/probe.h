@@ -300,6 +300,17 @@ PITOT_API double pitot_hyper_of(const pitot_frame *frame, int32_t group, const c
 PITOT_API int32_t pitot_diagonal(const pitot_frame *frame, int32_t kind, int64_t draws, pitot_curvature *curvature);
 /* The same of each sample's own loss: values (n,D). */
 PITOT_API int32_t pitot_sample_diagonal(const pitot_frame *frame, int32_t kind, int64_t draws, pitot_curvature *curvature);
+typedef struct pitot_spectrum { /* of the GGN; good until pitot_spectrum_of is called again */
+    int64_t k, n;               /* leading pairs; eigenvalues that may not be 0 */
+    double trace;
+    const double *value; /* (n) ascending; NULL where only the leading ones were made: in training */
+    const double *top;   /* (k) descending */
+    const double *gamma_mean, *gamma_snr, *lambda_mean, *lambda_snr; /* (k): see pitot_ggn_spectrum in hooks.h */
+} pitot_spectrum;
+/* vectors (k,D): the leading eigenvectors, unit. draws, samples: as in hooks.h. Not kept. PITOT_ENOTSUP: the host has no callback
+   `ggn_spectrum`. Cost: pitot_vivit_new, pitot_vivit_top and pitot_vivit_derive in vivit.h. */
+PITOT_API int32_t pitot_spectrum_of(const pitot_frame *frame, int64_t k, int64_t draws, int64_t samples, pitot_real *vectors,
+                                    pitot_spectrum *spectrum);
 /* H g, g the gradient: *out (D). Needs PITOT_NEED_HESSIAN. Cost: one product. */
 PITOT_API int32_t pitot_gradient_product(const pitot_frame *frame, const pitot_real **out);
 /* out (D) = sum over samples of weight[n] g_n, weight (listed); 0 for tensors without captures. Needs PITOT_NEED_LAYERS. Not kept.

@@ -3,6 +3,7 @@
 #include "base/blas.h"
 
 #include "base/alloc.h"
+#include "base/threads.h"
 
 #include <cblas.h>
 #include <lapacke.h>
@@ -39,23 +40,57 @@ int64_t blas_eigenvalues_work(int64_t n) {
     return n > INT_MAX / (PANEL + 3) ? -1 : (2 + PANEL) * n + 1;
 }
 
+typedef struct eigen_job {
+    char vectors;
+    int64_t n, n_work;
+    double *a, *value, *work;
+    lapack_int *whole;
+    int64_t n_whole;
+    int failed;
+} eigen_job;
+
 /* Row-major upper is column-major lower; the `_work` function allocates nothing in column-major. */
+static void eigen_run(void *job, int64_t begin, int64_t end, int thread) {
+    eigen_job *j = job;
+    (void)end;
+    (void)thread;
+    if (begin > 0) return;
+    j->failed = LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, j->vectors, 'L', (lapack_int)j->n, j->a, (lapack_int)j->n, j->value, j->work,
+                                    (lapack_int)j->n_work, j->whole, (lapack_int)j->n_whole);
+}
+
+/* Inside a region of threads_run, where BLAS stays on its thread: its thousands of short products wait for each other's threads otherwise,
+   for long where others use the machine. */
+static int eigen_alone(eigen_job *j) {
+    threads_run(2, 2, eigen_run, j);
+    return j->failed;
+}
+
 int blas_eigenvalues(int64_t n, double *a, double *value, double *work) {
     lapack_int whole;
     return LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'N', 'L', (lapack_int)n, a, (lapack_int)n, value, work,
                                (lapack_int)blas_eigenvalues_work(n), &whole, 1);
 }
 
-/* dsyevd with vectors takes 1 + 6n + 2n^2 values and 3 + 5n integers, which lie behind them. */
-int64_t blas_eigenvectors_work(int64_t n) {
-    return n > 32000 ? -1 : 1 + 6 * n + 2 * n * n + 3 + 5 * n;
+int blas_eigenvalues_alone(int64_t n, double *a, double *value, double *work) {
+    lapack_int whole;
+    return eigen_alone(&(eigen_job){ 'N', n, blas_eigenvalues_work(n), a, value, work, &whole, 1, 1 });
 }
 
-/* Column-major columns are row-major rows. */
+/* dsyevd with vectors takes 2n^2 + 6n + 1 values and 5n + 3 integers, which lie behind them. */
+int64_t blas_eigenvectors_work(int64_t n) {
+    return n > 32000 ? -1 : 2 * n * n + 6 * n + 1 + 5 * n + 3;
+}
+
 int blas_eigenvectors(int64_t n, double *a, double *value, double *work) {
-    lapack_int values = (lapack_int)(1 + 6 * n + 2 * n * n);
-    return LAPACKE_dsyevd_work(LAPACK_COL_MAJOR, 'V', 'L', (lapack_int)n, a, (lapack_int)n, value, work, values,
-                               (lapack_int *)(void *)(work + values), (lapack_int)(3 + 5 * n));
+    int64_t values = 2 * n * n + 6 * n + 1;
+    return eigen_alone(&(eigen_job){ 'V', n, values, a, value, work, (lapack_int *)(work + values), 5 * n + 3, 1 });
+}
+
+void blas_gemm_double(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, double alpha, const double *a, int64_t lda,
+                      const double *b, int64_t ldb, double beta, double *c, int64_t ldc) {
+    cblas_dgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k,
+                alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
 }
 
 void blas_product(int trans, int64_t n, const double *a, const double *x, double *y) {

@@ -17,9 +17,16 @@ void blas_gram(int64_t n, int64_t k, const double *a, int add, double *g);
 int blas_eigenvalues(int64_t n, double *a, double *value, double *work);
 int64_t blas_eigenvalues_work(int64_t n); /* -1: more than LAPACK's integers count */
 
-/* The same with vectors: a (n,n) becomes the unit eigenvectors, row i that of value[i]; work: blas_eigenvectors_work(n) values. */
+/* The same bits whatever BLAS's threads: on one. */
+int blas_eigenvalues_alone(int64_t n, double *a, double *value, double *work);
+
+/* That with vectors: row j of a becomes the unit eigenvector of value[j]. work: blas_eigenvectors_work(n) values. */
 int blas_eigenvectors(int64_t n, double *a, double *value, double *work);
 int64_t blas_eigenvectors_work(int64_t n); /* -1: more than LAPACK's integers count */
+
+/* blas_gemm in double. */
+void blas_gemm_double(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, double alpha, const double *a, int64_t lda,
+                      const double *b, int64_t ldb, double beta, double *c, int64_t ldc);
 
 /* y (n) = A x, or A'x if `trans`; A (n,n), in double. */
 void blas_product(int trans, int64_t n, const double *a, const double *x, double *y);

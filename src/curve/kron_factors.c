@@ -88,7 +88,7 @@ double kron_send(pitot_kron *k, void (*sink)(void *user, int32_t at, const colum
     int32_t status = columns_prepare(net);
     if (status) return (double)status;
     int64_t outputs = net->node[net->n_nodes - 1].out.size, columns = drawn ? k->draws : outputs - net->loss->less;
-    columns_send(net, &(roots){ .n = columns, .drawn = drawn, .seed = k->seed, .sink = sink, .user = k });
+    columns_send(net, &(roots){ .n = columns, .drawn = drawn, .seed = k->seed, .sink = sink, .user = k }, 0, net->last.n, 0);
     return 1 / (double)net->last.n / (drawn ? (double)columns : 1);
 }
 

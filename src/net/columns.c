@@ -1,7 +1,8 @@
 /* columns.c: the way down of several vectors to a sample, the columns of a root of its outputs' Hessian, and the sum of the squares of what
    parameters get (Dangel, Kunstner, Hennig 2020, "BackPACK", DiagGGN). A chunk of samples goes down at a time, at most COLUMNS columns of
    each: whole-batch ops take all its rows at once, sample-by-sample segments one span of samples through all their nodes, on threads, in
-   room that only the thread's spans share. A parameter that is used once to a sample gets one product of squares at the end. */
+   room that only the thread's spans share. A parameter that is used once to a sample gets one product of squares at the end. Or, instead of
+   squares, what comes back to nodes with parameters is handed out as it is. */
 
 #include "pitot/hot.h"
 #include "base/alloc.h"
@@ -127,13 +128,14 @@ typedef struct chunk { /* samples from..from+n, columns first..first+columns of 
     const roots *roots;
     pitot_real *out; /* NULL: squares are not wanted */
     int64_t from, n, first, columns;
+    int32_t lowest; /* node at which the way ends */
     const segment *segment;
     int32_t k; /* the node whose squares are summed */
 } chunk;
 
 /* Gradients of node k's outputs from sample `sample` on, as thread `thread` sees them; NULL: nobody wants them. */
 static pitot_real *gradient_at(const chunk *c, int32_t k, int64_t sample, int thread) {
-    if (k < 0 || !c->net->columns->place[k].d) return NULL;
+    if (k < c->lowest || !c->net->columns->place[k].d) return NULL;
     const place *p = &c->net->columns->place[k];
     int64_t row = p->local ? thread * COLUMNS : (sample - c->from) * c->columns;
     return p->d + row * c->net->node[k].out.size;
@@ -211,11 +213,11 @@ static void go_down(chunk *c, int32_t k, span *s, int thread) {
     const node *d = &net->node[k];
     const buffers *b = &net->buffer[k];
     int64_t rows = s->n * c->columns;
-    if (c->out && d->op->square_gradient) {
+    if (d->op->square_gradient) {
         s->scratch = net->columns->scratch + thread * (net->columns->n_scratch + net->columns->n_spill);
         s->columns = c->columns;
-        if (b->weight >= 0) s->dweight = sums_of(net, b->weight, thread, c->out);
-        if (b->bias >= 0) s->dbias = sums_of(net, b->bias, thread, c->out);
+        if (c->out && b->weight >= 0) s->dweight = sums_of(net, b->weight, thread, c->out);
+        if (c->out && b->bias >= 0) s->dbias = sums_of(net, b->bias, thread, c->out);
         d->op->square_gradient(d, s);
     } else if (once(net, k)) {
         c->k = k;
@@ -229,7 +231,7 @@ static void visit(chunk *c, int32_t k, int64_t sample, int64_t n, int thread) {
     const pitot_net *net = c->net;
     const node *d = &net->node[k];
     const columns_room *r = net->columns;
-    if (!net->buffer[k].dy) return;
+    if (!net->buffer[k].dy || k < c->lowest) return;
     span s = walk_span(net, k, sample, n, thread);
     pitot_real *spill = r->scratch + thread * (r->n_scratch + r->n_spill) + r->n_scratch;
     int64_t rows = n * c->columns;
@@ -243,7 +245,7 @@ static void visit(chunk *c, int32_t k, int64_t sample, int64_t n, int thread) {
     pitot_real *const *dx = s.dx;
     if (c->roots->sink && (net->buffer[k].weight >= 0 || net->buffer[k].bias >= 0))
         c->roots->sink(c->roots->user, k, &(columns_part){ sample, n, c->first, c->columns, s.dy, thread });
-    go_down(c, k, &s, thread);
+    if (c->out || s.dx[0] || d->n_inputs > 1) go_down(c, k, &s, thread);
     for (int32_t i = 0; i < d->n_inputs; i++)
         if (dx[i] && net->buffer[k].adds[i]) add_to(gradient_at(c, d->input[i], sample, thread), dx[i], rows * d->in[i].size);
 }
@@ -342,22 +344,55 @@ static void finish(summing *j) {
     }
 }
 
-static void send_down(pitot_net *net, const roots *r, int64_t from, int64_t n, pitot_real *out) {
-    int64_t blocks = (r->n + COLUMNS - 1) / COLUMNS, widest = blocks ? (r->n + blocks - 1) / blocks : 1;
-    int64_t samples = net->columns->rows / widest;
-    for (int64_t begin = 0; begin < n; begin += samples)
+/* Columns of samples c.from..c.from+c.n, chunk by chunk. */
+static void send_down(const chunk *c) {
+    int64_t columns = c->roots->n, blocks = (columns + COLUMNS - 1) / COLUMNS,
+            widest = blocks ? (columns + blocks - 1) / blocks : 1;
+    int64_t samples = c->net->columns->rows / widest, end = c->from + c->n;
+    for (int64_t begin = c->from; begin < end; begin += samples)
         for (int64_t i = 0; i < blocks; i++) {
-            int64_t first = r->n * i / blocks, columns = r->n * (i + 1) / blocks - first, left = n - begin;
-            one_chunk(&(chunk){ net, r, out, from + begin, left < samples ? left : samples, first, columns, NULL, 0 });
+            chunk part = *c;
+            part.from = begin;
+            part.n = end - begin < samples ? end - begin : samples;
+            part.first = columns * i / blocks;
+            part.columns = columns * (i + 1) / blocks - part.first;
+            one_chunk(&part);
         }
-}
-
-void columns_send(pitot_net *net, const roots *r) {
-    send_down(net, r, 0, net->last.n, NULL);
 }
 
 void columns_squares(pitot_net *net, const roots *r, int64_t from, int64_t n, double scale, pitot_real *out) {
     clear(net, from, n, out);
-    send_down(net, r, from, n, out);
+    send_down(&(chunk){ .net = net, .roots = r, .out = out, .from = from, .n = n });
     finish(&(summing){ net, from, n, r->drawn ? scale / (double)r->n : scale, out, 0 });
+}
+
+void columns_send(pitot_net *net, const roots *r, int64_t from, int64_t n, int32_t lowest) {
+    send_down(&(chunk){ .net = net, .roots = r, .from = from, .n = n, .lowest = lowest });
+}
+
+/* ---- kept ---- */
+
+typedef struct keeping {
+    const pitot_net *net;
+    pitot_real *const *to; /* (n_nodes) */
+    int64_t from, columns; /* the first row's sample; of each */
+} keeping;
+
+static void keep(void *user, int32_t k, const columns_part *p) {
+    const keeping *all = user;
+    int64_t size = all->net->node[k].out.size;
+    for (int64_t i = 0; all->to[k] && i < p->n; i++) {
+        int64_t row = (p->sample - all->from + i) * all->columns + p->first;
+        memcpy(all->to[k] + row * size, p->dy + i * p->columns * size, (size_t)(p->columns * size) * sizeof *p->dy);
+    }
+}
+
+void columns_keep(pitot_net *net, const roots *r, int64_t from, int64_t n, pitot_real *const *to) {
+    keeping all = { net, to, from, r->n };
+    roots kept = *r;
+    int32_t lowest = 0;
+    kept.sink = keep;
+    kept.user = &all;
+    while (lowest < net->n_nodes && !to[lowest]) lowest++;
+    if (lowest < net->n_nodes) columns_send(net, &kept, from, n, lowest);
 }

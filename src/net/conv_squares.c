@@ -242,7 +242,7 @@ static void one_group(const node *n, const span *s, work *k, int64_t sample, int
     transpose(s->x[0] + sample * in + group * c->w.channels * plane, c->w.channels, plane, k->x, c->w.channels);
     make_windows(k);
     list_by_channel(k, s->dy + sample * k->columns * out + group * c->m * c->p, out);
-    square_weight(k);
+    if (s->dweight) square_weight(k);
     if (s->dbias) square_bias(k, s->dbias + group * c->m);
     if (!s->dx[0]) return;
     list_by_position(k);
@@ -267,6 +267,6 @@ void conv_square_gradient(const node *n, const span *s) {
         memset(k.squares, 0, (size_t)(c.m * k.ldu) * sizeof *k.squares);
         if (s->dx[0]) make_weight(&k, s->weight + group * c.m * c.k);
         for (int64_t sample = 0; sample < s->n; sample++) one_group(n, s, &k, sample, group);
-        add_squares(&k, s->dweight + group * c.m * c.k);
+        if (s->dweight) add_squares(&k, s->dweight + group * c.m * c.k);
     }
 }

@@ -8,7 +8,8 @@
    loss.c        the losses                          loss_root.c  roots of their Hessians
    weights.c     initial values, safetensors         model_file.c  nets from JSON
    fisher.c      products with Fisher matrices
-   conv_squares.c, gather.c  squares of a convolution's gradients */
+   conv_squares.c, gather.c  squares of a convolution's gradients
+   factor.c, factor_gram.c, factor_apply.c  the GGN's factor: see factor.h */
 
 #ifndef PITOT_SRC_NET_H
 #define PITOT_SRC_NET_H
@@ -137,8 +138,11 @@ int32_t columns_prepare(pitot_net *net);
 void columns_free(pitot_net *net);
 /* out (D) = scale times the sum over samples from..from+n. */
 void columns_squares(pitot_net *net, const roots *r, int64_t from, int64_t n, double scale, pitot_real *out);
-/* Sends the columns of the whole batch down for the sink alone. */
-void columns_send(pitot_net *net, const roots *r);
+/* Sends the columns of samples from..from+n down for the sink alone, as far as node `lowest`. */
+void columns_send(pitot_net *net, const roots *r, int64_t from, int64_t n, int32_t lowest);
+/* to[k] (n, roots.n, *out) = what each column of samples from..from+n, unscaled, makes of the gradient with respect to the output of node k,
+   which has parameters; NULL: not wanted. */
+void columns_keep(pitot_net *net, const roots *r, int64_t from, int64_t n, pitot_real *const *to);
 
 /* ---- hesscale.c, second.c ---- */
 

@@ -10,11 +10,11 @@
 
 enum { MOST_GUARDS = 4096 };
 
-static const char *const names[] = { "grad", "hvp", "forward", "jvp", "vjp", "hessian_root", "diagonal" };
+static const char *const names[] = { "grad", "hvp", "forward", "jvp", "vjp", "hessian_root", "diagonal", "ggn_spectrum" };
 
 static pitot_fn function(const pitot_run *run, int which) {
     const pitot_callbacks *h = &run->curving.host;
-    const pitot_fn all[] = { h->grad, h->hvp, h->forward, h->jvp, h->vjp, h->hessian_root, h->diagonal };
+    const pitot_fn all[] = { h->grad, h->hvp, h->forward, h->jvp, h->vjp, h->hessian_root, h->diagonal, h->ggn_spectrum };
     return all[which];
 }
 
@@ -155,7 +155,7 @@ static void restore_gradients(pitot_run *run) {
 }
 
 static void blame(pitot_run *run, const char *what) {
-    for (int which = CALL_GRAD; which <= CALL_DIAGONAL; which++)
+    for (int which = CALL_GRAD; which <= CALL_SPECTRUM; which++)
         if (run->curving.suspects & 1u << which) callback_break(run, which, "changed %.80s, which it promised to leave", what);
 }
 
@@ -225,8 +225,9 @@ int32_t callback_prepare(pitot_run *run) {
 }
 
 int32_t callback_ready(pitot_run *run, int which) {
-    const uint32_t products = 1u << CALL_HVP | 1u << CALL_JVP | 1u << CALL_VJP | 1u << CALL_DIAGONAL;
-    if (!run->curving.host.untouched || !(products & 1u << which)) return prepare(run, which != CALL_DIAGONAL);
+    const uint32_t products = 1u << CALL_HVP | 1u << CALL_JVP | 1u << CALL_VJP | 1u << CALL_DIAGONAL | 1u << CALL_SPECTRUM;
+    if (!run->curving.host.untouched || !(products & 1u << which))
+        return prepare(run, which != CALL_DIAGONAL && which != CALL_SPECTRUM);
     open_point(&run->curving);
     return PITOT_OK;
 }

@@ -205,7 +205,7 @@ typedef struct curving {
     uint32_t suspects;    /* those called since promises were last checked */
     uint32_t broken;      /* bit i: callback i broke a promise or failed */
     uint32_t refused;     /* bit i: callback i said PITOT_ENOTSUP */
-    char why[7][WHY_ROOM];
+    char why[8][WHY_ROOM];
     int64_t points;     /* tracked steps at which a callback was called */
     uint32_t proven;    /* at this point: PROVEN_... */
     int sloped;         /* gradients have been seen to fit the slope of the losses */
@@ -253,6 +253,8 @@ typedef struct sharing {
     double loss_after;
     double *scratch;
     int64_t room_scratch;
+    double *spectrum; /* what pitot_spectrum holds */
+    int64_t room_spectrum;
     pitot_prediction prediction;
 } sharing;
 
@@ -447,7 +449,7 @@ void budget_book(pitot_run *run);
 void budget_say(pitot_run *run); /* `NAME.seconds` into the record */
 
 /* callback.c */
-enum { CALL_GRAD, CALL_HVP, CALL_FORWARD, CALL_JVP, CALL_VJP, CALL_ROOT, CALL_DIAGONAL };
+enum { CALL_GRAD, CALL_HVP, CALL_FORWARD, CALL_JVP, CALL_VJP, CALL_ROOT, CALL_DIAGONAL, CALL_SPECTRUM };
 /* Calls the host. Parameters, gradients and guards have been kept before the first call of a step. A status; failures are counted. */
 int32_t callback_call(pitot_run *run, int which, pitot_call *call);
 int callback_there(const pitot_run *run, int which);

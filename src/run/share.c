@@ -19,7 +19,7 @@ void share_begin(pitot_run *run) {
 void share_free(pitot_run *run) {
     sharing *s = &run->sharing;
     for (int i = 0; i < MOST_DIAGONALS; i++) mem_free(s->diagonal[i].values);
-    void *const blocks[] = { s->gradient_product, s->gradient, s->step, s->step_product, s->unit, s->scratch };
+    void *const blocks[] = { s->gradient_product, s->gradient, s->step, s->step_product, s->unit, s->scratch, s->spectrum };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
 }
 
@@ -195,6 +195,38 @@ int32_t pitot_diagonal(const pitot_frame *f, int32_t kind, int64_t draws, pitot_
 
 int32_t pitot_sample_diagonal(const pitot_frame *f, int32_t kind, int64_t draws, pitot_curvature *out) {
     return diagonal_of(f, kind, draws, 1, out);
+}
+
+/* ---- the GGN's spectrum ---- */
+
+static int32_t ask_spectrum(pitot_run *run, pitot_ggn_spectrum *s) {
+    pitot_call call = { .struct_size = sizeof call, .spectrum = s };
+    return callback_call(run, CALL_SPECTRUM, &call);
+}
+
+int32_t pitot_spectrum_of(const pitot_frame *f, int64_t k, int64_t draws, int64_t samples, pitot_real *vectors,
+                          pitot_spectrum *out) {
+    pitot_run *run = f->out->run;
+    sharing *s = &run->sharing;
+    if (k < 1 || draws < 0 || samples < 0 || !vectors) return PITOT_EINVAL;
+    if (!callback_there(run, CALL_SPECTRUM)) return PITOT_ENOTSUP;
+    pitot_ggn_spectrum q = { .struct_size = sizeof q,
+                             .k = k,
+                             .draws = draws,
+                             .samples = samples,
+                             .seed = random_bits(run->seed, random_purpose("curvature"), (uint64_t)run->step, 0) };
+    int32_t status = ask_spectrum(run, &q);
+    if (status) return status;
+    int all = (run->flags & PITOT_EXACT) != 0;
+    if (q.k < 0 || q.k > k || q.n < q.k || q.n > INT32_MAX) return PITOT_EHOST;
+    if (!run_room(run, &s->spectrum, &s->room_spectrum, 5 * k + (all ? q.n : 0), sizeof *s->spectrum)) return PITOT_EBUDGET;
+    double *room = s->spectrum;
+    q.top = room, q.gamma_mean = room + k, q.gamma_snr = room + 2 * k, q.lambda_mean = room + 3 * k, q.lambda_snr = room + 4 * k;
+    q.value = all ? room + 5 * k : NULL;
+    q.vectors = vectors;
+    status = ask_spectrum(run, &q);
+    *out = (pitot_spectrum){ q.k, q.n, q.trace, q.value, q.top, q.gamma_mean, q.gamma_snr, q.lambda_mean, q.lambda_snr };
+    return status;
 }
 
 /* ---- products ---- */

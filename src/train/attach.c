@@ -1,9 +1,12 @@
 /* attach.c: the hooks around a pitot_net. What a host writes for its own engine, written once for ours. */
 
+#include "base/alloc.h"
 #include "net/net.h"
 #include "pitot/optim.h"
 #include "pitot/train.h"
+#include "pitot/vivit.h"
 
+#include <math.h>
 #include <string.h>
 
 static void hvp(void *user, pitot_call *call) {
@@ -39,6 +42,58 @@ static void diagonal(void *user, pitot_call *call) {
                        : pitot_net_diagonal(a->net, call->diagonal, call->draws, call->seed, call->per_sample, call->out, NULL);
 }
 
+/* What cannot be had of values that are not finite is NaN: that is no failure of the callback's. */
+static int32_t all_nan(pitot_ggn_spectrum *q, int64_t size) {
+    double *const lists[] = { q->top, q->gamma_mean, q->gamma_snr, q->lambda_mean, q->lambda_snr };
+    q->trace = NAN;
+    for (int64_t i = 0; q->value && i < q->n; i++) q->value[i] = NAN;
+    for (size_t l = 0; l < sizeof lists / sizeof *lists; l++)
+        for (int64_t i = 0; i < q->k; i++) lists[l][i] = NAN;
+    for (int64_t i = 0; i < q->k * size; i++) q->vectors[i] = 0;
+    return PITOT_OK;
+}
+
+static int32_t fill_spectrum(pitot_vivit *v, pitot_ggn_spectrum *q, double *gram_vectors) {
+    pitot_vivit_derivatives d = { .struct_size = sizeof d,
+                                  .gamma_mean = q->gamma_mean,
+                                  .gamma_snr = q->gamma_snr,
+                                  .lambda_mean = q->lambda_mean,
+                                  .lambda_snr = q->lambda_snr };
+    int32_t status = pitot_vivit_trace(v, 0, &q->trace, NULL);
+    if (!status && q->value) status = pitot_vivit_eigenvalues(v, 0, q->value, NULL);
+    if (!status && q->k) status = pitot_vivit_top(v, 0, q->k, q->top, gram_vectors, NULL);
+    if (!status && q->k) status = pitot_vivit_vectors(v, 0, q->k, gram_vectors, q->vectors, NULL);
+    return !status && q->k ? pitot_vivit_derive(v, 0, q->k, q->top, gram_vectors, &d, NULL) : status;
+}
+
+static int64_t columns_a_sample(const pitot_net *net, const pitot_ggn_spectrum *q) {
+    return q->draws ? q->draws : net->node[net->n_nodes - 1].out.size - net->loss->less;
+}
+
+static int32_t make_spectrum(pitot_net *net, pitot_ggn_spectrum *q) {
+    int64_t *sample = mem_alloc(q->samples, sizeof *sample);
+    double *gram_vectors = mem_alloc(q->k, (size_t)q->n * sizeof *gram_vectors);
+    pitot_vivit_config c = { .struct_size = sizeof c, .net = net, .draws = q->draws, .seed = q->seed };
+    pitot_error error = { 0 };
+    for (int64_t i = 0; sample && i < q->samples; i++) sample[i] = i;
+    if (q->samples) c.ggn_samples = sample, c.n_ggn = q->samples;
+    pitot_vivit *v = sample && gram_vectors ? pitot_vivit_new(&c, &error) : NULL;
+    int32_t status = v ? fill_spectrum(v, q, gram_vectors) : error.status ? error.status : PITOT_ENOMEM;
+    pitot_vivit_free(v);
+    mem_free(sample);
+    mem_free(gram_vectors);
+    return status == PITOT_EHOST ? all_nan(q, net->size) : status;
+}
+
+static void ggn_spectrum(void *user, pitot_call *call) {
+    const pitot_attached *a = user;
+    pitot_ggn_spectrum *q = call->spectrum;
+    if (q->samples > a->net->last.n) q->samples = a->net->last.n;
+    q->n = (q->samples ? q->samples : a->net->last.n) * columns_a_sample(a->net, q);
+    if (q->k > q->n) q->k = q->n;
+    call->status = q->top ? make_spectrum(a->net, q) : PITOT_OK;
+}
+
 int32_t pitot_attach(pitot_attached *a, pitot_net *net, pitot_run *run) {
     *a = (pitot_attached){ .struct_size = sizeof *a, .net = net, .run = run };
     for (int64_t i = 0; i < pitot_net_param_count(net); i++) {
@@ -51,7 +106,8 @@ int32_t pitot_attach(pitot_attached *a, pitot_net *net, pitot_run *run) {
         if (id != a->first + i) return PITOT_EMISMATCH; /* the run knows some of these names already */
     }
     return pitot_set_callbacks(run, &(pitot_callbacks){ sizeof(pitot_callbacks), .user = a, .hvp = hvp, .forward = forward,
-                                                        .jvp = jvp, .vjp = vjp, .diagonal = diagonal, .untouched = 1 });
+                                                        .jvp = jvp, .vjp = vjp, .diagonal = diagonal, .ggn_spectrum = ggn_spectrum,
+                                                        .untouched = 1 });
 }
 
 static int32_t kind_of(const char *loss) {

@@ -45,6 +45,7 @@ static const char *const families[][2] = {
     { "sum_grad_squared", "instruments" },
     { "batch_sharpness", "sharpness" },
     { "critical_step", "sharpness" },
+    { "ggn_spectrum", "sharpness" },
     { "directional_sharpness", "sharpness" },
     { "reduction_ratio", "sharpness" },
     { "sharpness", "sharpness" },

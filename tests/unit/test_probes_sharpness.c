@@ -150,10 +150,74 @@ static void check_tiny_subspace(const situation *s) {
     else assert_int_equal(step_of(s->run, "tiny_subspace.overlap"), -1);
 }
 
+/* The GGN column by column, its eigenvectors from LAPACK, samples' gradients along them. */
+static void check_ggn_spectrum(const situation *s) {
+    static double a[MOST_D * MOST_D], value[MOST_D], u[2][16 * MOST_D];
+    static pitot_real e[MOST_D], column[MOST_D], theta[MOST_D];
+    int64_t n = s->size, columns = strcmp(s->c->loss, "mse") ? 2 * s->c->n : 3 * s->c->n;
+    int k = strcmp(s->c->loss, "mse") ? 3 : 10;
+    double trace = 0, by = 64 * close_by, g[MOST_D], share = 0, overlap = 0, *now = u[s->step & 1], *last = u[!(s->step & 1)];
+    list_seen l = { "ggn_spectrum", "eigenvalues", 0, { 0 } }, slope = { "ggn_spectrum", "gamma_mean", 0, { 0 } },
+              snr = { "ggn_spectrum", "gamma_snr", 0, { 0 } }, bend = { "ggn_spectrum", "lambda_mean", 0, { 0 } };
+    list_seen *const all[] = { &l, &slope, &snr, &bend };
+    for (int i = 0; i < 4; i++) pitot_readings(s->run, see_list, all[i]);
+    /* back to where the step was made */
+    for (int64_t i = 0, at = 0; i < s->n_params; at += pitot_net_params(s->net)[i++].size) {
+        const pitot_net_param *p = &pitot_net_params(s->net)[i];
+        memcpy(theta + at, p->data, (size_t)p->size * sizeof *theta);
+        memcpy(p->data, s->before + at, (size_t)p->size * sizeof *theta);
+    }
+    pitot_net_batch b = batch_of(s, 0, s->c->n);
+    assert_int_equal(pitot_net_forward(s->net, &b, NULL), PITOT_OK);
+    assert_int_equal(pitot_net_backward(s->net), PITOT_OK);
+    for (int64_t j = 0; j < n; j++) {
+        memset(e, 0, sizeof e);
+        e[j] = 1;
+        assert_int_equal(pitot_net_ggnvp(s->net, e, column), PITOT_OK);
+        for (int64_t i = 0; i < n; i++) a[i * n + j] = (double)column[i];
+        trace += a[j * n + j];
+    }
+    for (int64_t i = 0, at = 0; i < s->n_params; at += pitot_net_params(s->net)[i++].size) {
+        const pitot_net_param *p = &pitot_net_params(s->net)[i];
+        memcpy(p->data, theta + at, (size_t)p->size * sizeof *theta);
+    }
+    kept_vectors(s, "ggn_spectrum", k, now);
+    assert_close(value_of(s->run, "ggn_spectrum.trace"), trace, by, trace, "trace");
+    double square = dot_of(g, g, gradient_of(s, g));
+    for (int q = 0; q < k; q++) {
+        double *x = now + q * n, mean = 0, squares = 0, product = 0;
+        for (int64_t i = 0; i < n; i++) product += x[i] * dot_of(a + i * n, x, n);
+        for (int64_t j = 0; j < s->c->n; j++) {
+            double along = 0;
+            for (int64_t i = 0, at = 0; i < s->n_params; at += pitot_net_params(s->net)[i++].size)
+                along += dot_of(s->t.g[i] + j * pitot_net_params(s->net)[i].size, x + at, pitot_net_params(s->net)[i].size);
+            mean += along / (double)s->c->n;
+            squares += along * along;
+        }
+        double variance = (squares - (double)s->c->n * mean * mean) / (double)(s->c->n - 1);
+        assert_close(l.values[l.n - 1 - q], product, by, trace, "u'Gu");
+        assert_close(bend.values[k - 1 - q], product, by, trace, "mean curvature");
+        assert_close(slope.values[k - 1 - q], fabs(mean), 1e3 * by, 1, "slope");
+        assert_close(snr.values[k - 1 - q] * variance, mean * mean, 1e3 * by, 1 + squares, "its signal to noise");
+        for (int r = 0; r < k; r++) overlap += pow(dot_of(x, last + r * n, n), 2) / k;
+        share += pow(dot_of(g, x, n), 2) / square;
+    }
+    assert_close(value_of(s->run, "ggn_spectrum.share"), share, by, 1, "share");
+    if (s->step) assert_close(value_of(s->run, "ggn_spectrum.overlap"), overlap, by, 1, "overlap");
+    assert_int_equal(LAPACKE_dsyev(LAPACK_ROW_MAJOR, 'N', 'U', (int)n, a, (int)n, value), 0);
+    assert_true(l.n <= columns && l.n <= n && l.n >= k);
+    for (int64_t i = 0; i < l.n; i++) assert_close(l.values[i], value[n - l.n + i], by, trace, "eigenvalue");
+    for (int64_t i = 0; i < n - l.n; i++) assert_true(fabs(value[i]) <= 1e2 * by * trace);
+}
+
 static const reference references[] = {
-    { "sharpness", check_sharpness, 0 },         { "batch_sharpness", check_batch_sharpness, 0 },
-    { "tiny_subspace", check_tiny_subspace, 0 }, { "directional_sharpness", check_directional, 0 },
-    { "critical_step", check_critical_step, 0 }, { "reduction_ratio", check_reduction_ratio, 0 },
+    { "sharpness", check_sharpness, 0 },
+    { "batch_sharpness", check_batch_sharpness, 0 },
+    { "tiny_subspace", check_tiny_subspace, 0 },
+    { "directional_sharpness", check_directional, 0 },
+    { "critical_step", check_critical_step, 0 },
+    { "ggn_spectrum", check_ggn_spectrum, 0 },
+    { "reduction_ratio", check_reduction_ratio, 0 },
 };
 
 static void test_references(void **state) {

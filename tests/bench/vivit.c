@@ -1,0 +1,161 @@
+/* vivit.c: what the GGN's spectrum in Gram space costs beside a training step (forward, backward, SGD update) of a model file on made-up
+   samples:
+
+       vivit MODEL BATCH THREADS SECONDS     prints: step ms; over a step's time (medians of ratios, in turn): all eigenvalues; the ten
+                                             leading eigenpairs of the GGN; those with derivatives of all samples and a Newton step; all
+                                             eigenvalues from an eighth of the samples, and from one draw a sample
+
+   Public API only. */
+
+#include "pitot.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST = 1000, KINDS = 5, TOP = 10 };
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *v, int n) {
+    qsort(v, (size_t)n, sizeof *v, by_size);
+    return v[n / 2];
+}
+
+static pitot_optim *make_optim(pitot_net *net, int threads) {
+    const pitot_net_param *p = pitot_net_params(net);
+    int64_t n = pitot_net_param_count(net);
+    pitot_optim *o = pitot_optim_new("sgd", NULL);
+    pitot_optim_tensor *list = calloc((size_t)n, sizeof *list);
+    for (int64_t i = 0; i < n; i++)
+        list[i] = (pitot_optim_tensor){ p[i].name, p[i].size, p[i].data, (const pitot_real *const *)&p[i].grad };
+    if (!o || pitot_optim_prepare(o, list, n, threads, NULL)) exit(1);
+    free(list);
+    return o;
+}
+
+static double one_step(pitot_net *net, const pitot_net_batch *b, pitot_optim *optim) {
+    double t = now(), loss;
+    pitot_net_forward(net, b, &loss);
+    pitot_net_backward(net);
+    pitot_optim_step(optim);
+    return now() - t;
+}
+
+typedef struct room {
+    double *value, *vector;
+    pitot_real *out;
+} room;
+
+static void leading(pitot_vivit *v, const room *r, int more) {
+    double snr[4 * TOP];
+    pitot_vivit_derivatives d = { sizeof d, NULL, NULL, snr, snr + TOP, snr + 2 * TOP, snr + 3 * TOP, NULL };
+    pitot_vivit_damping how = { .struct_size = sizeof how, .kind = PITOT_DAMPING_BOOTSTRAP };
+    if (pitot_vivit_top(v, 0, TOP, r->value, r->vector, NULL)) exit(1);
+    if (pitot_vivit_vectors(v, 0, TOP, r->vector, r->out, NULL)) exit(1);
+    if (!more) return;
+    if (pitot_vivit_derive(v, 0, TOP, r->value, r->vector, &d, NULL)) exit(1);
+    if (pitot_vivit_newton(v, 0, TOP, r->value, r->vector, &how, r->out, NULL, NULL)) exit(1);
+}
+
+/* With forward and backward, as the peers' figures have them. */
+static double once(pitot_net *net, const pitot_net_batch *b, int kind, const room *r) {
+    int64_t first[MOST];
+    double t = now(), loss;
+    pitot_net_forward(net, b, &loss);
+    pitot_net_backward(net);
+    pitot_vivit_config c = { .struct_size = sizeof c, .net = net };
+    for (int64_t i = 0; i < MOST; i++) first[i] = i;
+    if (kind == 3) c.ggn_samples = first, c.n_ggn = b->n / 8 ? b->n / 8 : 1;
+    if (kind == 4) c.draws = 1;
+    pitot_vivit *v = pitot_vivit_new(&c, NULL);
+    if (!v) exit(1);
+    if (kind == 1 || kind == 2) leading(v, r, kind == 2);
+    else if (pitot_vivit_eigenvalues(v, 0, r->value, NULL)) exit(1);
+    pitot_vivit_free(v);
+    return now() - t;
+}
+
+/* PITOT_PARTS in the environment: where the time of one call goes. */
+static void parts(pitot_net *net, const pitot_net_batch *b, const room *r) {
+    double t[8], loss, snr[2 * TOP];
+    const double *gram;
+    pitot_vivit_derivatives d = { sizeof d, NULL, NULL, snr, snr + TOP, NULL, NULL, NULL };
+    pitot_net_forward(net, b, &loss);
+    pitot_net_backward(net);
+    t[0] = now();
+    pitot_vivit *v = pitot_vivit_new(&(pitot_vivit_config){ .struct_size = sizeof(pitot_vivit_config), .net = net }, NULL);
+    t[1] = now();
+    if (!v || pitot_vivit_gram(v, 0, &gram, NULL)) exit(1);
+    t[2] = now();
+    pitot_vivit_eigenvalues(v, 0, r->value, NULL);
+    t[3] = now();
+    pitot_vivit_top(v, 0, TOP, r->value, r->vector, NULL);
+    t[4] = now();
+    pitot_vivit_vectors(v, 0, TOP, r->vector, r->out, NULL);
+    t[5] = now();
+    pitot_vivit_derive(v, 0, TOP, r->value, r->vector, &d, NULL);
+    t[6] = now();
+    fprintf(stderr, "ms: columns %.1f, Gram %.1f, eigenvalues %.1f, top %.1f, vectors %.1f, derivatives %.1f\n",
+            1e3 * (t[1] - t[0]), 1e3 * (t[2] - t[1]), 1e3 * (t[3] - t[2]), 1e3 * (t[4] - t[3]), 1e3 * (t[5] - t[4]),
+            1e3 * (t[6] - t[5]));
+    pitot_vivit_free(v);
+}
+
+static void measure(pitot_net *net, const pitot_net_batch *b, pitot_optim *optim, double seconds, const room *r) {
+    static double step[MOST], ratio[KINDS][MOST];
+    int n = 0, warm = 1;
+    for (double end = now() + seconds; (now() < end || n == 0) && n < MOST; n += !warm, warm = 0) {
+        for (int k = 0; k < KINDS; k++) {
+            one_step(net, b, optim);
+            step[n] = 1e3 * one_step(net, b, optim);
+            ratio[k][n] = 1e3 * once(net, b, k, r) / step[n];
+        }
+    }
+    printf("%.3f", median(step, n));
+    for (int k = 0; k < KINDS; k++) printf(" %.2f", median(ratio[k], n));
+    printf("\n");
+}
+
+int main(int argc, char **argv) {
+    pitot_error error = { 0 };
+    if (argc != 5) return fputs("usage: vivit MODEL BATCH THREADS SECONDS\n", stderr), 2;
+    int64_t batch = strtoll(argv[2], NULL, 10);
+    int threads = (int)strtol(argv[3], NULL, 10);
+    omp_set_num_threads(threads);
+    pitot_net *net = pitot_net_read(argv[1], &error);
+    if (!net || pitot_net_prepare(net, batch, threads, &error)) return fprintf(stderr, "%s\n", error.text), 1;
+    pitot_net_facts facts;
+    pitot_net_init(net, 1);
+    pitot_net_get_facts(net, &facts);
+    pitot_optim *optim = make_optim(net, threads);
+    size_t columns = (size_t)(batch * facts.output);
+    room r = { calloc(columns, sizeof *r.value), calloc(TOP * columns, sizeof *r.vector),
+               calloc((size_t)(TOP * facts.parameters), sizeof *r.out) };
+    pitot_real *x = calloc((size_t)(batch * facts.input), sizeof *x);
+    int32_t *y = calloc((size_t)batch, sizeof *y);
+    for (int64_t i = 0; i < batch * facts.input; i++) x[i] = (pitot_real)((double)((uint64_t)i * 2654435761u % 4093) / 2046.0 - 1);
+    for (int64_t i = 0; i < batch; i++) y[i] = (int32_t)(i % facts.output);
+    pitot_net_batch b = { .struct_size = sizeof b, .n = batch, .x = x, .classes = y, .training = 1 };
+    if (getenv("PITOT_PARTS")) parts(net, &b, &r);
+    measure(net, &b, optim, strtod(argv[4], NULL), &r);
+    pitot_optim_free(optim);
+    pitot_net_free(net);
+    free(x);
+    free(y);
+    free(r.value);
+    free(r.vector);
+    free(r.out);
+    return 0;
+}
