@@ -6,11 +6,13 @@
    pitot/capture.h what a layer saw and what came back
    pitot/probe.h   how to write a probe
    pitot/linop.h   linear operators and preconditioners, as probes and hosts see them
-   pitot/solve.h   eigenvalues of any operator
+   pitot/solve.h   eigenvalues of any operator, at one end or both
+   pitot/quadrature.h  its spectrum as a whole
+   pitot/trace.h   its trace, its diagonal, and systems with it
    pitot/curve.h   curvature of a net's loss as operators, and operators made of operators
    pitot/kron.h    Kronecker-factored curvature
-   pitot/net.h     networks of named ops
    pitot/vivit.h   the GGN's eigenvalues and what gradients do along its eigenvectors
+   pitot/net.h     networks of named ops
    pitot/optim.h   optimizers
    pitot/data.h    data sets
    pitot/train.h   the built-in training loop
@@ -31,7 +33,9 @@
 #include "pitot/optim.h"
 #include "pitot/option.h"
 #include "pitot/probe.h"
+#include "pitot/quadrature.h"
 #include "pitot/solve.h"
+#include "pitot/trace.h"
 #include "pitot/train.h"
 #include "pitot/vivit.h"
 

@@ -90,13 +90,21 @@ static void take_column(krylov *z, const double *along) {
     z->p--;
 }
 
+/* What y = Op p_0 has along V and P, as H is symmetric; p_0'y itself is computed. */
+static void expect(const krylov *z, const pitot_real *y, double *along) {
+    memset(along, 0, (size_t)(z->k + z->p) * sizeof *along);
+    for (int i = 0; i < z->k; i++) along[i] = z->link[0][i];
+    along[z->k] = pitot_dot(krylov_row(z, z->k), y, z->n);
+}
+
 int32_t krylov_step(krylov *z) {
     int rows = z->k + z->p;
     double along[BASIS_MOST], square = 0;
     pitot_real *y = krylov_row(z, rows);
     int32_t status = apply(z, krylov_row(z, z->k), y);
     if (status) return status;
-    double rest = basis_orthogonalise(z->row, rows, z->n, y, along, 4 * UNIT * z->largest);
+    expect(z, y, along);
+    double rest = basis_orthogonalise_guess(z->row, rows, z->n, y, along, 4 * UNIT * z->largest);
     if (!isfinite(rest)) return PITOT_EHOST;
     for (int i = 0; i < rows; i++) square += along[i] * along[i];
     z->largest = fmax(z->largest, hypot(sqrt(square), rest));
@@ -177,10 +185,11 @@ int32_t krylov_measure_pair(krylov *z, const int column[2], pitot_real *u, pitot
     return isfinite(rest) && isfinite(value[0]) && isfinite(value[1]) ? PITOT_OK : PITOT_EHOST;
 }
 
-int32_t krylov_check(krylov *z, int m, double *error) {
-    double c[BASIS_MOST][BASIS_MOST] = { { 0 } }, expected[BASIS_MOST] = { 0 }, left[BASIS_MOST], share = 1 / sqrt(m);
+int32_t krylov_check(krylov *z, int bottom, int top, double *error) {
+    double c[BASIS_MOST][BASIS_MOST] = { { 0 } }, expected[BASIS_MOST] = { 0 }, left[BASIS_MOST], share = 1 / sqrt(bottom + top);
     int rows = z->k + z->p;
-    for (int j = z->k - m; j < z->k; j++) {
+    for (int j = 0; j < z->k; j++) {
+        if (j >= bottom && j < z->k - top) continue;
         double sign = random_uniform(z->seed, RANDOM_LANCZOS, z->step, UINT64_MAX - 1 - (uint64_t)(z->products * EIGEN_MOST + j));
         for (int i = 0; i < z->k; i++) {
             double part = (sign < 0.5 ? -share : share) * z->s[i][j];
@@ -197,11 +206,15 @@ int32_t krylov_check(krylov *z, int m, double *error) {
     return isfinite(*error) ? PITOT_OK : PITOT_EHOST;
 }
 
-/* Columns to keep: half, alternately from the top and from the bottom; or from the top what is wanted and part of what there is room for. */
+/* Columns to keep: half, alternately from the top and from the bottom; or what is wanted and part of what there is room for, from where
+   something is wanted. */
 static int choose(const krylov *z, int spare, int *column) {
-    int more = z->room - spare - z->p - z->wanted, m = z->wanted ? z->wanted + (int)(KEPT * more) : z->k / 2;
+    int wanted = z->top + z->bottom, more = z->room - spare - z->p - wanted, m = wanted ? wanted + (int)(KEPT * more) : z->k / 2;
     int top = z->k - 1, bottom = 0;
-    for (int i = 0; i < m; i++) column[i] = i % 2 && !z->wanted ? bottom++ : top--;
+    for (int i = 0; i < m; i++) {
+        int ends = (z->top > 0) - (z->bottom > 0), down = i < wanted ? i >= z->top : ends ? ends < 0 : (i - wanted) % 2;
+        column[i] = down ? bottom++ : top--;
+    }
     return m;
 }
 

@@ -21,7 +21,7 @@ typedef struct krylov {
     int64_t n;
     pitot_real *row;            /* (room,n): the k columns of V, the p of P, then those that are free */
     int room, k, p;             /* p = 0: V spans an invariant subspace, and there is nothing to go on with */
-    int wanted;                 /* pairs at the top that a restart must keep; 0: both ends */
+    int top, bottom;            /* pairs at each end that a restart must keep; both 0: half of all, from both ends */
     uint64_t seed, step, draws; /* of random directions */
     int64_t products, restarts;
     double largest;    /* |Op x| seen, |x| = 1 */
@@ -71,12 +71,12 @@ int32_t krylov_measure(krylov *z, const pitot_real *u, double *value, double *re
    such that their residuals, both along v as the decomposition has it, add up. What the product shows beyond that, the error of
    products and decomposition, is added to both. For p <= 1. */
 int32_t krylov_measure_pair(krylov *z, const int column[2], pitot_real *u, pitot_real *w, double value[2], double residual[2]);
-/* Checks the m last columns of s with one product, with the sum of their Ritz vectors under random signs: error = sqrt(m) times the length
-   of what the product differs by from what the decomposition says. The errors of single pairs, where they are independent, add up to that
-   in square, so that none of them is longer. Takes two free rows. */
-int32_t krylov_check(krylov *z, int m, double *error);
-/* Keeps part of the Ritz vectors if there are not `spare` free rows: half of them, from both ends; or, of the top, `wanted` ones and
-   part of the rest. Solved, before and after. */
+/* Checks the first `bottom` and the last `top` columns of s with one product, with the sum of their Ritz vectors under random signs: error
+   = the root of their number times the length of what the product differs by from what the decomposition says. The errors of single
+   pairs, where they are independent, add up to that in square, so that none of them is longer. Takes two free rows. */
+int32_t krylov_check(krylov *z, int bottom, int top, double *error);
+/* Keeps part of the Ritz vectors if there are not `spare` free rows: half of them, from both ends; or `top` and `bottom` ones and part of
+   the rest, next to them. Solved, before and after. */
 void krylov_make_room(krylov *z, int spare);
 
 #endif

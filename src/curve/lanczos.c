@@ -59,7 +59,9 @@ static int32_t measure(search *z, const pitot_real *u, pitot_eigenpair *pair) {
 
 static void judge(search *z) {
     pitot_eigenpair *a = &z->out->largest, *b = &z->out->smallest;
-    double limit = z->tolerance * fmax(fabs(a->value), fabs(b->value));
+    double size = fmax(fabs(a->value), fabs(b->value)), limit = z->tolerance * size;
+    a->residual = fmax(a->residual, z->k.op->error * size);
+    b->residual = fmax(b->residual, z->k.op->error * size);
     a->converged = a->residual <= limit;
     b->converged = b->residual <= limit;
 }

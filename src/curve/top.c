@@ -1,4 +1,4 @@
-/* top.c: the largest eigenvalues, by Lanczos iteration (krylov.h). What it starts from, where it goes and when it stops:
+/* top.c: the largest eigenvalues, the smallest, or both, by Lanczos iteration (krylov.h). What it starts from, where it goes and when it stops:
 
    Cold, it starts from one random vector; warm, from the sum of the vectors given and a random part: the small ones have more weight in
    it, the large ones come out by themselves. A block of them, each with a product of its own, took 2 or 3 products less where
@@ -29,6 +29,7 @@ typedef struct search {
     pitot_real *basis;
     double tolerance, bar, size; /* bar: of the decomposition's own residuals; size: largest |theta| so far */
     int64_t limit;
+    int top, bottom;         /* wanted at each end; those of the top come first, from the end inwards */
     int wanted, given, seen; /* vectors in the basis to start from, those of them that have been looked for */
     int looks, deep;         /* steps from another random direction, 0: none; steps with what joined last that are still to go */
     int looked;              /* 1: such steps were begun, with the wanted values at a sum of `before` */
@@ -44,7 +45,7 @@ static int start(search *z, double share) {
     memset(v, 0, (size_t)n * sizeof *v);
     for (int j = 0; j < z->wanted; j++) {
         const pitot_real *u = z->basis + j * n;
-        double square = pitot_sum_squares(u, n), weight = (1 + j) / sqrt(square);
+        double square = pitot_sum_squares(u, n), weight = (1 + (j < z->top ? j : j - z->top)) / sqrt(square);
         if (!(square > 0) || !isfinite(square)) continue;
         for (int64_t i = 0; i < n; i++) v[i] = (pitot_real)((double)v[i] + weight * (double)u[i]);
         warm++;
@@ -59,20 +60,41 @@ static int may_step(const search *z) {
     return z->k.p > 0 && z->k.products + 2 <= z->limit;
 }
 
-static int count(const search *z) {
-    return z->k.k < z->wanted ? z->k.k : z->wanted;
+static int count_top(const search *z) {
+    return z->k.k < z->top ? z->k.k : z->top;
 }
 
-/* Of the wanted pairs the one with the largest residual; the next one below if that is small. */
+static int count_bottom(const search *z) {
+    int left = z->k.k - count_top(z);
+    return left < z->bottom ? left : z->bottom;
+}
+
+static int count(const search *z) {
+    return count_top(z) + count_bottom(z);
+}
+
+/* Of wanted pair j. */
+static int column_of(const search *z, int j) {
+    return j < count_top(z) ? z->k.k - 1 - j : j - count_top(z);
+}
+
+/* The pair next to those wanted at one end; where both are wanted, the one with the larger residual. */
+static int next_one(const search *z) {
+    int below = z->k.k - z->top - 1, above = z->bottom;
+    if (z->top == 0 || z->bottom == 0) return z->top ? below : above;
+    return krylov_estimate(&z->k, above) > krylov_estimate(&z->k, below) ? above : below;
+}
+
+/* Of the wanted pairs the one with the largest residual; the next one if that is small. */
 static int worst(const search *z) {
     const krylov *k = &z->k;
-    int at = k->k - 1;
+    int at = column_of(z, 0);
     double most = 0;
-    for (int j = k->k - count(z); j < k->k; j++) {
-        double estimate = krylov_estimate(k, j);
-        if (estimate > most) most = estimate, at = j;
+    for (int j = count(z) - 1; j >= 0; j--) {
+        double estimate = krylov_estimate(k, column_of(z, j));
+        if (estimate > most) most = estimate, at = column_of(z, j);
     }
-    return most <= z->bar * z->tolerance * z->size && k->k > z->wanted ? k->k - z->wanted - 1 : at;
+    return most <= z->bar * z->tolerance * z->size && k->k > z->wanted ? next_one(z) : at;
 }
 
 /* Turns what is pending for the next step. */
@@ -98,26 +120,30 @@ static int32_t step(search *z) {
     return PITOT_OK;
 }
 
-/* Whether the pair below those wanted has no claim to be one of them. */
-static int next_is_below(const search *z) {
-    const krylov *k = &z->k;
-    int next = k->k - z->wanted - 1;
-    if (next < 0) return 1;
-    double estimate = krylov_estimate(k, next);
-    return estimate <= NEAR * z->tolerance * z->size || k->value[next] + estimate <= k->value[next + 1];
+/* Whether the pair next to those wanted, in column `next`, has no claim to be one of them; `last`: the last of them. */
+static int stays_out(const search *z, int next, int last) {
+    double estimate = krylov_estimate(&z->k, next), apart = fabs(z->k.value[last] - z->k.value[next]);
+    return estimate <= NEAR * z->tolerance * z->size || estimate <= apart;
+}
+
+static int others_stay_out(const search *z) {
+    int k = z->k.k;
+    if (k <= z->wanted) return 1;
+    return (z->top == 0 || stays_out(z, k - z->top - 1, k - z->top)) && (z->bottom == 0 || stays_out(z, z->bottom, z->bottom - 1));
 }
 
 static int seems_done(const search *z) {
     const krylov *k = &z->k;
     if (z->deep > 0 || k->k < z->wanted) return 0;
-    for (int j = k->k - z->wanted; j < k->k; j++)
-        if (krylov_estimate(k, j) > z->bar * z->tolerance * z->size) return 0;
-    return next_is_below(z);
+    for (int j = 0; j < z->wanted; j++)
+        if (krylov_estimate(k, column_of(z, j)) > z->bar * z->tolerance * z->size) return 0;
+    return others_stay_out(z);
 }
 
+/* Grows as the search finds more. */
 static double sum_of_wanted(const search *z) {
     double sum = 0;
-    for (int j = z->k.k - count(z); j < z->k.k; j++) sum += z->k.value[j];
+    for (int j = 0; j < count(z); j++) sum += (j < count_top(z) ? 1 : -1) * z->k.value[column_of(z, j)];
     return sum;
 }
 
@@ -156,12 +182,12 @@ static int look_deeper(search *z) {
     return 1;
 }
 
-/* The pairs as they are, largest first; 1: all of them have converged. */
+/* The pairs as they are, in order; 1: all of them have converged. No residual is below what the products' own error makes of it. */
 static int judge(const search *z, double error, pitot_eigenpair *pairs) {
     int all = count(z) == z->wanted;
     for (int j = 0; j < count(z); j++) {
-        int column = z->k.k - 1 - j;
-        double residual = krylov_estimate(&z->k, column) + error;
+        int column = column_of(z, j);
+        double residual = fmax(krylov_estimate(&z->k, column) + error, z->k.op->error * z->size);
         pairs[j] = (pitot_eigenpair){ z->k.value[column], residual, residual <= z->tolerance * z->size, 0 };
         all = all && pairs[j].converged;
     }
@@ -175,7 +201,7 @@ static int32_t iterate(search *z, pitot_eigenpair *pairs) {
         if (status) return status;
         if (may_step(z) && (!seems_done(z) || look_back(z) || look_deeper(z))) continue;
         double error = 0;
-        status = krylov_check(k, count(z), &error);
+        status = krylov_check(k, count_bottom(z), count_top(z), &error);
         if (status || judge(z, error, pairs) || !may_step(z)) return status;
         z->bar *= 0.5;
         rounds++;
@@ -203,22 +229,37 @@ static int32_t find(search *z, double share, pitot_eigenpair *pairs) {
     double c[BASIS_MOST][BASIS_MOST];
     found = count(z);
     for (int i = 0; i < k->k; i++)
-        for (int j = 0; j < found; j++) c[i][j] = k->s[i][k->k - 1 - j];
+        for (int j = 0; j < found; j++) c[i][j] = k->s[i][column_of(z, j)];
     basis_mix(k->row, k->k, k->n, c, found, z->basis);
     memset(z->basis + found * k->n, 0, (size_t)((z->wanted - found) * k->n) * sizeof *z->basis);
     return PITOT_OK;
 }
 
-int32_t pitot_lanczos_top(const pitot_linop *op, const pitot_lanczos *settings, int32_t k, pitot_real *basis,
-                          pitot_eigenpair *pairs, int64_t *products) {
+int32_t pitot_lanczos_ends(const pitot_linop *op, const pitot_lanczos *settings, int32_t top, int32_t bottom, pitot_real *basis,
+                           pitot_eigenpair *pairs, int64_t *products) {
     search z = { .bar = CLOSE, .basis = basis };
-    if (!krylov_open(&z.k, op, settings) || k < 1 || k > z.k.room - SPARE - 1 || !basis || !pairs || !products) return PITOT_EINVAL;
+    int64_t k = (int64_t)top + bottom;
+    if (!krylov_open(&z.k, op, settings) || top < 0 || bottom < 0 || k < 1 || k > z.k.room - SPARE - 1 || !basis || !pairs ||
+        !products)
+        return PITOT_EINVAL;
     z.tolerance = krylov_tolerance(settings);
     z.limit = krylov_limit(settings);
-    z.wanted = z.k.wanted = k < z.k.n ? k : (int)z.k.n;
-    for (int32_t j = 0; j < k; j++) pairs[j] = (pitot_eigenpair){ NAN, NAN, 0, 0 };
-    if (k > z.wanted) memset(basis + z.wanted * z.k.n, 0, (size_t)((k - z.wanted) * z.k.n) * sizeof *basis);
+    z.top = z.k.top = top < z.k.n ? top : (int)z.k.n;
+    z.bottom = z.k.bottom = bottom < z.k.n - z.top ? bottom : (int)z.k.n - z.top;
+    z.wanted = z.top + z.bottom;
+    for (int64_t j = 0; j < k; j++) pairs[j] = (pitot_eigenpair){ NAN, NAN, 0, 0 };
+    memset(basis + z.wanted * z.k.n, 0, (size_t)((k - z.wanted) * z.k.n) * sizeof *basis);
     int32_t status = find(&z, settings->random, pairs);
     *products = z.k.products;
     return status;
+}
+
+int32_t pitot_lanczos_top(const pitot_linop *op, const pitot_lanczos *settings, int32_t k, pitot_real *basis,
+                          pitot_eigenpair *pairs, int64_t *products) {
+    return pitot_lanczos_ends(op, settings, k, 0, basis, pairs, products);
+}
+
+int32_t pitot_lanczos_bottom(const pitot_linop *op, const pitot_lanczos *settings, int32_t k, pitot_real *basis,
+                             pitot_eigenpair *pairs, int64_t *products) {
+    return pitot_lanczos_ends(op, settings, 0, k, basis, pairs, products);
 }
