@@ -70,6 +70,11 @@ enum {                       /* kinds of operator, (d,d), l_n sample n's own los
        PITOT_OP_GGN_MC,      /* mean over samples and drawn labels y of J_n' s s' J_n, s the loss's gradient in f at y: unbiased */
        PITOT_OP_EMPIRICAL_FISHER /* mean of g_n g_n', g_n the gradient of l_n */
 };
+typedef struct pitot_operator_info {
+    const char *name, *summary, *formula, *paper;
+} pitot_operator_info;
+/* The i-th kind is i + 1; 0 when there are no more. */
+PITOT_API int32_t pitot_operator_get(int64_t i, pitot_operator_info *info);
 /* "hessian", "ggn", "ggn_mc", "empirical_fisher"; NULL: no such kind. */
 PITOT_API const char *pitot_operator_name(int32_t kind);
 PITOT_API int32_t pitot_operator_find(const char *name); /* 0: there is none */

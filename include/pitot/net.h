@@ -90,6 +90,7 @@ typedef struct pitot_net_facts {
     const int64_t *shape;  /* of one sample; ends at the first 0 */
     double step_flops;     /* floating-point operations of matrix products in one training step, per sample */
     int64_t layers;
+    double sample_bytes; /* what each sample of a batch takes in memory, with room for products */
 } pitot_net_facts;
 PITOT_API void pitot_net_get_facts(const pitot_net *net, pitot_net_facts *facts);
 

@@ -20,6 +20,7 @@
 #include "pitot/hot.h"
 #include "pitot/linop.h"
 #include "pitot/option.h"
+#include "pitot/quadrature.h"
 #include "pitot/solve.h"
 
 #ifdef __cplusplus

@@ -7,17 +7,33 @@
 
 #include <string.h>
 
-static const char *const names[POINT_KINDS + 1] = { "", "hessian", "ggn", "ggn_mc", "empirical_fisher" };
 static const char *const block_names[POINT_KINDS + 1] = { "", "hessian_blocks", "ggn_blocks", "ggn_mc_blocks",
                                                           "empirical_fisher_blocks" };
 
+static const pitot_operator_info operators[POINT_KINDS] = {
+    /* in the order of PITOT_OP_... */
+    { "hessian", "Hessian of the mean loss, exact", "1/N sum_n d2 l_n", "Pearlmutter 1994, Neural Computation 6" },
+    { "ggn", "generalised Gauss-Newton matrix, exact", "1/N sum_n J_n' (d2 l_n / df2) J_n",
+      "Schraudolph 2002, Neural Computation 14" },
+    { "ggn_mc", "the same from labels drawn from what the net predicts: the Fisher matrix, unbiased",
+      "1/(N M) sum_n,m J_n' s_nm s_nm' J_n", "Martens 2020, arXiv 1412.1193" },
+    { "empirical_fisher", "second moment of the samples' gradients", "1/N sum_n g_n g_n'",
+      "Kunstner, Balles, Hennig 2019, arXiv 1905.12558" },
+};
+
+int32_t pitot_operator_get(int64_t i, pitot_operator_info *info) {
+    if (i < 0 || i >= POINT_KINDS || !info) return 0;
+    *info = operators[i];
+    return 1;
+}
+
 const char *pitot_operator_name(int32_t kind) {
-    return kind >= 1 && kind <= POINT_KINDS ? names[kind] : NULL;
+    return kind >= 1 && kind <= POINT_KINDS ? operators[kind - 1].name : NULL;
 }
 
 int32_t pitot_operator_find(const char *name) {
-    for (int32_t kind = 1; name && kind <= POINT_KINDS; kind++)
-        if (strcmp(names[kind], name) == 0) return kind;
+    for (int32_t i = 0; name && i < POINT_KINDS; i++)
+        if (strcmp(name, operators[i].name) == 0) return i + 1;
     return 0;
 }
 
@@ -142,7 +158,7 @@ static int32_t hand_out(pitot_point *p, int32_t kind, int blocks, pitot_linop *l
     point_op *o = blocks ? &p->blocks[kind - 1] : &p->ops[kind - 1];
     *o = (point_op){ p, kind, blocks };
     *linop = (pitot_linop){ .struct_size = sizeof *linop,
-                            .name = blocks ? block_names[kind] : names[kind],
+                            .name = blocks ? block_names[kind] : operators[kind - 1].name,
                             .n = p->size,
                             .symmetric = 1,
                             .exact = kind != PITOT_OP_GGN_MC,

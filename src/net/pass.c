@@ -84,6 +84,7 @@ void pitot_net_get_facts(const pitot_net *net, pitot_net_facts *facts) {
         f.parameters += n->weight.shape.size + n->bias.shape.size;
         f.step_flops += n->flops * (n->input[0] >= 0 && net->buffer && net->buffer[n->input[0]].dy ? 3 : 2);
         f.output = n->out.size;
+        f.sample_bytes += 4.0 * (double)n->out.size * sizeof(pitot_real) + (double)n->kept;
     }
     f.struct_size = sizeof f;
     *facts = f;

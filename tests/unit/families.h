@@ -47,6 +47,7 @@ static const char *const families[][2] = {
     { "critical_step", "sharpness" },
     { "ggn_spectrum", "sharpness" },
     { "directional_sharpness", "sharpness" },
+    { "hess_spectrum", "sharpness" },
     { "reduction_ratio", "sharpness" },
     { "sharpness", "sharpness" },
     { "tiny_subspace", "sharpness" },

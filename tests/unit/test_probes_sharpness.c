@@ -210,6 +210,39 @@ static void check_ggn_spectrum(const situation *s) {
     for (int64_t i = 0; i < n - l.n; i++) assert_true(fabs(value[i]) <= 1e2 * by * trace);
 }
 
+/* Nodes lie inside of the spectrum and reach its ends; the trace is that of two vectors of signs, whose variance each is twice the sum of
+   squares beside the diagonal (Hutchinson 1989). */
+static void check_hess_spectrum(const situation *s) {
+    list_seen nodes = { "hess_spectrum", "nodes", 0, { 0 } }, weights = { "hess_spectrum", "weights", 0, { 0 } };
+    pitot_readings(s->run, see_list, &nodes);
+    pitot_readings(s->run, see_list, &weights);
+    assert_true(nodes.n == weights.n && nodes.n == 64);
+    double mass = 0, first = 0, negative = 0, lo = nodes.values[0], hi = lo, exact = 0, beside = 0, size = size_of_hessian(s),
+           noise = 64 * close_by * size * sqrt((double)s->size);
+    for (int64_t k = 0; k < nodes.n; k++) {
+        assert_true(weights.values[k] >= 0 && (k % 32 == 0 || nodes.values[k] >= nodes.values[k - 1]));
+        mass += weights.values[k], first += weights.values[k] * nodes.values[k];
+        negative += nodes.values[k] < 0 ? weights.values[k] : 0;
+        lo = fmin(lo, nodes.values[k]), hi = fmax(hi, nodes.values[k]);
+    }
+    for (int64_t i = 0; i < s->size; i++)
+        for (int64_t j = 0; j < s->size; j++)
+            if (i == j) exact += s->hessian[i * s->size + i];
+            else beside += pow(s->hessian[i * s->size + j], 2);
+    double trace = value_of(s->run, "hess_spectrum");
+    assert_close(mass, 1, 1e-10, 1, "mass");
+    assert_close(trace, (double)s->size * first, 1e-10, (double)s->size * size, "trace of the nodes");
+    assert_close(trace, exact, 6, sqrt(2 * beside / 2) + noise, "trace");
+    assert_close(value_of(s->run, "hess_spectrum.negative_mass"), negative, 1e-10, 1, "negative mass");
+    assert_close(value_of(s->run, "hess_spectrum.max"), hi, 1e-15, size, "largest node");
+    assert_close(value_of(s->run, "hess_spectrum.min"), lo, 1e-15, size, "smallest node");
+    assert_true(hi <= s->values[s->size - 1] + noise && lo >= s->values[0] - noise);
+    assert_close(hi, s->values[s->size - 1], 0.05, size, "largest node");
+    assert_close(lo, s->values[0], 0.05, size, "smallest node");
+    assert_int_equal((int64_t)value_of(s->run, "hess_spectrum.parameters"), s->size);
+    assert_int_equal((int64_t)value_of(s->run, "hess_spectrum.products"), 64);
+}
+
 static const reference references[] = {
     { "sharpness", check_sharpness, 0 },
     { "batch_sharpness", check_batch_sharpness, 0 },
@@ -217,6 +250,7 @@ static const reference references[] = {
     { "directional_sharpness", check_directional, 0 },
     { "critical_step", check_critical_step, 0 },
     { "ggn_spectrum", check_ggn_spectrum, 0 },
+    { "hess_spectrum", check_hess_spectrum, 0 },
     { "reduction_ratio", check_reduction_ratio, 0 },
 };
 
@@ -452,6 +486,30 @@ static void look_at_bowl(bowl *b, int64_t step, double move, double lr) {
     pitot_after_backward(b->run);
     for (int i = 0; i < Q; i++) b->theta[i] -= (pitot_real)move * b->grad[i];
     pitot_after_update(b->run, lr);
+}
+
+/* As many steps as there are eigenvalues: nodes are the eigenvalues, whatever the random vector; their weights are those of a vector of
+   signs, (u'v)^2 / n. */
+static void test_whole_spectrum(void **state) {
+    (void)state;
+    static const double value[Q] = { 0.2, 0.4, 0.8, 1.3, 2.2, 3 };
+    bowl b = new_bowl();
+    list_seen nodes = { "hess_spectrum", "nodes", 0, { 0 } };
+    const double by = sizeof(pitot_real) == 8 ? 1e-9 : 1e-4;
+    b.run = must_open(NULL, &(pitot_config){ sizeof(pitot_config), .probes = "hess_spectrum", .flags = PITOT_LATE,
+                                             .options = "hess_spectrum.steps=6\nhess_spectrum.draws=3" });
+    pitot_param p = { .struct_size = sizeof p, .name = "a", .data = b.theta, .grad = b.grad, .shape = { Q } };
+    assert_int_equal(pitot_add_param(b.run, &p), 1);
+    pitot_set_callbacks(b.run, &(pitot_callbacks){ sizeof(pitot_callbacks), .user = &b, .hvp = bowl_hvp });
+    look_at_bowl(&b, 0, 0.1, 0.1);
+    pitot_readings(b.run, see_list, &nodes);
+    assert_int_equal(nodes.n, 3 * Q);
+    for (int k = 0; k < 3 * Q; k++) assert_close(nodes.values[k], value[k % Q], by, 3, "node");
+    assert_true(value_of(b.run, "hess_spectrum.negative_mass") == 0);
+    b.scale = NAN;
+    look_at_bowl(&b, 1, 0.1, 0.1);
+    assert_int_equal(state_of(b.run, "hess_spectrum"), PITOT_STATE_UNDEFINED);
+    pitot_close(b.run, PITOT_DONE);
 }
 
 /* What an optimizer with a frozen preconditioner makes of the bowl: 1 if it diverges. */
@@ -753,6 +811,7 @@ int main(void) {
         cmocka_unit_test(test_references),
         cmocka_unit_test(test_exact_subspace),
         cmocka_unit_test(test_adam),
+        cmocka_unit_test(test_whole_spectrum),
         cmocka_unit_test(test_edge_of_stability),
         cmocka_unit_test(test_decay),
         cmocka_unit_test(test_decay_oracle),

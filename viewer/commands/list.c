@@ -56,6 +56,13 @@ static int data_at(int64_t i, entry *e) {
     return 1;
 }
 
+static int operator_at(int64_t i, entry *e) {
+    pitot_operator_info info;
+    if (!pitot_operator_get(i, &info)) return 0;
+    *e = (entry){ info.name, info.summary, info.paper, info.formula, "", "", NULL, NULL };
+    return 1;
+}
+
 static int none_at(int64_t i, entry *e) {
     (void)i;
     (void)e;
@@ -67,7 +74,7 @@ static const struct registry {
     entry_at at;
 } registries[] = {
     { "probes", probe_at }, { "optimizers", optimizer_at }, { "wrappers", none_at }, { "ops", op_at },
-    { "data", data_at },    { "operators", none_at },
+    { "data", data_at },    { "operators", operator_at },
 };
 enum { REGISTRIES = sizeof registries / sizeof *registries };
 

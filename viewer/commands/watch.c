@@ -323,6 +323,7 @@ static int watch(const args *a) {
     v.interval = seconds_flag(a, "--interval", 0.5, 0.02, 3600, &bad);
     v.linger = seconds_flag(a, "--linger", -1, 0, 1e9, &bad);
     size_flag(a, &rows, &cols, &bad);
+    v.screen.spectrum = args_get(a, "--density") != NULL;
     if (bad) return EXIT_USAGE;
     if (args_rest(a) < 1) return fail_usage("watch", "no run is named");
     setlocale(LC_CTYPE, "");
@@ -342,6 +343,7 @@ static const flag watch_flags[] = {
     { "--size", "COLSxROWS", "size of that frame (default: the terminal's, otherwise 100x30)", 0 },
     { "--interval", "SECONDS", "time between looks at the log (default 0.5)", 0 },
     { "--linger", "SECONDS", "quit that long after the run has ended, unless a key is pressed (default: stay)", 0 },
+    { "--density", NULL, "begin with the spectral density (key d), if the run has any", 0 },
     { NULL, NULL, NULL, 0 },
 };
 

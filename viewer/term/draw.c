@@ -10,6 +10,7 @@
 
 #include "term/keys.h"
 #include "term/plot.h"
+#include "term/spectrum.h"
 
 enum { PIECE = 160, PIECES = 12 };
 
@@ -158,7 +159,9 @@ static int64_t page_of(const screen *s) {
 
 static int is_useful(const screen *s, const shown *run, int action) {
     if (action == DO_NEXT_RUN) return run->runs > 1;
-    if (action == DO_GO_BACK) return s->enlarged || s->help;
+    if (action == DO_GO_BACK) return s->enlarged || s->help || s->spectrum;
+    if (action == DO_SPECTRUM) return spectrum_records(run->log) > 0;
+    if (s->spectrum) return action != DO_ENLARGE && action != DO_SELECT_ON && action != DO_LOG && action != DO_SMOOTH;
     if (action == DO_ENLARGE || action == DO_SELECT_ON) return !s->enlarged && run->panels->n > 1;
     if (action == DO_PAGE_ON) return s->layout.pages > 1 || s->enlarged;
     return 1;
@@ -170,7 +173,8 @@ static void draw_keys(screen *s, const shown *run) {
     char page[64] = "";
     int col = at.col, end = at.col + at.cols;
     if (!at.rows) return;
-    if (s->enlarged) snprintf(page, sizeof page, "panel %lld of %lld", (long long)s->selected + 1, (long long)run->panels->n);
+    if (s->spectrum) page[0] = 0;
+    else if (s->enlarged) snprintf(page, sizeof page, "panel %lld of %lld", (long long)s->selected + 1, (long long)run->panels->n);
     else if (s->layout.pages > 1)
         snprintf(page, sizeof page, "page %lld of %lld", (long long)page_of(s) + 1, (long long)s->layout.pages);
     if (canvas_text_width(c, page) + 8 < at.cols) end = canvas_text_right(c, at.row, end, at.cols, page, PEN_TEXT) - 2;
@@ -238,7 +242,9 @@ int32_t screen_draw(screen *s, const shown *run, int rows, int cols) {
     find_range(s, run->log);
     screen_draw_title(s, run);
     draw_keys(s, run);
+    if (s->spectrum && !spectrum_records(run->log)) s->spectrum = 0;
     if (s->help) draw_help(s);
+    else if (s->spectrum) status = spectrum_screen(s, run, &s->record);
     else if (!run->panels->n) draw_nothing(s);
     else if (s->enlarged)
         status = plot_panel(s, run, &run->panels->panel[s->selected], s->layout.body, (plot_look){ .enlarged = 1 });
@@ -268,11 +274,32 @@ static void enlarge_digit(screen *s, const shown *run, int digit) {
     s->enlarged = 1;
 }
 
+/* In the pane of densities: earlier and later ones, the first and the last. 1 if the key was its own. */
+static int scrub(screen *s, const shown *run, int action) {
+    int64_t last = spectrum_records(run->log), at = s->record ? s->record : last;
+    switch (action) {
+    case DO_PAGE_BACK: s->record = at > 1 ? at - 1 : 1; break;
+    case DO_PAGE_ON: s->record = at + 1 < last ? at + 1 : 0; break;
+    case DO_FIRST: s->record = 1; break;
+    case DO_LAST: s->record = 0; break;
+    case DO_ENLARGE:
+    case DO_GO_BACK: s->spectrum = 0; break;
+    case DO_SELECT_BACK:
+    case DO_SELECT_ON:
+    case DO_PANEL:
+    case DO_LOG:
+    case DO_SMOOTH: break;
+    default: return 0;
+    }
+    return 1;
+}
+
 int screen_act(screen *s, const shown *run, int action, int code) {
     if (s->help && action != DO_HELP && action != DO_REDRAW) {
         s->help = 0;
         return 1;
     }
+    if (s->spectrum && scrub(s, run, action)) return 1;
     switch (action) {
     case DO_PAGE_BACK: turn(s, run, -1); break;
     case DO_PAGE_ON: turn(s, run, 1); break;
@@ -285,6 +312,7 @@ int screen_act(screen *s, const shown *run, int action, int code) {
     case DO_PANEL: enlarge_digit(s, run, code - '0'); break;
     case DO_LOG: s->log_y = !s->log_y; break;
     case DO_SMOOTH: s->raw = !s->raw; break;
+    case DO_SPECTRUM: s->spectrum = !s->spectrum && spectrum_records(run->log) > 0; break;
     case DO_HELP: s->help = !s->help; break;
     case DO_REDRAW: break;
     default: return 0;

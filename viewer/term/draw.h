@@ -22,6 +22,8 @@ typedef struct screen { /* what the user chose; clear it at first */
     layout layout;
     int64_t selected; /* panel */
     int enlarged, log_y, raw /* not smoothed */, help;
+    int spectrum;                  /* the pane of densities instead of the panels */
+    int64_t record;                /* which one, from 1; 0: the newest, whatever comes */
     int still;                     /* for print: no line of keys, nothing is selected */
     int64_t first_step, last_step; /* that all panels show */
     bin *bins;                     /* [bins_room], for plot.c */

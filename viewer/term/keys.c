@@ -11,6 +11,7 @@ const key key_table[] = {
     { DO_GO_BACK, { TERM_ESCAPE }, "Esc", "back", "back to all panels" },
     { DO_LOG, { 'l' }, "l", "log", "logarithmic y axes, and back" },
     { DO_SMOOTH, { 's' }, "s", "smooth", "smoothed lines over the values, and back" },
+    { DO_SPECTRUM, { 'd' }, "d", "density", "spectral density, and back; Left and Right: earlier and later" },
     { DO_PAGE_ON, { TERM_PAGE_DOWN, TERM_RIGHT, ' ' }, "Right", "page", "next page; PgDn and Space too; enlarged: next panel" },
     { DO_PAGE_BACK, { TERM_PAGE_UP, TERM_LEFT, 'h' }, "Left", NULL, "page before; PgUp and h too; enlarged: panel before" },
     { DO_SELECT_ON, { TERM_DOWN, 'j' }, "Down", "select", "select the next panel; j too" },

@@ -17,6 +17,7 @@ enum {
     DO_PANEL, /* the digit says which */
     DO_LOG,
     DO_SMOOTH,
+    DO_SPECTRUM,
     DO_NEXT_RUN,
     DO_LAST_RUN,
     DO_HELP,
