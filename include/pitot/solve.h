@@ -38,17 +38,17 @@ typedef struct pitot_extremes {
 } pitot_extremes;
 
 /* Largest and smallest eigenvalue of a symmetric operator by Lanczos iteration with full reorthogonalisation and thick restart
-   (Wu, Simon 2000, SIAM J. Matrix Anal. Appl. 22); sums in double, threaded inside hooks, the same bits every time for one thread
-   count. top, bottom (n): in, eigenvectors of a similar operator to start from, or zeros (what is not finite counts as zeros); out, the
-   unit eigenvectors found, measured by products with themselves or by one with their sum. A residual says that an eigenvalue is near,
-   not that none lies beyond: of an end that is small beside the other, tolerance * largest |theta| is about what is known. They need
-   not have converged: when `products` are used up, or the products' own noise is above the tolerance (then the search ends after two
-   measurements), the result is PITOT_OK with what was reached. With one vector to speak of (n = 1, products < 3) it stands for both
-   ends. An operator that yields values that are not finite, or a status != 0, ends the search with PITOT_EHOST or that status; top and
-   bottom are then of no use. PITOT_EINVAL: op is not symmetric, vectors < 6, something is NULL or negative. Nothing is allocated;
-   300 KB of stack. Cost: products with the operator (with a tolerance of 1e-2, 8 to 16 cold, 5 to 6 along an operator that drifts
-   slowly, 9 to 20 from one mini-batch to another, 3 if nothing has moved), and about 8 n flops for each vector kept with each. Not
-   thread-safe on one `work`. */
+   (Wu, Simon 2000, SIAM J. Matrix Anal. Appl. 22); sums in double, on the threads of the hook that it is called from or else
+   OpenMP's, the same bits every time for one thread count. top, bottom (n): in, eigenvectors of a similar operator to start from,
+   or zeros (what is not finite counts as zeros); out, the unit eigenvectors found, measured by products with themselves or by one
+   with their sum. A residual says that an eigenvalue is near, not that none lies beyond: of an end that is small beside the other,
+   tolerance * largest |theta| is about what is known. They need not have converged: when `products` are used up, or the products'
+   own noise is above the tolerance (then the search ends after two measurements), the result is PITOT_OK with what was reached.
+   With one vector to speak of (n = 1, products < 3) it stands for both ends. An operator that yields values that are not finite,
+   or a status != 0, ends the search with PITOT_EHOST or that status; top and bottom are then of no use. PITOT_EINVAL: op is not
+   symmetric, vectors < 6, something is NULL or negative. Nothing is allocated; 300 KB of stack. Cost: products with the operator
+   (with a tolerance of 1e-2, 8 to 16 cold, 5 to 6 along an operator that drifts slowly, 9 to 20 from one mini-batch to another, 3
+   if nothing has moved), and about 8 n flops for each vector kept with each. Not thread-safe on one `work`. */
 PITOT_API int32_t pitot_lanczos_extremes(const pitot_linop *op, const pitot_lanczos *settings, pitot_real *top, pitot_real *bottom,
                                          pitot_extremes *out);
 

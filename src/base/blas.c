@@ -8,6 +8,7 @@
 #include <cblas.h>
 #include <lapacke.h>
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -72,10 +73,49 @@ int blas_eigenvalues(int64_t n, double *a, double *value, double *work) {
                                (lapack_int)blas_eigenvalues_work(n), &whole, 1);
 }
 
-int blas_eigenvalues_alone(int64_t n, double *a, double *value, double *work) {
+#ifdef PITOT_DOUBLE
+int blas_real_eigenvalues(int64_t n, double *a, double *value, double *work) {
     lapack_int whole;
     return eigen_alone(&(eigen_job){ 'N', n, blas_eigenvalues_work(n), a, value, work, &whole, 1, 1 });
 }
+#else
+typedef struct single_job {
+    int64_t n;
+    float *a, *value, *work;
+    int failed;
+} single_job;
+
+static void single_run(void *job, int64_t begin, int64_t end, int thread) {
+    single_job *j = job;
+    lapack_int whole;
+    (void)end;
+    (void)thread;
+    if (begin > 0) return;
+    j->failed = LAPACKE_ssyevd_work(LAPACK_COL_MAJOR, 'N', 'L', (lapack_int)j->n, j->a, (lapack_int)j->n, j->value, j->work,
+                                    (lapack_int)blas_eigenvalues_work(j->n), &whole, 1);
+}
+
+/* In a's own place, over a power of two: no value leaves the range of a float but towards 0. */
+int blas_real_eigenvalues(int64_t n, double *a, double *value, double *work) {
+    double most = 0;
+    int e;
+    for (int64_t i = 0; i < n * n; i++) most = fabs(a[i]) > most ? fabs(a[i]) : most;
+    frexp(most, &e);
+    double scale = ldexp(1, -e);
+    single_job j = { n, (float *)(void *)a, (float *)(void *)value, (float *)(void *)work, 1 };
+    for (int64_t i = 0; i < n * n; i++) {
+        float x = (float)(scale * a[i]);
+        memcpy(j.a + i, &x, sizeof x);
+    }
+    threads_run(2, 2, single_run, &j);
+    for (int64_t i = n - 1; i >= 0; i--) {
+        float x;
+        memcpy(&x, j.value + i, sizeof x);
+        value[i] = (double)x / scale;
+    }
+    return j.failed;
+}
+#endif
 
 /* dsyevd with vectors takes 2n^2 + 6n + 1 values and 5n + 3 integers, which lie behind them. */
 int64_t blas_eigenvectors_work(int64_t n) {

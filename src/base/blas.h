@@ -17,10 +17,10 @@ void blas_gram(int64_t n, int64_t k, const double *a, int add, double *g);
 int blas_eigenvalues(int64_t n, double *a, double *value, double *work);
 int64_t blas_eigenvalues_work(int64_t n); /* -1: more than LAPACK's integers count */
 
-/* The same bits whatever BLAS's threads: on one. */
-int blas_eigenvalues_alone(int64_t n, double *a, double *value, double *work);
+/* The same in the precision of pitot_real, and with the same bits whatever BLAS's threads: on one. */
+int blas_real_eigenvalues(int64_t n, double *a, double *value, double *work);
 
-/* That with vectors: row j of a becomes the unit eigenvector of value[j]. work: blas_eigenvectors_work(n) values. */
+/* In double again, on one thread, with vectors: row j of a becomes the unit eigenvector of value[j]. work: blas_eigenvectors_work(n) values. */
 int blas_eigenvectors(int64_t n, double *a, double *value, double *work);
 int64_t blas_eigenvectors_work(int64_t n); /* -1: more than LAPACK's integers count */
 

@@ -8,14 +8,18 @@
 
 enum { LANES = 8, WORTH_THREADS = 1 << 17 };
 
-static _Thread_local int sum_threads = 1;
+static _Thread_local int sum_threads; /* 0: OpenMP's setting */
+
+static int allowed(int threads) {
+    return threads < 1 ? 1 : threads > SUMS_MOST_THREADS ? SUMS_MOST_THREADS : threads;
+}
 
 void sums_set_threads(int threads) {
-    sum_threads = threads < 1 ? 1 : threads > SUMS_MOST_THREADS ? SUMS_MOST_THREADS : threads;
+    sum_threads = allowed(threads);
 }
 
 int sums_threads(int64_t n) {
-    return n < WORTH_THREADS ? 1 : sum_threads;
+    return n < WORTH_THREADS ? 1 : sum_threads ? sum_threads : allowed(threads_default());
 }
 
 typedef struct sum_job {

@@ -212,14 +212,18 @@ double vivit_round_off(const pitot_vivit *v) {
     return (double)v->v.columns * (sizeof(pitot_real) == 8 ? 0x1p-52 : 0x1p-23);
 }
 
-/* The lower triangle from the upper; 0 if a value is not finite. */
+enum { SQUARE = 32 };
+
+/* The lower triangle from the upper, square by square; 0 if a value is not finite. */
 static int mirror(double *k, int64_t n) {
     double bad = 0;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = i; j < n; j++) {
-            bad += k[i * n + j] - k[i * n + j];
-            k[j * n + i] = k[i * n + j];
-        }
+    for (int64_t p = 0; p < n; p += SQUARE)
+        for (int64_t q = p; q < n; q += SQUARE)
+            for (int64_t i = p; i < p + SQUARE && i < n; i++)
+                for (int64_t j = q < i ? i : q; j < q + SQUARE && j < n; j++) {
+                    bad += k[i * n + j] - k[i * n + j];
+                    k[j * n + i] = k[i * n + j];
+                }
     return bad == 0;
 }
 
@@ -262,7 +266,7 @@ int32_t pitot_vivit_eigenvalues(pitot_vivit *v, int32_t group, double *value, pi
     if (!copy || !work) status = pitot_fail(error, PITOT_ENOMEM, "no memory for %lld eigenvalues", (long long)n);
     else {
         memcpy(copy, k, (size_t)(n * n) * sizeof *copy);
-        if (blas_eigenvalues_alone(n, copy, value, work))
+        if (blas_real_eigenvalues(n, copy, value, work))
             status = pitot_fail(error, PITOT_EHOST, "LAPACK's iteration did not converge");
     }
     mem_free(copy);

@@ -108,7 +108,7 @@ open(sys.argv[2] + "/zero.safetensors", "wb").write(zero)
 raw[8 + n + 40:8 + n + 44] = struct.pack("<f", float("nan"))
 open(sys.argv[2] + "/nan.safetensors", "wb").write(raw)
 END
-    refuses "NaN weights" 1 "not finite" "$PITOT" spectrum --model "$m" --weights "$here/nan.safetensors" --data glyphs:300
+    refuses "NaN weights" 1 "needs finite weights" "$PITOT" spectrum --model "$m" --weights "$here/nan.safetensors" --data glyphs:300
     works "all weights zero" "$PITOT" spectrum --model "$m" --weights "$here/zero.safetensors" --data glyphs:300 --out "$here/zero"
     strict_json <"$here/zero/spectrum.json"; check $? "has an answer" "$(head -c 200 "$here/zero/spectrum.json")"
 fi

@@ -244,14 +244,10 @@ static void check_hess_spectrum(const situation *s) {
 }
 
 static const reference references[] = {
-    { "sharpness", check_sharpness, 0 },
-    { "batch_sharpness", check_batch_sharpness, 0 },
-    { "tiny_subspace", check_tiny_subspace, 0 },
-    { "directional_sharpness", check_directional, 0 },
-    { "critical_step", check_critical_step, 0 },
-    { "ggn_spectrum", check_ggn_spectrum, 0 },
-    { "hess_spectrum", check_hess_spectrum, 0 },
-    { "reduction_ratio", check_reduction_ratio, 0 },
+    { "sharpness", check_sharpness, 0 },         { "batch_sharpness", check_batch_sharpness, 0 },
+    { "tiny_subspace", check_tiny_subspace, 0 }, { "directional_sharpness", check_directional, 0 },
+    { "critical_step", check_critical_step, 0 }, { "ggn_spectrum", check_ggn_spectrum, 0 },
+    { "hess_spectrum", check_hess_spectrum, 0 }, { "reduction_ratio", check_reduction_ratio, 0 },
 };
 
 static void test_references(void **state) {

@@ -1,0 +1,140 @@
+/* spectra.c: what eigenvalues and densities of the Hessian of a model file cost, on made-up samples, weights as initialised:
+
+       spectra MODEL BATCH THREADS SECONDS   prints: gradient ms; a product ms, and its share of the sgemm rate seen in the same process;
+                                             ms of each of 8 products asked for at once; the ten largest eigenvalues with residuals of 1e-3
+                                             of the largest: ms, products, how many converged; 100 Lanczos steps of a density: ms without
+                                             reorthogonalisation, ms with all of it (medians, in turn)
+
+   Public API only. */
+
+#include "pitot.h"
+
+#include <omp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { MOST = 1000, TOP = 10, VECTORS = 32, STEPS = 100, TOGETHER = 8 };
+
+typedef struct bench {
+    pitot_point *point;
+    pitot_linop op;
+    pitot_real *basis, *work; /* (TOP,n), (STEPS+3,n) */
+    int64_t products;
+    int converged;
+} bench;
+
+static double now(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int by_size(const void *a, const void *b) {
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(double *v, int n) {
+    qsort(v, (size_t)n, sizeof *v, by_size);
+    return 1e3 * v[n / 2];
+}
+
+static double best_rate(void) {
+    double best = 0;
+    for (int64_t n = 512; n <= 1536; n += 512) {
+        double rate = pitot_blas_speed(n, 4);
+        if (rate > best) best = rate;
+    }
+    return best;
+}
+
+static double gradient(bench *b) {
+    double t = now(), loss;
+    pitot_point_changed(b->point);
+    if (pitot_point_gradient(b->point, &loss, NULL)) exit(1);
+    pitot_point_gradient(b->point, &loss, b->basis);
+    return now() - t;
+}
+
+static double products(bench *b, int64_t k) {
+    double t = now();
+    if (b->op.apply(b->op.self, b->basis, b->work, k)) exit(1);
+    return (now() - t) / (double)k;
+}
+
+static double top(bench *b) {
+    pitot_eigenpair pair[TOP];
+    pitot_lanczos how = { .struct_size = sizeof how, .tolerance = 1e-3, .products = 2000, .vectors = VECTORS, .work = b->work };
+    double t = now();
+    memset(b->basis, 0, (size_t)(TOP * b->op.n) * sizeof *b->basis);
+    if (pitot_lanczos_top(&b->op, &how, TOP, b->basis, pair, &b->products)) exit(1);
+    t = now() - t;
+    b->converged = 0;
+    for (int i = 0; i < TOP; i++) b->converged += pair[i].converged;
+    return t;
+}
+
+static double density(bench *b, int32_t reorthogonalise) {
+    static double node[STEPS], weight[STEPS];
+    int32_t used;
+    pitot_quadrature q = { .struct_size = sizeof q, .node = node, .weight = weight, .used = &used };
+    pitot_quadrature_config c = {
+        .struct_size = sizeof c, .steps = STEPS, .draws = 1, .reorthogonalise = reorthogonalise, .work = b->work
+    };
+    double t = now();
+    if (pitot_quadrature_run(&b->op, &c, &q, NULL)) exit(1);
+    return now() - t;
+}
+
+static void measure(bench *b, double flops, double seconds) {
+    static double times[6][MOST];
+    int n = 0;
+    for (double end = now() + seconds; (now() < end || n < 1) && n < MOST; n++) {
+        times[0][n] = gradient(b);
+        products(b, 1);
+        times[1][n] = products(b, 1);
+        times[2][n] = products(b, TOGETHER);
+        times[3][n] = top(b);
+        times[4][n] = density(b, PITOT_REORTH_NONE);
+        times[5][n] = density(b, PITOT_REORTH_FULL);
+    }
+    double product = median(times[1], n);
+    printf("%.3f %.3f %.3f %.3f %.1f %lld %d %.1f %.1f\n", median(times[0], n), product, flops / (1e6 * product) / best_rate(),
+           median(times[2], n), median(times[3], n), (long long)b->products, b->converged, median(times[4], n),
+           median(times[5], n));
+}
+
+int main(int argc, char **argv) {
+    bench b = { 0 };
+    pitot_error error = { 0 };
+    pitot_net_facts facts;
+    if (argc != 5) return fputs("usage: spectra MODEL BATCH THREADS SECONDS\n", stderr), 2;
+    int64_t n = strtoll(argv[2], NULL, 10);
+    int threads = (int)strtol(argv[3], NULL, 10);
+    omp_set_num_threads(threads);
+    pitot_net *net = pitot_net_read(argv[1], &error);
+    if (!net || pitot_net_prepare(net, n, threads, &error)) return fprintf(stderr, "%s\n", error.text), 1;
+    pitot_net_init(net, 1);
+    pitot_net_get_facts(net, &facts);
+    pitot_real *x = calloc((size_t)(n * facts.input), sizeof *x);
+    int32_t *y = calloc((size_t)n, sizeof *y);
+    b.basis = calloc((size_t)(TOP * facts.parameters), sizeof *b.basis);
+    b.work = calloc((size_t)((STEPS + 3) * facts.parameters), sizeof *b.work);
+    if (!x || !y || !b.basis || !b.work) return 1;
+    for (int64_t i = 0; i < n * facts.input; i++) x[i] = (pitot_real)((double)(i * 7919 % 1009) / 504.5 - 1);
+    for (int64_t i = 0; i < n; i++) y[i] = (int32_t)(i * 31 % 101 % facts.output);
+    pitot_net_batch batch = { .struct_size = sizeof batch, .n = n, .x = x, .classes = y };
+    b.point =
+        pitot_point_new(&(pitot_point_config){ .struct_size = sizeof(pitot_point_config), .net = net, .batch = &batch }, &error);
+    if (!b.point || pitot_point_operator(b.point, PITOT_OP_HESSIAN, &b.op)) return fprintf(stderr, "%s\n", error.text), 1;
+    measure(&b, 2 * facts.step_flops * (double)n, strtod(argv[4], NULL));
+    pitot_point_free(b.point);
+    pitot_net_free(net);
+    free(x);
+    free(y);
+    free(b.basis);
+    free(b.work);
+    return 0;
+}
