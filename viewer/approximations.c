@@ -12,12 +12,12 @@ enum { VECTORS = 16 }; /* of Lanczos iteration */
 
 /* ---- what is compared ---- */
 
-enum { DIAGONAL, KRON, FISHER, GGN };
+enum { DIAGONAL, KRON, POINT };
 
 static const struct kind {
     const char *name;
     int form;
-    int32_t which, sharing, corrected; /* PITOT_DIAGONAL_..., PITOT_KRON_...; FISHER: 1 drawn labels */
+    int32_t which, sharing, corrected; /* PITOT_DIAGONAL_..., PITOT_KRON_..., PITOT_OP_... */
 } kinds[] = {
     { "diagonal", DIAGONAL, 0, 0, 0 }, /* the truth's */
     { "diagonal_ggn_mc", DIAGONAL, PITOT_DIAGONAL_GGN_MC, 0, 0 },
@@ -33,19 +33,16 @@ static const struct kind {
     { "kfra", KRON, PITOT_KRON_KFRA, PITOT_KRON_EXPAND, 0 },
     { "kfac_empirical", KRON, PITOT_KRON_EMPIRICAL, PITOT_KRON_EXPAND, 0 },
     { "kfac_input", KRON, PITOT_KRON_INPUT, PITOT_KRON_EXPAND, 0 },
-    { "ggn_mc", FISHER, 1, 0, 0 },
-    { "empirical_fisher", FISHER, 0, 0, 0 },
-    { "ggn", GGN, 0, 0, 0 }, /* where the Hessian is the truth */
+    { "ggn_mc", POINT, PITOT_OP_GGN_MC, 0, 0 },
+    { "empirical_fisher", POINT, PITOT_OP_EMPIRICAL_FISHER, 0, 0 },
+    { "ggn", POINT, PITOT_OP_GGN, 0, 0 }, /* where the Hessian is the truth */
 };
 enum { KINDS = sizeof kinds / sizeof *kinds };
 
 typedef struct candidate { /* one of them at the batch; not `ready`: it is not to be had */
-    const approximations *a;
-    pitot_net *net;
     int ready;
-    int64_t draws; /* FISHER */
     pitot_linop op;
-    pitot_real *diagonal, *work; /* (D), (C) */
+    pitot_real *diagonal; /* (D) */
     pitot_kron *kron;
     pitot_kron_inverse inverse;
 } candidate;
@@ -53,14 +50,15 @@ typedef struct candidate { /* one of them at the batch; not `ready`: it is not t
 typedef struct study { /* everything under way */
     approximations *a;
     pitot_net *net;
+    pitot_point *point;
     pitot_error *error;
     int64_t d;
-    pitot_linop truth;
+    pitot_linop exact, truth; /* truth: exact, its products counted */
     pitot_real *gradient;
     candidate c[KINDS];
     pitot_real *x, *y, *z;     /* (D) */
     pitot_real *step, *other;  /* (D) solutions */
-    pitot_real *r, *p, *q;     /* (D) of CG */
+    pitot_real *cg;            /* (3,D) */
     pitot_real *lanczos, *top; /* (VECTORS,D), (D) */
     pitot_real *in, *out;      /* (D) of restrictions */
 } study;
@@ -69,11 +67,8 @@ typedef struct study { /* everything under way */
 
 static int32_t multiply_truth(void *self, const pitot_real *x, pitot_real *y, int64_t k) {
     study *s = self;
-    int32_t status = PITOT_OK;
-    for (int64_t j = 0; !status && j < k; j++, s->a->products++)
-        status =
-            s->a->hessian ? pitot_net_hvp(s->net, x + j * s->d, y + j * s->d) : pitot_net_ggnvp(s->net, x + j * s->d, y + j * s->d);
-    return status;
+    s->a->products += k;
+    return s->exact.apply(s->exact.self, x, y, k);
 }
 
 static int32_t multiply_diagonal(void *self, const pitot_real *x, pitot_real *y, int64_t k) {
@@ -81,21 +76,6 @@ static int32_t multiply_diagonal(void *self, const pitot_real *x, pitot_real *y,
     int64_t d = c->op.n;
     for (int64_t i = 0; i < k * d; i++) y[i] = c->diagonal[i % d] * x[i];
     return PITOT_OK;
-}
-
-static int32_t multiply_fisher(void *self, const pitot_real *x, pitot_real *y, int64_t k) {
-    const candidate *c = self;
-    int32_t status = PITOT_OK;
-    for (int64_t j = 0; !status && j < k; j++)
-        status = pitot_net_fishervp(c->net, c->draws, c->a->seed, x + j * c->op.n, y + j * c->op.n, c->work);
-    return status;
-}
-
-static int32_t multiply_ggn(void *self, const pitot_real *x, pitot_real *y, int64_t k) {
-    const candidate *c = self;
-    int32_t status = PITOT_OK;
-    for (int64_t j = 0; !status && j < k; j++) status = pitot_net_ggnvp(c->net, x + j * c->op.n, y + j * c->op.n);
-    return status;
 }
 
 typedef struct restriction { /* rows and columns from..from+n of an operator */
@@ -127,12 +107,6 @@ static void restrict_to(restriction *r, const study *s, const pitot_linop *inner
 
 /* ---- candidates ---- */
 
-static void set_operator(candidate *c, const char *name, int32_t (*apply)(void *, const pitot_real *, pitot_real *, int64_t),
-                         int64_t d) {
-    c->op =
-        (pitot_linop){ .struct_size = sizeof c->op, .name = name, .n = d, .symmetric = 1, .exact = 1, .apply = apply, .self = c };
-}
-
 static int has_planes(const pitot_net *net) {
     for (int64_t i = 0; i < pitot_net_param_count(net); i++)
         if (pitot_net_params(net)[i].n_dim > 2) return 1;
@@ -143,7 +117,9 @@ static int32_t make_diagonal(study *s, candidate *c, const struct kind *k, pitot
     int32_t which = k->which ? k->which : s->a->hessian ? PITOT_DIAGONAL_HESSIAN : PITOT_DIAGONAL_GGN;
     c->diagonal = calloc((size_t)s->d, sizeof *c->diagonal);
     if (!c->diagonal) return PITOT_ENOMEM;
-    set_operator(c, k->name, multiply_diagonal, s->d);
+    c->op = (pitot_linop){ .struct_size = sizeof c->op, .name = k->name, .n = s->d, .symmetric = 1, .exact = 1 };
+    c->op.apply = multiply_diagonal;
+    c->op.self = c;
     return pitot_net_diagonal(s->net, which, s->a->draws, s->a->seed, 0, c->diagonal, error);
 }
 
@@ -165,17 +141,11 @@ static int32_t make_kron(study *s, candidate *c, const struct kind *k, pitot_err
 }
 
 static int32_t make_candidate(study *s, candidate *c, const struct kind *k, pitot_error *error) {
-    pitot_net_facts f;
-    pitot_net_get_facts(s->net, &f);
-    c->a = s->a;
-    c->net = s->net;
     if (k->form == DIAGONAL) return make_diagonal(s, c, k, error);
     if (k->form == KRON) return make_kron(s, c, k, error);
-    set_operator(c, k->name, k->form == GGN ? multiply_ggn : multiply_fisher, s->d);
-    c->draws = k->which ? s->a->draws : 0;
-    c->work = calloc((size_t)f.output, sizeof *c->work);
-    if (k->form == GGN && !s->a->hessian) return pitot_fail(error, PITOT_ENOTSUP, "it is the truth here; see truth=hessian");
-    return c->work ? PITOT_OK : PITOT_ENOMEM;
+    if (k->which == PITOT_OP_GGN && !s->a->hessian)
+        return pitot_fail(error, PITOT_ENOTSUP, "it is the truth here; see truth=hessian");
+    return pitot_point_operator(s->point, k->which, &c->op);
 }
 
 static void make_candidates(study *s) {
@@ -284,30 +254,18 @@ static double dot(const pitot_real *a, const pitot_real *b, int64_t n) {
     return sum;
 }
 
-/* x with (Op + delta I) x = b by conjugate gradients (Hestenes, Stiefel 1952); *residual: |b - (Op + delta I) x| / |b| as the iteration has
-   it; infinite where the matrix is not positive definite. */
+/* x with (Op + delta I) x = b; *residual: |b - (Op + delta I) x| / |b|; infinite where the matrix is not positive definite. */
 static int32_t solve(study *s, const pitot_linop *op, const pitot_real *b, pitot_real *x, double *residual) {
-    int64_t n = op->n;
-    memset(x, 0, (size_t)n * sizeof *x);
-    memcpy(s->r, b, (size_t)n * sizeof *b);
-    memcpy(s->p, b, (size_t)n * sizeof *b);
-    double rr = dot(b, b, n), begin = rr;
-    for (int64_t i = 0; i < s->a->iterations && rr > begin * 1e-20; i++) {
-        int32_t status = op->apply(op->self, s->p, s->q, 1);
-        if (status) return status;
-        for (int64_t j = 0; j < n; j++) s->q[j] += (pitot_real)(s->a->damping * (double)s->p[j]);
-        double curvature = dot(s->p, s->q, n), before = rr;
-        if (!(curvature > 0)) return *residual = INFINITY, PITOT_OK;
-        for (int64_t j = 0; j < n; j++) {
-            x[j] += (pitot_real)(rr / curvature * (double)s->p[j]);
-            s->r[j] -= (pitot_real)(rr / curvature * (double)s->q[j]);
-        }
-        rr = dot(s->r, s->r, n);
-        for (int64_t j = 0; j < n; j++) s->p[j] = (pitot_real)((double)s->r[j] + rr / before * (double)s->p[j]);
-        if (sqrt(rr / begin) < (pitot_real_size() == 8 ? 1e-10 : 1e-5)) break;
-    }
-    *residual = begin > 0 ? sqrt(rr / begin) : 0;
-    return PITOT_OK;
+    pitot_cg_column column;
+    pitot_cg_config how = { .struct_size = sizeof how,
+                            .tolerance = pitot_real_size() == 8 ? 1e-10 : 1e-5,
+                            .products = s->a->iterations,
+                            .damping = s->a->damping,
+                            .work = s->cg };
+    memset(x, 0, (size_t)op->n * sizeof *x);
+    int32_t status = pitot_cg(op, &how, 1, b, x, &column, NULL);
+    *residual = column.indefinite ? INFINITY : column.residual;
+    return status;
 }
 
 /* (C + delta I)^-1 of the block's gradient, where that is known without iterating */
@@ -386,39 +344,37 @@ static void announce(const approximations *a) {
             products, a->hessian ? "Hessian" : "GGN", KINDS);
 }
 
-static int32_t open_study(study *s, approximations *a, pitot_net *net, pitot_error *error) {
-    int64_t d = a->truth[0].parameters, at = 0;
-    pitot_real **vectors[] = {
-        &s->gradient, &s->x, &s->y, &s->z, &s->step, &s->other, &s->r, &s->p, &s->q, &s->top, &s->in, &s->out
-    };
+static int32_t open_study(study *s, approximations *a, pitot_net *net, const pitot_net_batch *batch, pitot_error *error) {
+    int64_t d = a->truth[0].parameters, from = 0;
+    pitot_real **vectors[] = { &s->gradient, &s->x, &s->y, &s->z, &s->step, &s->other, &s->top, &s->in, &s->out };
     s->a = a;
     s->net = net;
     s->d = d;
     s->error = error;
     int good = (s->lanczos = calloc((size_t)d, VECTORS * sizeof *s->lanczos)) != NULL;
+    good &= (s->cg = calloc((size_t)d, 3 * sizeof *s->cg)) != NULL;
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++)
         good &= (*vectors[i] = calloc((size_t)d, sizeof **vectors[i])) != NULL;
     if (!good) return pitot_fail(error, PITOT_ENOMEM, "approximations: no memory for %lld parameters", (long long)d);
-    for (int64_t i = 0; i < pitot_net_param_count(net); at += pitot_net_params(net)[i++].size)
-        memcpy(s->gradient + at, pitot_net_params(net)[i].grad, (size_t)pitot_net_params(net)[i].size * sizeof *s->gradient);
-    s->truth = (pitot_linop){ .struct_size = sizeof s->truth,
-                              .name = a->hessian ? "hessian" : "ggn",
-                              .n = d,
-                              .symmetric = 1,
-                              .exact = 1,
-                              .apply = multiply_truth,
-                              .self = s };
-    return PITOT_OK;
+    for (int64_t i = 0; i < pitot_net_param_count(net); from += pitot_net_params(net)[i++].size)
+        memcpy(s->gradient + from, pitot_net_params(net)[i].grad, (size_t)pitot_net_params(net)[i].size * sizeof *s->gradient);
+    pitot_point_config at = { .struct_size = sizeof at, .net = net, .batch = batch, .seed = a->seed, .draws = a->draws };
+    pitot_error inner = { 0 };
+    s->point = pitot_point_new(&at, &inner);
+    if (!s->point) return pitot_fail(error, PITOT_EHOST, "approximations: %s", inner.text);
+    int32_t status = pitot_point_operator(s->point, a->hessian ? PITOT_OP_HESSIAN : PITOT_OP_GGN, &s->exact);
+    s->truth = s->exact;
+    s->truth.apply = multiply_truth;
+    s->truth.self = s;
+    return status;
 }
 
 static void close_study(study *s) {
-    pitot_real *vectors[] = {
-        s->gradient, s->x, s->y, s->z, s->step, s->other, s->r, s->p, s->q, s->top, s->in, s->out, s->lanczos
-    };
+    pitot_real *vectors[] = { s->gradient, s->x, s->y, s->z, s->step, s->other, s->top, s->in, s->out, s->lanczos, s->cg };
     for (size_t i = 0; i < sizeof vectors / sizeof *vectors; i++) free(vectors[i]);
+    pitot_point_free(s->point);
     for (int k = 0; k < KINDS; k++) {
         free(s->c[k].diagonal);
-        free(s->c[k].work);
         pitot_kron_free(s->c[k].kron);
     }
 }
@@ -441,11 +397,11 @@ static int32_t measure_block(study *s, int64_t block) {
     return status ? status : measure_steps(s, block);
 }
 
-int32_t approximations_measure(approximations *a, pitot_net *net, pitot_error *error) {
+int32_t approximations_measure(approximations *a, pitot_net *net, const pitot_net_batch *batch, pitot_error *error) {
     study s = { 0 };
     if (!a->asked) return PITOT_OK;
     int32_t status = find_blocks(a, net, error);
-    if (!status) status = open_study(&s, a, net, error);
+    if (!status) status = open_study(&s, a, net, batch, error);
     if (!status) {
         announce(a);
         make_candidates(&s);

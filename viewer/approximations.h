@@ -38,7 +38,7 @@ typedef struct approximations {
 /* Options from --set approximations.KEY=VALUE; EXIT_DONE or EXIT_USAGE. */
 int approximations_read(approximations *a, const args *from);
 /* After forward and backward of the batch. Says on standard error what it will cost before it begins. */
-int32_t approximations_measure(approximations *a, pitot_net *net, pitot_error *error);
+int32_t approximations_measure(approximations *a, pitot_net *net, const pitot_net_batch *batch, pitot_error *error);
 void approximations_write(writer *w, const approximations *a);
 void approximations_free(approximations *a);
 

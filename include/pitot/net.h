@@ -116,11 +116,6 @@ PITOT_API int32_t pitot_net_prepare_products(pitot_net *net, pitot_error *error)
 PITOT_API int32_t pitot_net_hvp(pitot_net *net, const pitot_real *v, pitot_real *out);
 /* out = G v, G = J' (d2 loss / df2) J the generalised Gauss-Newton matrix. Cost: about one and a half gradients. */
 PITOT_API int32_t pitot_net_ggnvp(pitot_net *net, const pitot_real *v, pitot_real *out);
-/* out = F v, F the Fisher matrix from `draws` labels a sample that the net predicts (those of PITOT_DIAGONAL_GGN_MC with this seed), in the
-   mean over seeds G; draws 0: the empirical one, from the batch's own labels, 1/N sum of g g' over the samples' gradients. work (C). Cost:
-   as pitot_net_ggnvp. */
-PITOT_API int32_t pitot_net_fishervp(pitot_net *net, int64_t draws, uint64_t seed, const pitot_real *v, pitot_real *out,
-                                     pitot_real *work);
 /* out (n,C) = J v: how the outputs move with the parameters. v (D). */
 PITOT_API int32_t pitot_net_jvp(pitot_net *net, const pitot_real *v, pitot_real *out);
 /* out (D) = J' u. u (n,C). */

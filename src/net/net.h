@@ -7,7 +7,6 @@
    hesscale.c    HesScale and its kin                second.c  second derivatives one by one
    loss.c        the losses                          loss_root.c  roots of their Hessians
    weights.c     initial values, safetensors         model_file.c  nets from JSON
-   fisher.c      products with Fisher matrices
    conv_squares.c, gather.c  squares of a convolution's gradients
    factor.c, factor_gram.c, factor_apply.c  the GGN's factor: see factor.h */
 

@@ -625,45 +625,6 @@ static void test_recursion(void **state) {
     pitot_net_free(net);
 }
 
-/* ---- products with Fisher matrices ---- */
-
-/* 1/N sum of J's (s . J v) over the columns one by one; draws 0: gradients of the samples' own losses. */
-static void check_fisher(const net_case *c, int64_t draws, uint64_t seed) {
-    pitot_net *net = net_of(c, BATCH, 2);
-    int64_t d = net->size, outputs = outputs_of(net), columns = draws ? draws : 1;
-    pitot_real *v = random_vector(d, 5), *got = vector(d), *want = vector(d), *back = vector(d), *work = vector(outputs);
-    pitot_real *s = vector(BATCH * outputs), *df = vector(BATCH * outputs);
-    net->loss->evaluate(&net->last, outputs, pitot_net_output(net), net->losses, df);
-    memset(want, 0, (size_t)d * sizeof *want);
-    for (int64_t k = 0; k < BATCH; k++)
-        for (int64_t j = 0; j < columns; j++) {
-            memset(s, 0, (size_t)(BATCH * outputs) * sizeof *s);
-            for (int64_t i = 0; i < outputs; i++) s[k * outputs + i] = BATCH * df[k * outputs + i];
-            if (draws)
-                net->loss->draw(outputs, pitot_net_output(net) + k * outputs, &(draw_key){ seed, k }, j, j + 1, s + k * outputs);
-            assert_int_equal(pitot_net_vjp(net, s, back), PITOT_OK);
-            double along = dot(back, v, d) / BATCH / (double)columns;
-            for (int64_t i = 0; i < d; i++) want[i] += (pitot_real)(along * (double)back[i]);
-        }
-    assert_int_equal(pitot_net_fishervp(net, draws, seed, v, got, work), PITOT_OK);
-    compare(c, "Fisher product", want, got, d, exact * 10);
-    assert_int_equal(pitot_net_fishervp(net, -1, seed, v, got, work), PITOT_EINVAL);
-    mem_free(v);
-    mem_free(got);
-    mem_free(want);
-    mem_free(back);
-    mem_free(work);
-    mem_free(s);
-    mem_free(df);
-    pitot_net_free(net);
-}
-
-static void test_fisher(void **state) {
-    (void)state;
-    for (int i = 0; i < NETS; i++)
-        for (int draws = 0; draws < 3; draws++) check_fisher(&nets[i], draws, (uint64_t)(i + 1));
-}
-
 /* ---- what is refused, and what stays ---- */
 
 static int32_t status_of(pitot_net *net, pitot_kron_config config) {
@@ -752,11 +713,10 @@ static void test_leaves_no_trace(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_factors),         cmocka_unit_test(test_bias_gradients), cmocka_unit_test(test_other_kinds),
-        cmocka_unit_test(test_operator),        cmocka_unit_test(test_exact_cases),    cmocka_unit_test(test_draws),
-        cmocka_unit_test(test_ekfac),           cmocka_unit_test(test_inverse),        cmocka_unit_test(test_facts),
-        cmocka_unit_test(test_recursion),       cmocka_unit_test(test_fisher),         cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_leaves_no_trace),
+        cmocka_unit_test(test_factors),   cmocka_unit_test(test_bias_gradients), cmocka_unit_test(test_other_kinds),
+        cmocka_unit_test(test_operator),  cmocka_unit_test(test_exact_cases),    cmocka_unit_test(test_draws),
+        cmocka_unit_test(test_ekfac),     cmocka_unit_test(test_inverse),        cmocka_unit_test(test_facts),
+        cmocka_unit_test(test_recursion), cmocka_unit_test(test_refusals),       cmocka_unit_test(test_leaves_no_trace),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -181,7 +181,7 @@ static int32_t measure(bench *b, const char *probes, const char *options, double
     pitot_net_backward(b->net);
     pitot_attached_backward(&b->attached);
     status = multiply(b, error);
-    return status ? status : approximations_measure(&b->approximations, b->net, error);
+    return status ? status : approximations_measure(&b->approximations, b->net, &batch, error);
 }
 
 /* ---- the answer ---- */
