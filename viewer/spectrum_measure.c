@@ -11,12 +11,12 @@ enum { MOST_VECTORS = 64 };
 
 static const double least_share = 1e-4; /* of the largest |theta|: an end below is taken as it is found */
 
-typedef struct guard { /* the operator, or its negative, whose products are counted and can be stopped */
+typedef struct guard { /* the operator, whose products are counted and can be stopped */
     pitot_linop op;
     const pitot_linop *inner;
     const spectrum_task *task;
     int64_t products, of; /* made; expected */
-    int negative, stopped;
+    int stopped;
     int patient; /* 1: the caller asks `stopped` itself, and keeps what it has */
 } guard;
 
@@ -26,7 +26,6 @@ static int32_t apply(void *self, const pitot_real *x, pitot_real *y, int64_t k) 
     int32_t status = g->inner->apply(g->inner->self, x, y, k);
     g->op.error = g->inner->error;
     g->products += k;
-    for (int64_t i = 0; g->negative && i < k * g->inner->n; i++) y[i] = -y[i];
     if (g->task->progress && g->task->progress(g->task->user, g->products, g->of)) g->stopped = 1;
     return status ? status : g->stopped && !g->patient ? PITOT_EOFF : PITOT_OK;
 }
@@ -46,7 +45,7 @@ static void bound(const guard *g, double largest, spectrum_pair *p, int32_t n) {
 }
 
 /* basis: what to start from, and what was found; room behind it. */
-static int32_t find_end(guard *g, int negative, double tolerance, pitot_real *basis, spectrum_pair *out, int32_t *n) {
+static int32_t find_end(guard *g, int bottom, double tolerance, pitot_real *basis, spectrum_pair *out, int32_t *n) {
     const spectrum_task *t = g->task;
     pitot_eigenpair pair[SPECTRUM_PAIRS];
     int32_t wanted = t->pairs < g->op.n ? t->pairs : (int32_t)g->op.n, vectors = 2 * wanted + 10;
@@ -56,24 +55,22 @@ static int32_t find_end(guard *g, int negative, double tolerance, pitot_real *ba
                           .vectors = vectors < MOST_VECTORS ? vectors : MOST_VECTORS,
                           .work = basis + (int64_t)wanted * g->op.n,
                           .seed = t->seed,
-                          .step = (uint64_t)negative };
+                          .step = (uint64_t)bottom };
     int64_t products;
-    g->negative = negative;
-    int32_t status = pitot_lanczos_top(&g->op, &how, wanted, basis, pair, &products);
+    int32_t status = (bottom ? pitot_lanczos_bottom : pitot_lanczos_top)(&g->op, &how, wanted, basis, pair, &products);
     *n = 0;
     for (int32_t i = 0; i < wanted && !status; i++)
-        if (isfinite(pair[i].value))
-            out[(*n)++] = (spectrum_pair){ negative ? -pair[i].value : pair[i].value, pair[i].residual, 0, pair[i].converged };
+        if (isfinite(pair[i].value)) out[(*n)++] = (spectrum_pair){ pair[i].value, pair[i].residual, 0, pair[i].converged };
     return status;
 }
 
 /* Tolerances are shares of the largest |theta|, and the smaller end would hardly be known: where it is no round-off, once more from what
    was found, with one that suits it. */
-static int32_t refine(guard *g, double tolerance, double largest, int negative, pitot_real *basis, spectrum_pair *p, int32_t *n) {
+static int32_t refine(guard *g, double tolerance, double largest, int bottom, pitot_real *basis, spectrum_pair *p, int32_t *n) {
     double own = *n ? fabs(p[0].value) / largest : 0, worst = 0;
     for (int32_t i = 0; i < *n; i++) worst = fmax(worst, p[i].residual);
     if (!(own > least_share) || worst <= 10 * tolerance * own * largest) return PITOT_OK;
-    return find_end(g, negative, fmax(10 * tolerance * own, 4 * (double)FLT_EPSILON), basis, p, n);
+    return find_end(g, bottom, fmax(10 * tolerance * own, 4 * (double)FLT_EPSILON), basis, p, n);
 }
 
 /* ---- numbers ---- */
@@ -123,7 +120,6 @@ static int32_t add_quadrature(guard *g, spectrum *s, pitot_error *error) {
     pitot_quadrature q = { .struct_size = sizeof q, .node = s->node, .weight = s->weight, .used = s->used };
     int64_t vectors = pitot_quadrature_vectors(&c);
     c.work = calloc((size_t)vectors, (size_t)g->op.n * sizeof *c.work);
-    g->negative = 0;
     g->patient = 1;
     int32_t status = c.work ? pitot_quadrature_run(&g->op, &c, &q, error) : pitot_fail(error, PITOT_ENOMEM, "no memory");
     free(c.work);

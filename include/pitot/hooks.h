@@ -176,14 +176,14 @@ PITOT_API int32_t pitot_hyper(pitot_run *run, int32_t group, const char *name, d
 
 typedef struct pitot_ggn_spectrum { /* what the callback `ggn_spectrum` is asked for; arrays are pitot's */
     size_t struct_size;
-    int64_t k, draws,
-        samples;   /* in: leading pairs wanted (out: as many as there are, at most); labels drawn a sample, 0: exact; of so
-                                  many samples from the first on, 0: all */
-    uint64_t seed; /* in: of the labels */
-    int64_t n;     /* out: eigenvalues that may not be 0 */
-    double trace;  /* out */
-    double *value; /* (n) ascending; NULL: the leading ones will do */
-    double *top;   /* (k) descending; NULL: what are n and k? */
+    int64_t k;                        /* in: leading pairs wanted; out: as many as there are, at most */
+    int64_t draws;                    /* in: labels drawn a sample; 0: exact */
+    int64_t samples;                  /* in: of so many samples from the first on; 0: all */
+    uint64_t seed;                    /* in: of the labels */
+    int64_t n;                        /* out: eigenvalues that may not be 0 */
+    double trace;                     /* out */
+    double *value;                    /* (n) ascending; NULL: the leading ones will do */
+    double *top;                      /* (k) descending; NULL: what are n and k? */
     double *gamma_mean, *gamma_snr;   /* (k): e'g_n over all samples of the batch: mean, its square over the variance (by N - 1) */
     double *lambda_mean, *lambda_snr; /* (k): e'G_n e over those of the GGN. NaN where that is not defined */
     pitot_real *vectors;              /* (k,D): e, unit; zeros where the eigenvalue is 0 */

@@ -142,7 +142,7 @@ static int32_t prove_grad(pitot_run *run) {
 static int32_t apply_difference(void *self, const pitot_real *x, pitot_real *y, int64_t k) {
     pitot_run *run = self;
     curving *c = &run->curving;
-    if (!c->vector) return PITOT_EBUDGET;
+    if (!c->can_differ) return PITOT_EBUDGET;
     int32_t status = callback_prepare(run);
     if (!status && proves(run, PROVEN_HESSIAN)) status = prove_grad(run);
     if (!status) status = c->difference.op.apply(&c->difference, x, y, k);
@@ -398,7 +398,8 @@ const char *curvature_missing(const pitot_run *run, uint32_t need, int32_t *cond
 
 static void open_difference(pitot_run *run) {
     curving *c = &run->curving;
-    if (!run_room(run, &c->vector, &c->room_vector, DIFFERENCE_VECTORS * c->size, sizeof *c->vector)) return;
+    c->can_differ = run_room(run, &c->vector, &c->room_vector, DIFFERENCE_VECTORS * c->size, sizeof *c->vector);
+    if (!c->can_differ) return;
     if (c->difference.work != c->vector || c->difference.op.n != c->size)
         difference_init(&c->difference, gradient_at, run, c->size, parameter_length(run), c->vector);
     else difference_moved(&c->difference, parameter_length(run));

@@ -63,6 +63,22 @@ for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
     two curve_ops examples/$net.json 512 2 $seconds | awk -v net=$net '{printf "%-14s %12.2f", net, $1; for (i = 2; i <= NF; i += 3) printf "   %4.2f %4.2f %4.2f", $i, $(i+1), $(i+2); print ""}'
 done
 echo
+echo "the Hessian's spectrum, batch 128, made-up samples, weights as initialised (2 threads): products, ten largest eigenvalues to 1e-3, 100 Lanczos steps"
+printf '%-14s %12s %11s %7s %10s %14s %8s %10s %13s\n' net 'gradient ms' 'product ms' 'ratio' 'of sgemm' '8 at once ms' 'top 10' 'products' 'density ms'
+for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
+    two spectra examples/$net.json 128 2 $seconds |
+        awk -v net=$net '{printf "%-14s %12.2f %11.2f %7.2f %9.0f%% %14.2f %8.0f %10d %13.0f\n", net, $1, $2, $2/$1, 100*$3, $4, $5, $6, $8}'
+done
+echo
+echo "the GGN's spectrum in Gram space (ViViT), 128 samples x 9 columns, over a training step: all eigenvalues, ten leading pairs, those with derivatives and a Newton step"
+printf '%-14s %10s %16s %12s %22s\n' net 'step ms' 'all eigenvalues' 'ten pairs' 'derivatives and step'
+for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
+    two vivit examples/$net.json 128 2 $seconds | awk -v net=$net '{printf "%-14s %10.2f %16.1f %12.1f %22.1f\n", net, $1, $2, $3, $4}'
+done
+echo
+echo "cheap diagonals beside the exact Hessian's (relative L1 error, cosine, rank correlation; gradients they cost)"
+two cheap_diagonals 300 $seconds
+echo
 echo "hess_max_ev along a training run, another mini-batch each time: products at each tracked step, the first left out"
 runs=$(mktemp -d /tmp/pitot-bench-XXXXXX)
 OMP_NUM_THREADS=2 "$B"/pitot train --quiet --model examples/glyphs_cnn.json --data glyphs:4000 --batch 128 --steps 300 --optimizer adam --set lr=0.001 \

@@ -55,7 +55,8 @@ static void check_hess_max_ev(const situation *s) {
         double value = value_of(s->run, names[end][0]), residual = value_of(s->run, names[end][1]);
         double exact = s->values[end ? 0 : s->size - 1], is = true_residual(s, end, value);
         if (!(residual >= 0.5 * is - noise)) fail_msg("%s: residual %g, but it is %g", names[end][0], residual, is);
-        if (!(residual <= 2 * is + noise)) fail_msg("%s: residual %g, it is only %g", names[end][0], residual, is);
+        /* one product stands for both pairs, so that each may be given the round-off of the other */
+        if (!(residual <= 2 * is + 4 * noise)) fail_msg("%s: residual %g, it is only %g", names[end][0], residual, is);
         assert_true(residual <= 0.01 * largest * (1 + 1e-6));
         assert_close(value, exact, 1, residual + noise, names[end][0]);
         assert_true(end ? value >= exact - noise : value <= exact + noise); /* of all vectors, none goes beyond */

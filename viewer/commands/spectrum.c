@@ -72,7 +72,8 @@ static double clock_now(void) {
 static int32_t on_progress(void *user, int64_t products, int64_t of) {
     job *j = user;
     char text[96];
-    double all = of > products ? (double)of : (double)products, rate = (double)products / fmax(clock_now() - j->started, 1e-9);
+    double all = fmax((double)of, (double)products / 0.95) /* an end may take more than was expected */,
+           rate = (double)products / fmax(clock_now() - j->started, 1e-9);
     snprintf(text, sizeof text, "%lld products", (long long)products);
     if (j->source.n > 1)
         snprintf(text, sizeof text, "checkpoint %d of %d, %lld products", j->n + 1, j->source.n, (long long)products);
