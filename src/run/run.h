@@ -227,7 +227,7 @@ typedef struct curving {
     guard *guard;
     int32_t n_guards, room_guards;
     difference difference;
-    int can_differ; /* there is room for it */
+    int can_differ;           /* there is room for it */
     pitot_linop hessian, ggn; /* n = 0: not to be had */
 } curving;
 
