@@ -7,7 +7,7 @@
 
    Public API only. */
 
-#include "pitot.h"
+#include "bench.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -24,22 +24,6 @@ typedef struct bench {
     pitot_linop op[OPERATORS][2];
     pitot_real *x, *y;
 } bench;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int n) {
-    qsort(v, (size_t)n, sizeof *v, by_size);
-    return v[n / 2];
-}
 
 static void open_points(bench *b) {
     static const int32_t kind[OPERATORS] = { PITOT_OP_HESSIAN, PITOT_OP_GGN, PITOT_OP_GGN_MC, PITOT_OP_EMPIRICAL_FISHER,

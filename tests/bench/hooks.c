@@ -7,7 +7,7 @@
 
    Public API only. */
 
-#include "pitot.h"
+#include "bench.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -15,22 +15,6 @@
 #include <time.h>
 
 enum { MOST = 100000, RUN = 50 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int n) {
-    qsort(v, (size_t)n, sizeof *v, by_size);
-    return v[n / 2];
-}
 
 /* ---- products ---- */
 

@@ -6,7 +6,7 @@
 
    Public API only. */
 
-#include "pitot.h"
+#include "bench.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -23,22 +23,6 @@ static const struct {
                    { "ekfac", PITOT_KRON_KFAC, PITOT_KRON_EXPAND, 1 },
                    { "kflr", PITOT_KRON_KFLR, PITOT_KRON_EXPAND, 0 },
                    { "empirical", PITOT_KRON_EMPIRICAL, PITOT_KRON_EXPAND, 0 } };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int n) {
-    qsort(v, (size_t)n, sizeof *v, by_size);
-    return v[n / 2];
-}
 
 static void or_end(const pitot_error *error, int good) {
     if (good) return;

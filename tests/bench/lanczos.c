@@ -6,7 +6,7 @@
 
    Public API only. */
 
-#include "pitot.h"
+#include "bench.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -15,12 +15,6 @@
 #include <time.h>
 
 enum { STEPS = 32, ROUNDS = 3 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 typedef struct diagonal {
     int64_t n;

@@ -7,7 +7,7 @@
 
    Public API only. */
 
-#include "pitot.h"
+#include "bench.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -24,31 +24,6 @@ typedef struct bench {
     int64_t products;
     int converged;
 } bench;
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int n) {
-    qsort(v, (size_t)n, sizeof *v, by_size);
-    return 1e3 * v[n / 2];
-}
-
-static double best_rate(void) {
-    double best = 0;
-    for (int64_t n = 512; n <= 1536; n += 512) {
-        double rate = pitot_blas_speed(n, 4);
-        if (rate > best) best = rate;
-    }
-    return best;
-}
 
 static double gradient(bench *b) {
     double t = now(), loss;
@@ -100,10 +75,10 @@ static void measure(bench *b, double flops, double seconds) {
         times[4][n] = density(b, PITOT_REORTH_NONE);
         times[5][n] = density(b, PITOT_REORTH_FULL);
     }
-    double product = median(times[1], n);
-    printf("%.3f %.3f %.3f %.3f %.1f %lld %d %.1f %.1f\n", median(times[0], n), product, flops / (1e6 * product) / best_rate(),
-           median(times[2], n), median(times[3], n), (long long)b->products, b->converged, median(times[4], n),
-           median(times[5], n));
+    double product = 1e3 * median(times[1], n);
+    printf("%.3f %.3f %.3f %.3f %.1f %lld %d %.1f %.1f\n", 1e3 * median(times[0], n), product,
+           flops / (1e6 * product) / best_rate(), 1e3 * median(times[2], n), 1e3 * median(times[3], n), (long long)b->products,
+           b->converged, 1e3 * median(times[4], n), 1e3 * median(times[5], n));
 }
 
 int main(int argc, char **argv) {

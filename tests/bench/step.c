@@ -11,7 +11,7 @@
 
    Public API only. */
 
-#include "pitot.h"
+#include "bench.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -21,43 +21,10 @@
 
 enum { MOST = 100000, SAMPLES = 10000 };
 
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static double best_rate(void) {
-    double best = 0;
-    for (int round = 0; round < 2; round++)
-        for (int64_t n = 512; n <= 1536; n += 512) {
-            double rate = pitot_blas_speed(n, 4);
-            if (rate > best) best = rate;
-        }
-    return best;
-}
-
 static double peak_memory(void) {
     struct rusage u;
     getrusage(RUSAGE_SELF, &u);
     return (double)u.ru_maxrss / 1024;
-}
-
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static pitot_optim *make_optim(pitot_net *net, int threads) {
-    const pitot_net_param *p = pitot_net_params(net);
-    int64_t n = pitot_net_param_count(net);
-    pitot_optim *o = pitot_optim_new("sgd", NULL);
-    pitot_optim_tensor *list = calloc((size_t)n, sizeof *list);
-    for (int64_t i = 0; i < n; i++)
-        list[i] = (pitot_optim_tensor){ p[i].name, p[i].size, p[i].data, (const pitot_real *const *)&p[i].grad };
-    if (!o || pitot_optim_prepare(o, list, n, threads, NULL)) exit(1);
-    free(list);
-    return o;
 }
 
 /* A run with these probes in a folder that is gone afterwards, the net on it; NULL: none asked for. */
@@ -86,11 +53,6 @@ static double one_step(const pitot_attached *a, pitot_net *net, pitot_optim *opt
     pitot_optim_step(optim);
     pitot_after_update(a->run, 1e-3);
     return now() - t;
-}
-
-static double median(double *times, int n) {
-    qsort(times, (size_t)n, sizeof *times, by_size);
-    return 1e3 * times[n / 2];
 }
 
 int main(int argc, char **argv) {
@@ -124,9 +86,9 @@ int main(int argc, char **argv) {
         times[n] = without;
         tracked[n++] = with;
     }
-    double middle = median(times, n), memory = peak_memory();
+    double middle = 1e3 * median(times, n), memory = peak_memory();
     printf("%.4f %.4f %.6g %.2f %.4f %.1f\n", middle, 1e3 * times[0], facts.step_flops * (double)batch, best_rate(),
-           median(tracked, n), memory);
+           1e3 * median(tracked, n), memory);
     pitot_close(run, PITOT_DONE);
     free(tracked);
     pitot_optim_free(optim);

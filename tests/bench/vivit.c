@@ -7,7 +7,7 @@
 
    Public API only. */
 
-#include "pitot.h"
+#include "bench.h"
 
 #include <omp.h>
 #include <stdio.h>
@@ -16,34 +16,6 @@
 #include <time.h>
 
 enum { MOST = 1000, KINDS = 5, TOP = 10 };
-
-static double now(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static int by_size(const void *a, const void *b) {
-    double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *v, int n) {
-    qsort(v, (size_t)n, sizeof *v, by_size);
-    return v[n / 2];
-}
-
-static pitot_optim *make_optim(pitot_net *net, int threads) {
-    const pitot_net_param *p = pitot_net_params(net);
-    int64_t n = pitot_net_param_count(net);
-    pitot_optim *o = pitot_optim_new("sgd", NULL);
-    pitot_optim_tensor *list = calloc((size_t)n, sizeof *list);
-    for (int64_t i = 0; i < n; i++)
-        list[i] = (pitot_optim_tensor){ p[i].name, p[i].size, p[i].data, (const pitot_real *const *)&p[i].grad };
-    if (!o || pitot_optim_prepare(o, list, n, threads, NULL)) exit(1);
-    free(list);
-    return o;
-}
 
 static double one_step(pitot_net *net, const pitot_net_batch *b, pitot_optim *optim) {
     double t = now(), loss;

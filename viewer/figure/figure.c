@@ -1,9 +1,7 @@
 /* figure.c: a page with the runs' facts on top and their panels below, and the files it goes to. See figure.h. */
 
 #include "page.h"
-
-#include <cairo-pdf.h>
-#include <cairo-svg.h>
+#include "surface.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -62,8 +60,6 @@ static double margin_of(const page *p) {
 static int32_t draw_page(cairo_t *cr, const page *p) {
     double margin = margin_of(p);
     rect area = { margin, margin, p->width - 2 * margin, p->height - 2 * margin };
-    cairo_set_source_rgb(cr, 1, 1, 1);
-    cairo_paint(cr);
     if (p->height > 110 && p->width > 110) {
         double used = header_draw(cr, p, area, 0);
         used = used > area.h / 2 ? 0 : used;
@@ -76,27 +72,6 @@ static int32_t draw_page(cairo_t *cr, const page *p) {
 
 /* ---- kinds of files -------------------------------------------------------------------------------------------------- */
 
-static cairo_status_t append(void *to, const unsigned char *data, unsigned n) {
-    return bytes_add(to, data, n) ? CAIRO_STATUS_SUCCESS : CAIRO_STATUS_WRITE_ERROR;
-}
-
-static int32_t draw_on(cairo_surface_t *surface, const page *p, double scale, pitot_error *error) {
-    cairo_t *cr = cairo_create(surface);
-    cairo_font_options_t *text = cairo_font_options_create();
-    cairo_font_options_set_antialias(text, CAIRO_ANTIALIAS_GRAY);
-    cairo_font_options_set_hint_style(text, CAIRO_HINT_STYLE_NONE);
-    cairo_font_options_set_hint_metrics(text, CAIRO_HINT_METRICS_OFF);
-    cairo_set_font_options(cr, text);
-    cairo_font_options_destroy(text);
-    cairo_scale(cr, scale, scale);
-    int32_t status = draw_page(cr, p);
-    cairo_status_t drawn = cairo_status(cr);
-    cairo_destroy(cr);
-    if (status != PITOT_OK) return pitot_fail(error, status, "figure: %s", pitot_strerror(status));
-    if (drawn != CAIRO_STATUS_SUCCESS) return pitot_fail(error, PITOT_EIO, "figure: %s", cairo_status_to_string(drawn));
-    return PITOT_OK;
-}
-
 static void title_of(const page *p, char *title, size_t size) {
     title[0] = 0;
     for (int r = 0; r < p->n; r++) {
@@ -106,14 +81,12 @@ static void title_of(const page *p, char *title, size_t size) {
 }
 
 /* A PDF carries a date. The run's own keeps the file the same whenever it is drawn. */
-static void set_date(const page *p, cairo_surface_t *surface) {
+static void date_of(const page *p, char *text, size_t size) {
     pitot_log_state state = { .struct_size = sizeof state };
-    char text[40];
     struct tm utc;
     pitot_log_get_state(p->run[0].log, &state);
     time_t at = state.first_wall > 0 && state.first_wall < 1e11 ? (time_t)state.first_wall : 0;
-    if (gmtime_r(&at, &utc) && strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc))
-        cairo_pdf_surface_set_metadata(surface, CAIRO_PDF_METADATA_CREATE_DATE, text);
+    if (!gmtime_r(&at, &utc) || !strftime(text, size, "%Y-%m-%dT%H:%M:%SZ", &utc)) text[0] = 0;
 }
 
 /* Every fact once; where the runs differ, their values side by side. */
@@ -131,26 +104,6 @@ static void joined_facts(const page *p, fact_list *facts) {
     }
 }
 
-static int32_t make_png(page *p, bytes *out, pitot_error *error) {
-    double w = ceil(p->width * p->dpi / 72 - 1e-6), h = ceil(p->height * p->dpi / 72 - 1e-6);
-    if (w < 1 || h < 1 || w > 32767 || h > 32767 || w * h > 2e8)
-        return pitot_fail(error, PITOT_EINVAL, "an image of %.0f by %.0f pixels cannot be made; choose another size or --dpi", w,
-                          h);
-    cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)w, (int)h);
-    p->column = 72 / p->dpi;
-    p->snap = 1;
-    int32_t status = draw_on(surface, p, p->dpi / 72, error);
-    if (status == PITOT_OK) {
-        char title[256];
-        fact_list facts;
-        title_of(p, title, sizeof title);
-        joined_facts(p, &facts);
-        status = png_encode(surface, p->dpi, title, &facts, out, error);
-    }
-    cairo_surface_destroy(surface);
-    return status;
-}
-
 /* Height that the page needs at its width. */
 static double height_of(const page *p, int screens) {
     page part = *p;
@@ -160,49 +113,34 @@ static double height_of(const page *p, int screens) {
     return cockpit_height(&part, p->width - 2 * margin) + 2 * margin + 6.5 * p->font;
 }
 
-static void set_facts(const page *p, cairo_surface_t *surface) {
-    char title[256];
-    title_of(p, title, sizeof title);
-    cairo_pdf_surface_set_metadata(surface, CAIRO_PDF_METADATA_TITLE, title);
-    cairo_pdf_surface_set_metadata(surface, CAIRO_PDF_METADATA_CREATOR, "pitot " PITOT_VERSION);
-    set_date(p, surface);
+static int32_t draw(cairo_t *cr, const surface_page *on) {
+    page *p = on->user;
+    p->column = on->column;
+    p->snap = on->snap;
+    return draw_page(cr, p);
 }
 
 /* Both screens of the cockpit, a page each. */
-static int32_t draw_pages(cairo_surface_t *surface, page *p, pitot_error *error) {
-    int32_t status = PITOT_OK;
-    for (int screen = FIGURE_PRIMARY; screen <= FIGURE_SECONDARY && status == PITOT_OK; screen *= 2) {
-        p->screens = screen;
-        if (!(p->options->height > 0)) p->height = height_of(p, screen);
-        cairo_pdf_surface_set_size(surface, p->width, p->height);
-        status = draw_on(surface, p, 1, error);
-        cairo_surface_show_page(surface);
-    }
-    return status;
+static int turn(surface_page *on, int k) {
+    page *p = on->user;
+    if (k > 1) return 0;
+    p->screens = k ? FIGURE_SECONDARY : FIGURE_PRIMARY;
+    if (!(p->options->height > 0)) on->height = p->height = height_of(p, p->screens);
+    return 1;
 }
 
-static int32_t make_vector(page *p, int pdf, bytes *out, pitot_error *error) {
-    cairo_surface_t *surface =
-        (pdf ? cairo_pdf_surface_create_for_stream : cairo_svg_surface_create_for_stream)(append, out, p->width, p->height);
-    int pages = pdf && is_cockpit(p) && p->screens == (FIGURE_PRIMARY | FIGURE_SECONDARY);
-    p->column = 0.24; /* 300 dots per inch */
-    p->snap = 0;
-    if (pdf) set_facts(p, surface);
-    int32_t status = pages ? draw_pages(surface, p, error) : draw_on(surface, p, 1, error);
-    cairo_surface_finish(surface);
-    cairo_status_t finished = cairo_surface_status(surface);
-    cairo_surface_destroy(surface);
-    if (status == PITOT_OK && finished != CAIRO_STATUS_SUCCESS)
-        return pitot_fail(error, PITOT_EIO, "figure: %s", cairo_status_to_string(finished));
-    return status;
-}
-
-static int32_t make(page *p, const char *path, bytes *out, pitot_error *error) {
-    const char *name = strrchr(path, '/'), *end = strrchr(name ? name : path, '.');
-    if (end && strcmp(end, ".png") == 0) return make_png(p, out, error);
-    if (end && strcmp(end, ".svg") == 0) return make_vector(p, 0, out, error);
-    if (end && strcmp(end, ".pdf") == 0) return make_vector(p, 1, out, error);
-    return pitot_fail(error, PITOT_EINVAL, "%s: the name of a figure ends in .png, .svg or .pdf", path);
+static int32_t write_page(page *p, const char *path, pitot_error *error) {
+    char title[256], date[40];
+    fact_list facts;
+    title_of(p, title, sizeof title);
+    date_of(p, date, sizeof date);
+    joined_facts(p, &facts);
+    surface_page on = {
+        .width = p->width, .height = p->height, .dpi = p->dpi, .title = title, .facts = &facts, .draw = draw, .user = p
+    };
+    if (date[0]) on.date = date;
+    if (is_cockpit(p) && p->screens == (FIGURE_PRIMARY | FIGURE_SECONDARY)) on.turn = turn;
+    return surface_write(path, &on, error);
 }
 
 static void size_page(page *p) {
@@ -230,17 +168,14 @@ int32_t figure_write(const char *path, const figure_run *runs, int n, const figu
     if (n < 1 || n > FIGURE_RUNS) return pitot_fail(error, PITOT_EINVAL, "figure: 1 to %d runs, not %d", FIGURE_RUNS, n);
     page *p = calloc(1, sizeof *p);
     if (!p) return no_memory(error);
-    bytes out = { NULL, 0, 0 };
     p->run = runs;
     p->n = n;
     p->options = options;
     int32_t status = collect(p, error);
     if (status == PITOT_OK) {
         size_page(p);
-        status = make(p, path, &out, error);
+        status = write_page(p, path, error);
     }
-    if (status == PITOT_OK) status = bytes_write(&out, path, error);
-    free(out.data);
     sheets_free(p);
     free(p);
     return status;

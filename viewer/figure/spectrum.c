@@ -300,6 +300,6 @@ int32_t spectrum_figure(const char *path, const spectrum *s, const spectrum_look
                           .title = title,
                           .facts = &facts,
                           .draw = draw_sheet,
-                          .user = s };
+                          .user = (void *)(uintptr_t)s };
     return surface_write(path, &page, error);
 }

@@ -34,13 +34,24 @@ static int32_t draw_on(cairo_surface_t *surface, const surface_page *p, double s
 static int32_t make_png(surface_page *p, bytes *out, pitot_error *error) {
     double w = ceil(p->width * p->dpi / 72 - 1e-6), h = ceil(p->height * p->dpi / 72 - 1e-6);
     if (w < 1 || h < 1 || w > 32767 || h > 32767 || w * h > 2e8)
-        return pitot_fail(error, PITOT_EINVAL, "an image of %.0f by %.0f pixels cannot be made; choose another size", w, h);
+        return pitot_fail(error, PITOT_EINVAL, "an image of %.0f by %.0f pixels cannot be made; choose another size or --dpi", w,
+                          h);
     cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_RGB24, (int)w, (int)h);
     p->column = 72 / p->dpi;
     p->snap = 1;
     int32_t status = draw_on(surface, p, p->dpi / 72, error);
     if (!status) status = png_encode(surface, p->dpi, p->title, p->facts, out, error);
     cairo_surface_destroy(surface);
+    return status;
+}
+
+static int32_t draw_pages(cairo_surface_t *surface, surface_page *p, pitot_error *error) {
+    int32_t status = PITOT_OK;
+    for (int k = 0; !status && p->turn(p, k); k++) {
+        cairo_pdf_surface_set_size(surface, p->width, p->height);
+        status = draw_on(surface, p, 1, error);
+        cairo_surface_show_page(surface);
+    }
     return status;
 }
 
@@ -53,9 +64,9 @@ static int32_t make_vector(surface_page *p, int pdf, bytes *out, pitot_error *er
         cairo_pdf_surface_set_metadata(surface, CAIRO_PDF_METADATA_TITLE, p->title);
         cairo_pdf_surface_set_metadata(surface, CAIRO_PDF_METADATA_CREATOR, "pitot " PITOT_VERSION);
         cairo_pdf_surface_set_metadata(surface, CAIRO_PDF_METADATA_CREATE_DATE,
-                                       "1970-01-01T00:00:00Z"); /* or it would be today's */
+                                       p->date ? p->date : "1970-01-01T00:00:00Z"); /* or it would be today's */
     }
-    int32_t status = draw_on(surface, p, 1, error);
+    int32_t status = pdf && p->turn ? draw_pages(surface, p, error) : draw_on(surface, p, 1, error);
     cairo_surface_finish(surface);
     cairo_status_t finished = cairo_surface_status(surface);
     cairo_surface_destroy(surface);
