@@ -369,7 +369,7 @@ static void test_zeros(void **state) {
     (void)state;
     pitot_net *net = passed(&small_linear, 4, 1);
     pitot_net_batch b = *batch_of(4);
-    double value[3], vectors[24], gamma[12];
+    double value[3], vectors[64], gamma[12];
     int32_t weak[3];
     pitot_real step[64], e[3 * 64];
     pitot_vivit_derivatives d = { sizeof d, gamma, NULL, NULL, NULL, NULL, NULL, weak };
