@@ -167,10 +167,10 @@ typedef struct pitot_solved {
     int64_t products; /* of all columns */
 } pitot_solved;
 
-/* y = A^-1 x for a symmetric positive definite A (damp it) by conjugate gradients (Hestenes, Stiefel 1952), column by column from y = 0,
+/* y = A^-1 x for a symmetric positive definite A (damp it) by conjugate gradients (Hestenes, Stiefel 1952), column by column from y = 0 (pitot_cg),
    scalars in double. It stops at `tolerance` as the recurrence has it, then makes the true residual; if that is above, it starts from there
    again while products are left and it helps. A solve that stops short is PITOT_OK: `solved` says how far it came, and op.error is its
-   residual. PITOT_ENOTSUP: p'A p <= 0, A is not positive definite. PITOT_EHOST: values that are not finite. work (4,n). Cost: about
+   residual. PITOT_ENOTSUP: p'A p <= 0, A is not positive definite. PITOT_EHOST: values that are not finite. work (3,n). Cost: about
    sqrt(condition number)/2 log(2/tolerance) products, and one. */
 typedef struct pitot_inverse_cg {
     pitot_linop op;

@@ -92,9 +92,9 @@ typedef struct pitot_cg_column {
    recurrence drifts away from the true one: so that is computed when all columns are done, and the iteration goes on from it where it is
    too large, as long as that helps. b = 0 gives x = 0. columns (k). PITOT_OK also if nothing has converged: the columns say so.
    PITOT_EINVAL: op or preconditioner is not symmetric or does not fit, b or x is not finite, settings make no sense; PITOT_EHOST: a
-   product is not finite (x then is of no use); a status of the operators' is passed on. Nothing is allocated but 130 bytes a column.
-   Cost: sqrt(condition)/2 log(2/tolerance) products a column at most, and six passes over n values with each. Not thread-safe on one
-   `work`. */
+   product is not finite (x then is of no use); a status of the operators' is passed on. Nothing is allocated for one column, 130 bytes
+   for each of several. Cost: sqrt(condition)/2 log(2/tolerance) products a column at most, and six passes over n values with each. Not
+   thread-safe on one `work`. */
 PITOT_API int32_t pitot_cg(const pitot_linop *op, const pitot_cg_config *settings, int64_t k, const pitot_real *b, pitot_real *x,
                            pitot_cg_column *columns, pitot_error *error);
 

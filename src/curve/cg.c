@@ -213,10 +213,11 @@ int32_t pitot_cg(const pitot_linop *op, const pitot_cg_config *settings, int64_t
     g.d = g.r + rows;
     g.y = g.d + rows;
     g.z = g.inverse ? g.y + rows : NULL;
-    g.slot = mem_alloc(k, sizeof *g.slot);
+    slot single;
+    g.slot = k == 1 ? &single : mem_alloc(k, sizeof *g.slot);
     if (!g.slot) return pitot_fail(error, PITOT_ENOMEM, "cg: no memory for %lld columns", (long long)k);
     status = run(&g, begin(&g));
-    mem_free(g.slot);
+    if (k > 1) mem_free(g.slot);
     if (status == PITOT_EHOST)
         pitot_fail(error, status, "cg: product %lld of %s, or of the preconditioner, is not finite, or failed; are the weights?",
                    (long long)g.products, op->name ? op->name : "the operator");

@@ -4,6 +4,7 @@
 
 #include "pitot/hot.h"
 #include "pitot/probe.h"
+#include "pitot/trace.h"
 
 #include <math.h>
 #include <string.h>
@@ -37,67 +38,14 @@ PITOT_HOT static void add_multiple(pitot_real *y, double a, const pitot_real *x,
 
 /* ---- conjugate gradients ---- */
 
-typedef struct cg {
-    const pitot_linop *a;
-    int64_t n, products, most;
-    pitot_real *r, *p, *q; /* (n) residual as the recurrence has it, direction, product */
-} cg;
-
-static int32_t multiply(cg *c, const pitot_real *x, pitot_real *y) {
-    c->products++;
-    return c->a->apply(c->a->self, x, y, 1);
-}
-
-/* r = x - A y; *length = |r| */
-static int32_t true_residual(cg *c, const pitot_real *x, const pitot_real *y, double *length) {
-    int32_t status = multiply(c, y, c->q);
-    if (status) return status;
-    memcpy(c->r, x, (size_t)c->n * sizeof *x);
-    add_multiple(c->r, -1, c->q, c->n);
-    *length = sqrt(pitot_sum_squares(c->r, c->n));
-    return isfinite(*length) ? PITOT_OK : PITOT_EHOST;
-}
-
-/* From y with the residual r, until it is `enough` or one product is left. */
-static int32_t go_on(cg *c, double enough, pitot_real *y) {
-    double rr = pitot_sum_squares(c->r, c->n);
-    memcpy(c->p, c->r, (size_t)c->n * sizeof *c->p);
-    while (sqrt(rr) > enough && c->products + 1 < c->most) {
-        int32_t status = multiply(c, c->p, c->q);
-        if (status) return status;
-        double bend = pitot_dot(c->p, c->q, c->n), before = rr;
-        if (!isfinite(bend)) return PITOT_EHOST;
-        if (bend <= 0) return PITOT_ENOTSUP;
-        add_multiple(y, rr / bend, c->p, c->n);
-        add_multiple(c->r, -rr / bend, c->q, c->n);
-        rr = pitot_sum_squares(c->r, c->n);
-        if (!isfinite(rr)) return PITOT_EHOST;
-        for (int64_t i = 0; i < c->n; i++) c->p[i] = (pitot_real)((double)c->r[i] + rr / before * (double)c->p[i]);
-    }
-    return PITOT_OK;
-}
-
-/* `best` (n): y as it was when its residual was least. */
-static int32_t solve(pitot_inverse_cg *s, const pitot_real *x, pitot_real *y, pitot_real *best) {
-    const int64_t n = s->op.n;
-    cg c = { s->inner, n, 0, s->products, s->work, s->work + n, s->work + 2 * n };
-    double length = sqrt(pitot_sum_squares(x, n)), least = length, now = length;
-    int32_t status = isfinite(length) ? PITOT_OK : PITOT_EHOST;
-    memset(y, 0, (size_t)n * sizeof *y);
-    memcpy(best, y, (size_t)n * sizeof *y);
-    memcpy(c.r, x, (size_t)n * sizeof *x);
-    while (!status && least > s->tolerance * length && c.products + 2 <= c.most) {
-        status = go_on(&c, s->tolerance * length, y);
-        if (!status) status = true_residual(&c, x, y, &now);
-        if (status || now >= least) break;
-        int helped = now < least / 2;
-        least = now;
-        memcpy(best, y, (size_t)n * sizeof *y);
-        if (!helped) break;
-    }
-    memcpy(y, best, (size_t)n * sizeof *y);
-    note(&s->solved, length > 0 ? least / length : 0, s->tolerance, c.products);
-    return status;
+static int32_t solve(pitot_inverse_cg *s, const pitot_real *x, pitot_real *y) {
+    pitot_cg_column column = { 0 };
+    pitot_cg_config how = { .struct_size = sizeof how, .tolerance = s->tolerance, .products = s->products, .work = s->work };
+    if (!isfinite(pitot_sum_squares(x, s->op.n))) return PITOT_EHOST;
+    memset(y, 0, (size_t)s->op.n * sizeof *y);
+    int32_t status = pitot_cg(s->inner, &how, 1, x, y, &column, NULL);
+    note(&s->solved, column.residual, s->tolerance, column.products);
+    return !status && column.indefinite ? PITOT_ENOTSUP : status;
 }
 
 static int32_t apply_cg(void *self, const pitot_real *x, pitot_real *y, int64_t k) {
@@ -105,7 +53,7 @@ static int32_t apply_cg(void *self, const pitot_real *x, pitot_real *y, int64_t 
     const int64_t n = s->op.n;
     int32_t status = PITOT_OK;
     s->solved = (pitot_solved){ .converged = 1 };
-    for (int64_t j = 0; j < k && !status; j++) status = solve(s, x + j * n, y + j * n, s->work + 3 * n);
+    for (int64_t j = 0; j < k && !status; j++) status = solve(s, x + j * n, y + j * n);
     s->op.error = s->solved.residual;
     return status;
 }
