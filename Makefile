@@ -41,7 +41,7 @@ VIEW_LIBS = $(shell pkg-config --libs $(VIEW_PKG) 2>/dev/null)
 LIB_C := $(sort $(wildcard src/*/*.c src/*/*/*.c probes/*.c))
 VIEW_C := $(sort $(wildcard viewer/*.c viewer/*/*.c))
 VIEW_PARTS := $(filter-out viewer/main.c,$(VIEW_C))
-TABLES := probes ops optimizers formats
+TABLES := probes ops optimizers wrappers formats
 UNIT := $(sort $(wildcard tests/unit/*.c))
 FUZZ := $(sort $(wildcard tests/fuzz/*.c))
 FAULT := $(sort $(wildcard tests/fault/*.c))
@@ -75,6 +75,7 @@ deps: ## the packages that the build needs: installs them where it may, says wha
 TABLE_probes = probes/*.c|const pitot_probe|pitot_probe_|probe_table|pitot/probe.h
 TABLE_ops = src/net/ops/*.c|const op|op_|op_table|net/op.h
 TABLE_optimizers = src/optim/*.c|const pitot_optimizer|pitot_optimizer_|optimizer_table|pitot/optim.h
+TABLE_wrappers = src/optim/wrap/*.c|const pitot_optimizer|pitot_wrapper_|wrapper_table|pitot/optim.h
 TABLE_formats = src/data/formats/*.c|const pitot_data_format|data_format_|data_format_table|pitot/data.h
 TABLE_commands = viewer/commands/*.c|const command|command_|command_table|command.h
 

@@ -33,6 +33,12 @@ enum {                          /* pitot_capture.flags */
        PITOT_DATA = 16          /* A are the samples themselves, not what a layer made of them: left out of what is said of units */
 };
 
+enum {                   /* output gradients of what */
+       PITOT_ROOT_GIVEN, /* the loss itself */
+       PITOT_ROOT_DRAWN, /* the loss with labels drawn from what the model predicts: one draw a sample */
+       PITOT_ROOT_COLUMN /* a column of a root S of the loss's Hessian in the outputs: S S' = d2 l / df2 over all columns */
+};
+
 typedef struct pitot_capture { /* one use of one layer; it tells itself what it is, so there is no list of layers to keep */
     size_t struct_size;
     int32_t kind, flags;

@@ -135,6 +135,8 @@ enum {                           /* what the probes due at this step will read; 
 PITOT_API uint32_t pitot_begin(pitot_run *run, int64_t step);
 /* The mask again, for layer hooks; 0 outside begin .. after_update and inside callbacks, so that evaluation is free. */
 PITOT_API uint32_t pitot_due(const pitot_run *run);
+/* The step that was begun last; 0 before the first. */
+PITOT_API int64_t pitot_step(const pitot_run *run);
 /* Run this probe at the next step whatever its schedule (end of epoch, before a checkpoint). */
 PITOT_API int32_t pitot_request(pitot_run *run, const char *probe);
 

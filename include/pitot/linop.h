@@ -39,6 +39,14 @@ typedef struct pitot_preconditioner {
     double damping, eps;           /* inside the power; added after the root (Adam) */
     double bias_correction;        /* factor times this is unbiased; 0: 1 */
     int64_t computed;              /* step at which basis or inverse was computed */
+    /* Of a tensor seen as a matrix (rows, columns), row-major, the bias its last column if bias_column: the block that this factor is about.
+       All 0: all of it, rows the first axis. */
+    int64_t rows, columns, first_row, n_rows, first_column, n_columns;
+    const pitot_real
+        *corrected; /* (n_rows, n_columns): with `basis` on both axes, the update divides by (corrected * correction)^(1/2 or
+                                    1) + eps there, not by the eigenvalues; NULL: by these */
+    double corrected_power; /* -1/2 SOAP, -1 EKFAC */
+    double correction;      /* corrected times this is unbiased; 0: 1 */
 } pitot_preconditioner;
 
 #ifdef __cplusplus

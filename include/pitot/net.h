@@ -106,6 +106,21 @@ PITOT_API void pitot_net_get_facts(const pitot_net *net, pitot_net_facts *facts)
    layer; PITOT_ENOTSUP: no gradient reaches it. Cost: none. */
 PITOT_API int32_t pitot_net_capture(const pitot_net *net, int64_t i, pitot_capture *capture);
 
+/* The same before any pass, and what does not depend on one: A and G are NULL. */
+PITOT_API int32_t pitot_net_layer(const pitot_net *net, int64_t i, pitot_capture *capture);
+
+/* u (n,C) = gradients of each sample's own loss with respect to its outputs, or what takes their place: root is PITOT_ROOT_...; seed of
+   DRAWN, column of COLUMN. pitot_net_root_columns: how many columns there are. PITOT_EINVAL: no such column. */
+PITOT_API int32_t pitot_net_output_gradient(const pitot_net *net, int32_t root, uint64_t seed, int64_t column, pitot_real *u);
+PITOT_API int64_t pitot_net_root_columns(const pitot_net *net);
+/* Sends u (n,C) down and keeps what comes back to the layers; then the i-th capture with that as G, and scale 1/n: so that of u as above and
+   PITOT_ROOT_GIVEN scale G is that of pitot_net_capture. The first call takes room for a batch of outputs of every layer; the others none.
+   Cost: a backward pass without products for parameters. */
+PITOT_API int32_t pitot_net_send(pitot_net *net, const pitot_real *u);
+PITOT_API int32_t pitot_net_sent(const pitot_net *net, int64_t i, pitot_capture *capture);
+/* out (D) = mean over samples of the squares of what u (n,C) makes of each sample's gradient. */
+PITOT_API int32_t pitot_net_squares(pitot_net *net, const pitot_real *u, pitot_real *out);
+
 /* Room for the products below: about as much as prepare took for activations. The first product does it if it was not done before;
    they allocate nothing else. PITOT_EORDER before prepare. */
 PITOT_API int32_t pitot_net_prepare_products(pitot_net *net, pitot_error *error);

@@ -55,6 +55,27 @@ typedef struct pitot_train_config {
 /* Trains. PITOT_OK also when stopped by `progress`, and when resuming a run that has all its steps: that one stays as it is. */
 PITOT_API int32_t pitot_train(const pitot_train_config *config, pitot_error *error);
 
+/* ---- a net for an optimizer ---- */
+
+typedef struct pitot_provided { /* the caller's; stays where it is as long as the optimizer */
+    size_t struct_size;
+    pitot_net *net;
+    /* Loss and gradients over the whole data set, into the net's gradients; set after pitot_provide, with `user`. NULL: not provided. */
+    int32_t (*data)(void *user, double *loss);
+    void *user;
+    pitot_real *u;    /* room for outputs of a batch; freed by pitot_provide_end */
+    pitot_real *tile; /* and for a weight's gradient of one sample */
+    int32_t sent, reserved;
+} pitot_provided;
+
+/* Tells the optimizer, whose tensors will be the net's parameters in order, that the net provides all that it may want (optim.h), about its
+   latest batch. Before pitot_optim_prepare, after pitot_net_prepare. */
+PITOT_API int32_t pitot_provide(pitot_provided *provided, pitot_net *net, pitot_optim *optim, pitot_error *error);
+PITOT_API void pitot_provide_end(pitot_provided *provided);
+/* The net's parameters as an optimizer takes them; and pitot_provide and pitot_optim_prepare with them. */
+PITOT_API int32_t pitot_provide_prepare(pitot_provided *provided, pitot_net *net, pitot_optim *optim, int32_t threads,
+                                        pitot_error *error);
+
 /* ---- a net on a run ---- */
 
 typedef struct pitot_attached { /* the caller's; stays where it is as long as the run */

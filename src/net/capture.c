@@ -17,8 +17,7 @@ static int is_data(const pitot_net *net, int32_t k) {
     return k < 0;
 }
 
-int32_t pitot_net_capture(const pitot_net *net, int64_t i, pitot_capture *capture) {
-    if (!net->has_gradient) return PITOT_EORDER;
+int32_t pitot_net_layer(const pitot_net *net, int64_t i, pitot_capture *capture) {
     const buffers *b;
     const node *n = layer_at(net, i, &b);
     if (!n || !capture) return PITOT_EINVAL;
@@ -27,13 +26,30 @@ int32_t pitot_net_capture(const pitot_net *net, int64_t i, pitot_capture *captur
         .struct_size = sizeof *capture,
         .weight = b->weight + 1,
         .bias = b->bias + 1,
-        .A = n->input[0] < 0 ? net->last.x : net->buffer[n->input[0]].y,
-        .G = b->dy,
-        .n = net->last.n,
         .t = 1,
         .scale = 1,
         .flags = is_data(net, n->input[0]) ? PITOT_DATA : 0,
     };
     n->op->capture(n, capture);
     return PITOT_OK;
+}
+
+static int32_t show(const pitot_net *net, int64_t i, pitot_capture *capture, int sent) {
+    const buffers *b;
+    int32_t status = pitot_net_layer(net, i, capture);
+    if (status) return status;
+    const node *n = layer_at(net, i, &b);
+    capture->A = n->input[0] < 0 ? net->last.x : net->buffer[n->input[0]].y;
+    capture->G = sent ? net->sent[n - net->node] : b->dy;
+    capture->n = net->last.n;
+    if (sent) capture->scale = 1 / (double)net->last.n;
+    return PITOT_OK;
+}
+
+int32_t pitot_net_capture(const pitot_net *net, int64_t i, pitot_capture *capture) {
+    return net->has_gradient ? show(net, i, capture, 0) : PITOT_EORDER;
+}
+
+int32_t pitot_net_sent(const pitot_net *net, int64_t i, pitot_capture *capture) {
+    return net->sent ? show(net, i, capture, 1) : PITOT_EORDER;
 }

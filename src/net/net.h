@@ -63,6 +63,7 @@ struct pitot_net {
     int has_gradient;      /* 1: backward has been through since */
     int has_tangents;      /* 1: there is room for tangents */
     columns_room *columns; /* NULL: not asked for yet */
+    pitot_real **sent;     /* (nodes): (batch, *out) of layers, from the latest pitot_net_send; NULL: none yet */
     hesscale_room *hesscale;
     unsigned char *only; /* (n_nodes) of second.c */
 };
@@ -135,6 +136,7 @@ typedef struct roots { /* whose columns; of each sample's own loss */
 /* PITOT_ENOMEM. */
 int32_t columns_prepare(pitot_net *net);
 void columns_free(pitot_net *net);
+void sent_free(pitot_net *net); /* send.c */
 /* out (D) = scale times the sum over samples from..from+n. */
 void columns_squares(pitot_net *net, const roots *r, int64_t from, int64_t n, double scale, pitot_real *out);
 /* Sends the columns of samples from..from+n down for the sink alone, as far as node `lowest`. */

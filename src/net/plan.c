@@ -18,6 +18,7 @@ static int64_t aligned(int64_t n) {
 void plan_free(pitot_net *net) {
     tangents_free(net);
     columns_free(net);
+    sent_free(net);
     hesscale_free(net);
     for (int32_t i = 0; net->buffer && i < net->n_nodes; i++) {
         if (net->buffer[i].owns_y) {

@@ -15,6 +15,8 @@ const pitot_optimizer pitot_optimizer_adam = {
     .summary = "averages of gradient and squared gradient, bias-corrected",
     .paper = "Kingma, Ba 2014, arXiv 1412.6980, algorithm 1",
     .formula = "g += wd x; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x -= lr/(1-b1^t) m / (sqrt(v/(1-b2^t)) + eps)",
+    .memory = "2 D values; 3 D with amsgrad",
+    .cost = "one pass over D",
     .options_size = sizeof(adam_options),
     .options = table,
     .slots = adam_slots,

@@ -17,6 +17,8 @@ const pitot_optimizer pitot_optimizer_adamw = {
     .summary = "Adam with weight decay apart from the gradient",
     .paper = "Loshchilov, Hutter 2017, arXiv 1711.05101, algorithm 2",
     .formula = "x *= 1 - lr wd; m = b1 m + (1-b1) g; v = b2 v + (1-b2) g^2; x -= lr/(1-b1^t) m / (sqrt(v/(1-b2^t)) + eps)",
+    .memory = "2 D values; 3 D with amsgrad",
+    .cost = "one pass over D",
     .options_size = sizeof(adam_options),
     .options = table,
     .slots = adam_slots,

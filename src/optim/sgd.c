@@ -59,6 +59,8 @@ const pitot_optimizer pitot_optimizer_sgd = {
     .summary = "gradient descent, with momentum, dampening, Nesterov's look-ahead and L2 decay",
     .paper = "Robbins, Monro 1951; Polyak 1964; Sutskever et al. 2013",
     .formula = "g += wd x; b = momentum b + (1-dampening) g (b = g at first); x -= lr b, or lr (g + momentum b) with nesterov",
+    .memory = "none; D values with momentum",
+    .cost = "one pass over D",
     .options_size = sizeof(sgd_options),
     .options = table,
     .slots = slots,

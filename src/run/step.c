@@ -109,6 +109,10 @@ uint32_t pitot_begin(pitot_run *run, int64_t step) {
     return run->mask;
 }
 
+int64_t pitot_step(const pitot_run *run) {
+    return run ? run->step : 0;
+}
+
 uint32_t pitot_due(const pitot_run *run) {
     return run && !run->off && run->open_step && !run_calling(run) ? run->mask : 0;
 }
@@ -304,6 +308,15 @@ int32_t pitot_after_update(pitot_run *run, double lr) {
     return PITOT_OK;
 }
 
+/* Of a block of the tensor as a matrix (rows, columns), the bias perhaps its last column. */
+static int block_fits(const pitot_preconditioner *f, int64_t size) {
+    int64_t columns = f->columns - (f->bias_column != 0);
+    if (f->rows < 1 || columns < 1 || f->rows > size || columns != size / f->rows || f->rows * columns != size) return 0;
+    if (f->first_row < 0 || f->n_rows < 1 || f->n_rows > f->rows - f->first_row) return 0;
+    if (f->first_column < 0 || f->n_columns < 1 || f->n_columns > f->columns - f->first_column) return 0;
+    return f->axis == 0 ? f->n == f->n_rows : f->axis == 1 && f->n == f->n_columns;
+}
+
 /* A factor is as large as its axis, or as that and the ones behind it laid flat, and one more if the bias is folded in; a diagonal as
    its tensor. */
 static int factor_fits(const pitot_run *run, const pitot_preconditioner *f) {
@@ -311,6 +324,7 @@ static int factor_fits(const pitot_run *run, const pitot_preconditioner *f) {
     if (f->param == 0) return f->axis == -1;
     const array_layout *a = &run->param[f->param - 1].layout;
     int64_t n = 1;
+    if (f->rows) return block_fits(f, a->size);
     if (f->axis == -1) return f->n == a->size;
     for (int32_t d = f->axis; d < a->n_dim; d++) {
         n *= a->shape[d];

@@ -132,15 +132,16 @@ int32_t pitot_attached_forward(const pitot_attached *a, const pitot_net_batch *b
     return pitot_after_forward(a->run, &b);
 }
 
-/* What the optimizer multiplies its updates by, as its last update left it. */
+/* What the optimizer multiplies its updates by, as its last update left it. Update u of t was made in the step t - u + 1 before this one. */
 static void show_preconditioner(const pitot_attached *a) {
     pitot_preconditioner p;
     if (!a->optim || !(pitot_due(a->run) & PITOT_DUE_PRECONDITIONER)) return;
-    for (int64_t i = 0; i < pitot_net_param_count(a->net); i++) {
-        if (pitot_optim_view(a->optim, i, &p)) continue;
-        p.param = a->first + (int32_t)i;
-        pitot_add_preconditioner(a->run, &p);
-    }
+    for (int64_t i = 0; i < pitot_net_param_count(a->net); i++)
+        for (int32_t k = 0; pitot_optim_view(a->optim, i, k, &p) == PITOT_OK; k++) {
+            p.param = a->first + (int32_t)i;
+            p.computed += pitot_step(a->run) - pitot_optim_steps(a->optim) - 1;
+            pitot_add_preconditioner(a->run, &p);
+        }
 }
 
 int32_t pitot_attached_backward(const pitot_attached *a) {
@@ -148,11 +149,13 @@ int32_t pitot_attached_backward(const pitot_attached *a) {
     if (pitot_due(a->run) & PITOT_DUE_CAPTURES) {
         pitot_capture c;
         int32_t status = PITOT_OK;
+        int again = a->optim && pitot_optim_wants(a->optim) & (PITOT_WANTS_GRADIENT | PITOT_WANTS_LOSS | PITOT_WANTS_DATA);
         for (int64_t i = 0; status == PITOT_OK || status == PITOT_ENOTSUP; i++) {
             status = pitot_net_capture(a->net, i, &c);
             if (status) continue; /* no gradient reaches this one, or there are no more */
             c.weight += c.weight ? a->first - 1 : 0;
             c.bias += c.bias ? a->first - 1 : 0;
+            if (again) c.flags |= PITOT_COPY;
             pitot_add_capture(a->run, &c);
         }
     }

@@ -3,7 +3,6 @@
 #include "base/alloc.h"
 #include "base/file.h"
 #include "data/safetensors.h"
-#include "optim/core/optimizer.h"
 #include "train/train.h"
 
 #include <dirent.h>
@@ -19,44 +18,61 @@ static int path_of(const trainer *t, int64_t step, const char *ending, char out[
 
 /* ---- save ---- */
 
+static int is_real(const pitot_optim_array *a) {
+    return a->dtype == (sizeof(pitot_real) == 8 ? PITOT_F64 : PITOT_F32);
+}
+
+/* State of other types is kept as bytes. */
+static tensor_out out_of(const pitot_optim_array *a, char *name) {
+    tensor_out out = { .name = name, .dtype = is_real(a) ? REAL : TENSOR_U8, .values = a->data };
+    snprintf(name, NAME_SIZE, "%s", a->name);
+    while (is_real(a) && out.n_dim < PITOT_DIMS && a->shape[out.n_dim]) {
+        out.shape[out.n_dim] = a->shape[out.n_dim];
+        out.n_dim++;
+    }
+    if (!is_real(a)) out.shape[out.n_dim++] = a->bytes;
+    return out;
+}
+
+static int64_t count_arrays(const trainer *t) {
+    pitot_optim_array a;
+    int64_t n = 0;
+    while (pitot_optim_state(t->optim, n, &a) == PITOT_OK) n++;
+    return n;
+}
+
 static int64_t list_tensors(const trainer *t, tensor_out *out, char (*name)[NAME_SIZE]) {
     const pitot_net_param *p = pitot_net_params(t->net);
+    pitot_optim_array a;
     int64_t n = 0;
     for (int64_t i = 0; i < pitot_net_param_count(t->net); i++) {
         out[n] = (tensor_out){ .name = p[i].name, .n_dim = p[i].n_dim, .dtype = REAL, .values = p[i].data };
         memcpy(out[n++].shape, p[i].shape, sizeof p[i].shape);
-        for (int32_t j = 0; j < t->optim->n_slots; j++) {
-            const optim_tensor *o = &t->optim->tensor[i];
-            if (!o->state[j]) continue;
-            snprintf(name[n], NAME_SIZE, "%s:%s", p[i].name, t->optim->method->slots[j]);
-            out[n] = (tensor_out){ .name = name[n], .n_dim = p[i].n_dim, .dtype = REAL, .values = o->state[j] };
-            memcpy(out[n++].shape, p[i].shape, sizeof p[i].shape);
-        }
     }
+    for (int64_t j = 0; pitot_optim_state(t->optim, j, &a) == PITOT_OK; j++, n++) out[n] = out_of(&a, name[j]);
     return n;
 }
 
-static char *steps_text(const trainer *t) {
-    char *text = mem_alloc(t->optim->n + 1, 24);
-    int64_t used = 0;
-    for (int64_t i = 0; text && i < t->optim->n; i++)
-        used += snprintf(text + used, 24, "%s%lld", i ? "," : "", (long long)t->optim->tensor[i].t);
-    return text;
+/* "sgd+sam" */
+static void optimizer_name(const trainer *t, char *out, size_t size) {
+    size_t used = (size_t)snprintf(out, size, "%s", pitot_optim_method(t->optim)->name);
+    const pitot_optimizer *w;
+    for (int32_t j = 0; used < size && (w = pitot_optim_wrapper(t->optim, j, NULL)); j++)
+        used += (size_t)snprintf(out + used, size - used, "+%s", w->name);
 }
 
 static int32_t write_checkpoint(trainer *t, const char *path, pitot_error *error) {
-    int64_t room = pitot_net_param_count(t->net) * (1 + OPTIM_SLOTS);
-    tensor_out *out = mem_alloc(room, sizeof *out);
-    char(*name)[NAME_SIZE] = mem_alloc(room, NAME_SIZE);
-    char step[24], *steps = steps_text(t);
+    int64_t arrays = count_arrays(t);
+    tensor_out *out = mem_alloc(pitot_net_param_count(t->net) + arrays, sizeof *out);
+    char(*name)[NAME_SIZE] = mem_alloc(arrays, NAME_SIZE);
+    char step[24], method[NAME_SIZE];
     snprintf(step, sizeof step, "%lld", (long long)t->step);
-    const char *const keys[] = { "step", "optimizer", "optimizer_steps" }, *const values[] = { step, t->optim->method->name,
-                                                                                               steps };
-    int32_t status = out && name && steps ? tensor_file_write(path, out, list_tensors(t, out, name), keys, values, 3, 1, error)
-                                          : pitot_fail(error, PITOT_ENOMEM, "%s: no memory", path);
+    optimizer_name(t, method, sizeof method);
+    const char *const keys[] = { "step", "optimizer" }, *const values[] = { step, method };
+    int32_t status = out && name ? tensor_file_write(path, out, list_tensors(t, out, name), keys, values, 2, 1, error)
+                                 : pitot_fail(error, PITOT_ENOMEM, "%s: no memory", path);
     mem_free(out);
     mem_free(name);
-    mem_free(steps);
     return status;
 }
 
@@ -70,38 +86,49 @@ int32_t checkpoint_save(trainer *t, pitot_error *error) {
 
 /* ---- load ---- */
 
-/* The values called `name`, which have the shape of parameter p. */
-static int32_t read_tensor(const tensor_file *file, const char *name, const pitot_net_param *p, pitot_real *to,
-                           pitot_error *error) {
-    const tensor_entry *e = tensor_file_find(file, name);
-    if (e && e->n_dim == p->n_dim && memcmp(e->shape, p->shape, (size_t)p->n_dim * sizeof *p->shape) == 0 && e->dtype != TENSOR_U8)
-        return tensor_entry_read(e, to);
+static int32_t misfit(const tensor_file *file, const char *name, pitot_error *error) {
     return pitot_fail(error, PITOT_EMISMATCH,
                       "%s:%.200s: is missing or has another shape; is this checkpoint of another model or optimizer?", file->path,
                       name);
 }
 
+/* The values called as `like` is, which have its shape. */
+static int32_t read_tensor(const tensor_file *file, const tensor_out *like, void *to, pitot_error *error) {
+    const tensor_entry *e = tensor_file_find(file, like->name);
+    if (!e || e->n_dim != like->n_dim || memcmp(e->shape, like->shape, (size_t)e->n_dim * sizeof *e->shape) ||
+        (e->dtype == TENSOR_U8) != (like->dtype == TENSOR_U8))
+        return misfit(file, like->name, error);
+    if (e->dtype != TENSOR_U8) return tensor_entry_read(e, to);
+    memcpy(to, e->bytes, (size_t)e->size);
+    return PITOT_OK;
+}
+
+static int32_t read_optimizer(trainer *t, const tensor_file *file, pitot_error *error) {
+    pitot_optim_array a;
+    char name[NAME_SIZE];
+    int32_t status = PITOT_OK;
+    for (int64_t j = 0; !status && pitot_optim_state(t->optim, j, &a) == PITOT_OK; j++) {
+        tensor_out like = out_of(&a, name);
+        status = read_tensor(file, &like, a.data, error);
+    }
+    return status;
+}
+
 static int32_t read_state(trainer *t, const tensor_file *file, pitot_error *error) {
     const pitot_net_param *p = pitot_net_params(t->net);
-    const char *steps = tensor_file_meta(file, "optimizer_steps"), *method = tensor_file_meta(file, "optimizer");
-    if (!steps || !method || strcmp(method, t->optim->method->name))
+    const char *method = tensor_file_meta(file, "optimizer");
+    char own[NAME_SIZE];
+    int32_t status = PITOT_OK;
+    optimizer_name(t, own, sizeof own);
+    if (!method || strcmp(method, own))
         return pitot_fail(error, PITOT_EMISMATCH, "%s: is of optimizer %.60s, not %s; resume with the same one", file->path,
-                          method ? method : "(none)", t->optim->method->name);
-    for (int64_t i = 0; i < t->optim->n; i++) {
-        optim_tensor *o = &t->optim->tensor[i];
-        int32_t status = read_tensor(file, p[i].name, &p[i], p[i].data, error);
-        for (int32_t j = 0; j < t->optim->n_slots && !status; j++) {
-            char name[NAME_SIZE];
-            if (!o->state[j]) continue;
-            snprintf(name, sizeof name, "%s:%s", p[i].name, t->optim->method->slots[j]);
-            status = read_tensor(file, name, &p[i], o->state[j], error);
-        }
-        if (status) return status;
-        char *end;
-        o->t = strtoll(steps, &end, 10);
-        steps = *end == ',' ? end + 1 : end;
+                          method ? method : "(none)", own);
+    for (int64_t i = 0; i < pitot_net_param_count(t->net) && !status; i++) {
+        tensor_out like = { .name = p[i].name, .n_dim = p[i].n_dim, .dtype = REAL };
+        memcpy(like.shape, p[i].shape, sizeof p[i].shape);
+        status = read_tensor(file, &like, p[i].data, error);
     }
-    return PITOT_OK;
+    return status ? status : read_optimizer(t, file, error);
 }
 
 static int32_t read_checkpoint(trainer *t, int64_t step, pitot_error *error) {

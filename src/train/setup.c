@@ -2,7 +2,6 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
-#include "optim/core/optimizer.h"
 #include "train/train.h"
 
 #include <cjson/cJSON.h>
@@ -38,14 +37,20 @@ static int32_t make_net(trainer *t, pitot_error *error) {
     return status;
 }
 
-/* ---- KEY=VALUE: bare keys go to the optimizer, PROBE.OPTION to the probes ---- */
+/* ---- KEY=VALUE: bare keys and WRAPPER.OPTION go to the optimizer, PROBE.OPTION to the probes ---- */
+
+static int is_wrapper(const char *item, size_t n) {
+    char name[64];
+    snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, item);
+    return pitot_wrapper_find(name) != NULL;
+}
 
 static int32_t set_options(trainer *t, char *probes, size_t size, pitot_error *error) {
     size_t used = 0;
     for (int64_t i = 0; i < t->config.n_set; i++) {
         const char *item = t->config.set[i], *equals = strchr(item, '='), *dot = strchr(item, '.');
         if (!equals || equals == item) return pitot_fail(error, PITOT_EINVAL, "--set: \"%.80s\" is not KEY=VALUE", item);
-        if (dot && dot < equals) {
+        if (dot && dot < equals && !is_wrapper(item, (size_t)(dot - item))) {
             used += (size_t)snprintf(probes + used, size - used, "%s\n", item);
             if (used >= size) return pitot_fail(error, PITOT_EINVAL, "--set: too many options for probes");
             continue;
@@ -59,18 +64,18 @@ static int32_t set_options(trainer *t, char *probes, size_t size, pitot_error *e
 }
 
 static int32_t make_optim(trainer *t, char *probe_options, size_t size, pitot_error *error) {
-    const pitot_net_param *p = pitot_net_params(t->net);
-    int64_t n = pitot_net_param_count(t->net);
+    pitot_net_facts f = { .struct_size = sizeof f };
     t->optim = pitot_optim_new(t->config.optimizer, error);
     int32_t status = t->optim ? set_options(t, probe_options, size, error) : error->status;
     if (status) return status;
-    pitot_optim_tensor *list = mem_alloc(n, sizeof *list);
-    if (!list) return pitot_fail(error, PITOT_ENOMEM, "no memory for the optimizer");
-    for (int64_t i = 0; i < n; i++)
-        list[i] = (pitot_optim_tensor){ p[i].name, p[i].size, p[i].data, (const pitot_real *const *)&p[i].grad };
-    status = pitot_optim_prepare(t->optim, list, n, t->config.threads, error);
-    mem_free(list);
-    return status;
+    pitot_net_get_facts(t->net, &f);
+    pitot_optim_plan(t->optim, t->steps, t->config.seed);
+    status = pitot_provide_prepare(&t->provided, t->net, t->optim, t->config.threads, error);
+    if (status || !(pitot_optim_wants(t->optim) & PITOT_WANTS_DATA)) return status;
+    t->provided.data = train_data_gradient;
+    t->provided.user = t;
+    t->sums = mem_alloc(f.parameters, sizeof *t->sums);
+    return t->sums ? PITOT_OK : pitot_fail(error, PITOT_ENOMEM, "no memory for gradients of the whole data set");
 }
 
 /* ---- the manifest's part ---- */
@@ -95,9 +100,18 @@ static void add_train_facts(cJSON *root, const trainer *t) {
     if (c->save) cJSON_AddStringToObject(train, "save", c->save);
 }
 
+/* "lr" of the method; "sam.rho" of a wrapper. */
+static void add_options(cJSON *to, const char *dot, const pitot_optimizer *m, const void *options) {
+    for (const pitot_option *o = m->options; o && o->name; o++) {
+        char name[128], value[256];
+        snprintf(name, sizeof name, "%s%s%s", *dot ? m->name : "", dot, o->name);
+        pitot_options_text(o, options, value, sizeof value);
+        cJSON_AddStringToObject(to, name, value);
+    }
+}
+
 static char *facts_text(const trainer *t) {
     pitot_net_facts f;
-    char value[256];
     pitot_net_get_facts(t->net, &f);
     cJSON *root = cJSON_CreateObject(), *model = cJSON_AddObjectToObject(root, "model");
     cJSON_AddStringToObject(model, "name", f.name);
@@ -107,12 +121,12 @@ static char *facts_text(const trainer *t) {
     cJSON_AddStringToObject(root, "data", t->data->spec);
     cJSON_AddNumberToObject(root, "samples", (double)t->data->n_train);
     cJSON *optimizer = cJSON_AddObjectToObject(root, "optimizer"), *options = NULL;
-    cJSON_AddStringToObject(optimizer, "name", t->optim->method->name);
+    cJSON_AddStringToObject(optimizer, "name", pitot_optim_method(t->optim)->name);
     options = cJSON_AddObjectToObject(optimizer, "options");
-    for (const pitot_option *o = t->optim->method->options; o && o->name; o++) {
-        pitot_options_text(o, t->optim->options, value, sizeof value);
-        cJSON_AddStringToObject(options, o->name, value);
-    }
+    add_options(options, "", pitot_optim_method(t->optim), pitot_optim_options(t->optim));
+    const void *set;
+    for (int32_t j = 0; pitot_optim_wrapper(t->optim, j, &set); j++)
+        add_options(options, ".", pitot_optim_wrapper(t->optim, j, NULL), set);
     cJSON_AddNumberToObject(root, "batch", (double)t->config.batch);
     cJSON_AddNumberToObject(root, "seed", (double)t->config.seed);
     cJSON_AddNumberToObject(root, "threads", t->config.threads);
@@ -138,8 +152,8 @@ static void schedule_all(const char *probes, int64_t every, char *out, size_t si
 
 /* The optimizer's options under the names that probes know; of a tuple such as betas, beta1 and beta2. */
 static void tell_options(const trainer *t) {
-    for (const pitot_option *o = t->optim->method->options; o->name; o++) {
-        const char *at = (const char *)t->optim->options + o->offset;
+    for (const pitot_option *o = pitot_optim_method(t->optim)->options; o->name; o++) {
+        const char *at = (const char *)pitot_optim_options(t->optim) + o->offset;
         for (int32_t i = 0; i < (o->count ? o->count : 1); i++) {
             char name[48];
             double real = 0;
@@ -263,6 +277,8 @@ int32_t train_setup(trainer *t, const pitot_train_config *config, pitot_error *e
 
 void train_free(trainer *t) {
     pitot_optim_free(t->optim);
+    pitot_provide_end(&t->provided);
+    mem_free(t->sums);
     pitot_net_free(t->net);
     pitot_data_free(t->data);
     mem_free(t->order);

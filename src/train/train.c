@@ -37,7 +37,49 @@ static pitot_net_batch next_batch(trainer *t) {
             for (int64_t i = 0; i < t->data->n_train; i++) t->order[i] = i;
         else random_permutation(t->config.seed, RANDOM_SHUFFLE, (uint64_t)epoch, t->data->n_train, t->order);
     }
-    return load(t, t->order + first, n < t->config.batch ? n : t->config.batch, 1);
+    t->ids = t->order + first;
+    t->n_ids = n < t->config.batch ? n : t->config.batch;
+    return load(t, t->ids, t->n_ids, 1);
+}
+
+/* ---- the whole data set ---- */
+
+static void add_gradients(trainer *t, double weight) {
+    const pitot_net_param *p = pitot_net_params(t->net);
+    double *to = t->sums;
+    for (int64_t i = 0; i < pitot_net_param_count(t->net); i++)
+        for (int64_t k = 0; k < p[i].size; k++) *to++ += weight * (double)p[i].grad[k];
+}
+
+static void give_gradients(trainer *t) {
+    const pitot_net_param *p = pitot_net_params(t->net);
+    const double *from = t->sums;
+    for (int64_t i = 0; i < pitot_net_param_count(t->net); i++)
+        for (int64_t k = 0; k < p[i].size; k++) p[i].grad[k] = (pitot_real)*from++;
+}
+
+/* Batches as in an epoch; then the batch at hand again, without a backward pass. */
+int32_t train_data_gradient(void *trainer_, double *loss) {
+    trainer *t = trainer_;
+    pitot_net_facts f = { .struct_size = sizeof f };
+    int32_t status = PITOT_OK;
+    pitot_net_get_facts(t->net, &f);
+    memset(t->sums, 0, (size_t)f.parameters * sizeof *t->sums);
+    *loss = 0;
+    for (int64_t at = 0, n; at < t->data->n_train && !status; at += n) {
+        double one = NAN;
+        n = t->data->n_train - at < t->config.batch ? t->data->n_train - at : t->config.batch;
+        pitot_net_batch b = load(t, t->order + at, n, 1);
+        status = pitot_net_forward(t->net, &b, &one);
+        if (!status) status = pitot_net_backward(t->net);
+        add_gradients(t, (double)n / (double)t->data->n_train);
+        *loss += one * (double)n / (double)t->data->n_train;
+    }
+    pitot_net_batch b = load(t, t->ids, t->n_ids, 1);
+    double one;
+    if (!status) status = pitot_net_forward(t->net, &b, &one);
+    give_gradients(t);
+    return status;
 }
 
 /* ---- validation ---- */
@@ -46,6 +88,7 @@ static void validate(trainer *t) {
     int64_t total = t->data->n - t->data->n_train, good = 0;
     double sum = 0;
     if (total == 0) return;
+    pitot_optim_evaluate(t->optim, 1);
     int64_t *ids = t->order; /* borrowed: the next batch makes it anew */
     t->shuffled = -1;
     for (int64_t at = t->data->n_train; at < t->data->n;) {
@@ -58,6 +101,7 @@ static void validate(trainer *t) {
         good += pitot_net_correct(t->net);
         at += n;
     }
+    pitot_optim_evaluate(t->optim, 0);
     t->val_loss = sum / (double)total;
     pitot_scalar(t->run, "val/loss", t->val_loss);
     if (!t->data->classes || good < 0) return;
@@ -68,7 +112,7 @@ static void validate(trainer *t) {
 /* ---- one step ---- */
 
 static int32_t step(trainer *t, pitot_error *error) {
-    if (pitot_begin(t->run, t->step)) pitot_hyper(t->run, -1, "lr", pitot_optim_lr(t->optim));
+    if (pitot_begin(t->run, t->step)) pitot_hyper(t->run, -1, "lr", pitot_optim_next_lr(t->optim));
     pitot_net_batch b = next_batch(t);
     int32_t status = pitot_net_forward(t->net, &b, &t->loss);
     if (status)
@@ -77,7 +121,12 @@ static int32_t step(trainer *t, pitot_error *error) {
     pitot_attached_forward(&t->attached, &b, t->loss);
     pitot_net_backward(t->net);
     pitot_attached_backward(&t->attached);
-    pitot_optim_step(t->optim);
+    status = pitot_optim_step(t->optim);
+    if (status == PITOT_EHOST)
+        pitot_fail(&t->trouble, status, "step %lld: gradients are not finite: the optimizer left the step out", (long long)t->step);
+    else if (status)
+        return pitot_fail(error, status, "step %lld: optimizer %s: %s", (long long)t->step, pitot_optim_method(t->optim)->name,
+                          pitot_strerror(status));
     t->step++;
     pitot_after_update(t->run, pitot_optim_lr(t->optim));
     if (t->step % t->per_epoch == 0 || t->step == t->steps) validate(t);
@@ -127,7 +176,9 @@ static int32_t loop(trainer *t, int32_t *how, pitot_error *error) {
 /* Checkpoint and, if the run came to its end, weights; if one cannot be written, the other is all the more wanted. */
 static int32_t keep(trainer *t, int32_t how, pitot_error *error) {
     int32_t status = t->run ? checkpoint_save(t, error) : PITOT_OK, saved = PITOT_OK;
+    pitot_optim_evaluate(t->optim, 1);
     if (t->config.save && how == PITOT_DONE) saved = pitot_net_save(t->net, t->config.save, error);
+    pitot_optim_evaluate(t->optim, 0);
     return status ? status : saved;
 }
 

@@ -22,10 +22,14 @@ typedef struct trainer {
     pitot_optim *optim;
     pitot_run *run;
     pitot_attached attached;        /* net on run */
+    pitot_provided provided;        /* net for the optimizer */
     int64_t per_epoch, steps, step; /* steps an epoch, in all, done */
     int64_t resumed;
-    int64_t shuffled;        /* epoch that `order` belongs to; -1: none */
-    int64_t *order;          /* (n_train) */
+    int64_t shuffled; /* epoch that `order` belongs to; -1: none */
+    int64_t *order;   /* (n_train) */
+    int64_t *ids;     /* of the batch at hand, (n_ids): into order */
+    int64_t n_ids;
+    double *sums;            /* (D): gradients over the data set, where the optimizer wants them; or NULL */
     pitot_real *x, *targets; /* (batch, ...) */
     int32_t *classes;
     double loss, val_loss, val_accuracy;
@@ -33,6 +37,9 @@ typedef struct trainer {
     int64_t last_step;
     pitot_error trouble; /* a checkpoint that could not be written: training goes on */
 } trainer;
+
+/* train.c: pitot_provided.data of a trainer. */
+int32_t train_data_gradient(void *trainer, double *loss);
 
 /* setup.c */
 int32_t train_setup(trainer *t, const pitot_train_config *config, pitot_error *error);

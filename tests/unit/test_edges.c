@@ -32,7 +32,7 @@ static void open_edge(edge *e) {
     pitot_optim_tensor list[4];
     for (int i = 0; i < 4; i++) {
         const pitot_net_param *p = &pitot_net_params(e->net)[i];
-        list[i] = (pitot_optim_tensor){ p->name, p->size, p->data, (const pitot_real *const *)&p->grad };
+        list[i] = (pitot_optim_tensor){ p->name, p->size, p->data, (const pitot_real *const *)&p->grad, { 0 } };
     }
     e->optim = pitot_optim_new("adam", &error);
     assert_int_equal(pitot_optim_prepare(e->optim, list, 4, 1, &error), PITOT_OK);

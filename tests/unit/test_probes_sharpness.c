@@ -327,7 +327,7 @@ static pitot_optim *make_adam(situation *s, const adam_case *a) {
     assert_int_equal(pitot_optim_set(o, "amsgrad", a->amsgrad ? "true" : "false", &error), PITOT_OK);
     for (int64_t i = 0; i < s->n_params; i++) {
         const pitot_net_param *p = &pitot_net_params(s->net)[i];
-        list[i] = (pitot_optim_tensor){ p->name, p->size, p->data, (const pitot_real *const *)&p->grad };
+        list[i] = (pitot_optim_tensor){ p->name, p->size, p->data, (const pitot_real *const *)&p->grad, { 0 } };
     }
     assert_int_equal(pitot_optim_prepare(o, list, s->n_params, 1, &error), PITOT_OK);
     s->attached.optim = o;
@@ -767,7 +767,7 @@ static void train(situation *s, const char *optimizer, const char *momentum, int
     assert_int_equal(pitot_optim_set(o, "lr", "0.05", &error), PITOT_OK);
     for (int64_t i = 0; i < s->n_params; i++) {
         const pitot_net_param *p = &pitot_net_params(s->net)[i];
-        list[i] = (pitot_optim_tensor){ p->name, p->size, p->data, (const pitot_real *const *)&p->grad };
+        list[i] = (pitot_optim_tensor){ p->name, p->size, p->data, (const pitot_real *const *)&p->grad, { 0 } };
     }
     assert_int_equal(pitot_optim_prepare(o, list, s->n_params, 1, &error), PITOT_OK);
     s->attached.optim = o;

@@ -42,6 +42,13 @@ static int optimizer_at(int64_t i, entry *e) {
     return 1;
 }
 
+static int wrapper_at(int64_t i, entry *e) {
+    const pitot_optimizer *o = pitot_wrappers()[i];
+    if (!o) return 0;
+    *e = (entry){ o->name, o->summary, o->paper, o->formula, "gradients", "", o->options, NULL };
+    return 1;
+}
+
 static int op_at(int64_t i, entry *e) {
     pitot_op_info info;
     if (!pitot_op_get(i, &info)) return 0;
@@ -63,17 +70,11 @@ static int operator_at(int64_t i, entry *e) {
     return 1;
 }
 
-static int none_at(int64_t i, entry *e) {
-    (void)i;
-    (void)e;
-    return 0;
-}
-
 static const struct registry {
     const char *name;
     entry_at at;
 } registries[] = {
-    { "probes", probe_at }, { "optimizers", optimizer_at }, { "wrappers", none_at }, { "ops", op_at },
+    { "probes", probe_at }, { "optimizers", optimizer_at }, { "wrappers", wrapper_at }, { "ops", op_at },
     { "data", data_at },    { "operators", operator_at },
 };
 enum { REGISTRIES = sizeof registries / sizeof *registries };

@@ -51,14 +51,17 @@ PITOT_HOT static void adam_update(const pitot_update *u, double decay, double l2
 }
 
 /* P = sqrt(v/(1-beta2^t)) + eps */
-static inline void adam_view(const pitot_update *u, pitot_preconditioner *view) {
-    const adam_options *o = u->options;
+static inline int32_t adam_view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
+    const adam_options *o = s->options;
+    const pitot_tensor_state *t = &s->tensor[i];
+    if (k > 0) return PITOT_EINVAL;
     view->axis = -1;
-    view->n = u->end;
-    view->factor = u->state[2] ? u->state[2] : u->state[1];
+    view->n = t->size;
+    view->factor = t->state[2] ? t->state[2] : t->state[1];
     view->power = -0.5;
     view->eps = o->eps;
-    view->bias_correction = 1 / (1 - pow(o->betas[1], (double)u->t));
+    view->bias_correction = 1 / (1 - pow(o->betas[1], (double)t->t));
+    return PITOT_OK;
 }
 
 /* clang-format off */

@@ -1,152 +1,168 @@
-/* optimizer.c: the registry, and an optimizer at work: options, state, steps. */
+/* optimizer.c: making an optimizer of a method and wrappers; options; the learning rate. */
 
 #include "optim/core/optimizer.h"
 
 #include "base/alloc.h"
 #include "base/nearest.h"
-#include "base/threads.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { WORTH_THREADS = 1 << 15, LINE = 64 / sizeof(pitot_real) };
+enum { NAME_SIZE = 64 };
 
-const pitot_optimizer *const *pitot_optimizers(void) {
-    return optimizer_table;
-}
-
-const pitot_optimizer *pitot_optimizer_find(const char *name) {
-    for (const pitot_optimizer *const *m = optimizer_table; *m; m++)
-        if (strcmp((*m)->name, name) == 0) return *m;
-    return NULL;
-}
-
-static void unknown(const char *name, pitot_error *error) {
+static void unknown(const char *what, const pitot_optimizer *const *table, const char *name, pitot_error *error) {
     const char *names[256];
     char list[512];
     int n = 0;
-    for (const pitot_optimizer *const *m = optimizer_table; *m && n < 256; m++) names[n++] = (*m)->name;
+    for (; *table && n < 256; table++) names[n++] = (*table)->name;
     nearest_list(name, names, n, list, sizeof list);
-    pitot_fail(error, PITOT_EINVAL, "unknown optimizer \"%.60s\"; %s", name, list);
+    pitot_fail(error, PITOT_EINVAL, "unknown %s \"%.60s\"; %s", what, name, list);
+}
+
+/* ---- parts ---- */
+
+static int32_t add_part(pitot_optim *o, const pitot_optimizer *method, pitot_error *error) {
+    if (o->n_parts == OPTIM_PARTS) return pitot_fail(error, PITOT_EINVAL, "more than %d wrappers", OPTIM_PARTS - 1);
+    optim_part *p = &o->part[o->n_parts];
+    *p = (optim_part){ .method = method, .options = mem_alloc(1, method->options_size), .optim = o };
+    if (!p->options) return pitot_fail(error, PITOT_ENOMEM, "no memory for an optimizer");
+    if (method->options) pitot_options_default(method->options, p->options);
+    o->n_parts++;
+    return PITOT_OK;
+}
+
+static optim_part *part_called(pitot_optim *o, const char *wrapper) {
+    for (int32_t k = 1; k < o->n_parts; k++)
+        if (strcmp(o->part[k].method->name, wrapper) == 0) return &o->part[k];
+    return NULL;
+}
+
+static int32_t add_wrapper(pitot_optim *o, const char *name, pitot_error *error) {
+    const pitot_optimizer *w = pitot_wrapper_find(name);
+    if (!w) return unknown("wrapper", wrapper_table, name, error), PITOT_EINVAL;
+    if (part_called(o, name)) return pitot_fail(error, PITOT_EINVAL, "wrapper %s is there twice; name it once", name);
+    return add_part(o, w, error);
+}
+
+/* The names between plus signs. */
+static int32_t add_parts(pitot_optim *o, const char *names, pitot_error *error) {
+    char name[NAME_SIZE];
+    for (int first = 1;; first = 0) {
+        size_t n = strcspn(names, "+");
+        snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, names);
+        const pitot_optimizer *m = first ? pitot_optimizer_find(name) : NULL;
+        if (first && !m) return unknown("optimizer", optimizer_table, name, error), PITOT_EINVAL;
+        int32_t status = first ? add_part(o, m, error) : add_wrapper(o, name, error);
+        if (status || !names[n]) return status;
+        names += n + 1;
+    }
+}
+
+static double lr_in(const pitot_optim *o) {
+    double lr;
+    memcpy(&lr, (const char *)o->part[0].options + o->part[0].method->options[0].offset, sizeof lr);
+    return lr;
+}
+
+void optim_set_lr(pitot_optim *o, double lr) {
+    memcpy((char *)o->part[0].options + o->part[0].method->options[0].offset, &lr, sizeof lr);
 }
 
 pitot_optim *pitot_optim_new(const char *name, pitot_error *error) {
-    const pitot_optimizer *method = pitot_optimizer_find(name);
-    if (!method) return unknown(name, error), NULL;
     pitot_optim *o = mem_alloc(1, sizeof *o);
-    void *options = mem_alloc(1, method->options_size);
-    if (!o || !options) {
-        mem_free(o);
-        mem_free(options);
-        return pitot_fail(error, PITOT_ENOMEM, "no memory for an optimizer"), NULL;
-    }
-    o->method = method;
-    o->options = options;
-    while (method->slots && method->slots[o->n_slots]) o->n_slots++;
-    pitot_options_default(method->options, options);
+    if (!o) return pitot_fail(error, PITOT_ENOMEM, "no memory for an optimizer"), NULL;
+    if (add_parts(o, name, error)) return pitot_optim_free(o), NULL;
+    o->source.struct_size = sizeof o->source;
+    o->lr = lr_in(o);
     return o;
-}
-
-static void free_tensors(pitot_optim *o) {
-    for (int64_t i = 0; i < o->n; i++) {
-        mem_free(o->tensor[i].name);
-        for (int32_t j = 0; j < o->n_slots; j++) mem_free(o->tensor[i].state[j]);
-    }
-    mem_free(o->tensor);
-    o->tensor = NULL;
-    o->n = 0;
 }
 
 void pitot_optim_free(pitot_optim *o) {
     if (!o) return;
-    free_tensors(o);
-    mem_free(o->options);
+    optim_release(o);
+    for (int32_t k = 0; k < o->n_parts; k++) mem_free(o->part[k].options);
     mem_free(o);
 }
 
+/* ---- options ---- */
+
 int32_t pitot_optim_set(pitot_optim *o, const char *option, const char *text, pitot_error *error) {
-    char owner[96];
+    char owner[96], name[NAME_SIZE];
+    const char *dot = strchr(option, '.');
+    optim_part *p = &o->part[0];
     if (o->n && strcmp(option, "lr"))
-        return pitot_fail(error, PITOT_EORDER, "optimizer %s: only lr may change while it works", o->method->name);
-    snprintf(owner, sizeof owner, "optimizer %s", o->method->name);
-    return pitot_options_set(o->method->options, o->options, owner, option, text, error);
-}
-
-static int make_tensor(const pitot_optim *o, optim_tensor *t, const pitot_optim_tensor *from) {
-    uint32_t uses = o->method->uses ? o->method->uses(o->options) : UINT32_MAX;
-    *t = (optim_tensor){ .name = mem_strdup(from->name), .size = from->size, .data = from->data, .grad_at = from->grad_at };
-    if (!t->name) return 0;
-    for (int32_t j = 0; j < o->n_slots; j++) {
-        if (!(uses >> j & 1)) continue;
-        t->state[j] = mem_alloc(t->size, sizeof(pitot_real));
-        if (!t->state[j]) return 0;
+        return pitot_fail(error, PITOT_EORDER, "optimizer %s: only lr may change while it works", p->method->name);
+    if (dot) {
+        snprintf(name, sizeof name, "%.*s", dot - option < NAME_SIZE ? (int)(dot - option) : NAME_SIZE - 1, option);
+        p = part_called(o, name);
+        int32_t status = p ? PITOT_OK : add_wrapper(o, name, error);
+        if (status) return status;
+        p = part_called(o, name);
     }
-    return 1;
+    snprintf(owner, sizeof owner, "%s %s", dot ? "wrapper" : "optimizer", p->method->name);
+    if (p == &o->part[0]) optim_set_lr(o, o->lr);
+    int32_t status = pitot_options_set(p->method->options, p->options, owner, dot ? dot + 1 : option, text, error);
+    if (p == &o->part[0]) o->lr = lr_in(o);
+    return status;
 }
 
-int32_t pitot_optim_prepare(pitot_optim *o, const pitot_optim_tensor *tensors, int64_t n, int32_t threads, pitot_error *error) {
-    int32_t status = o->method->check ? o->method->check(o->options, error) : PITOT_OK;
-    if (status) return status;
-    free_tensors(o);
-    o->threads = threads > 0 ? threads : 1;
-    o->tensor = mem_alloc(n, sizeof *o->tensor);
-    for (int64_t i = 0; o->tensor && i < n; i++) {
-        o->n = i + 1;
-        if (make_tensor(o, &o->tensor[i], &tensors[i])) continue;
-        free_tensors(o);
-    }
-    return o->tensor ? PITOT_OK : pitot_fail(error, PITOT_ENOMEM, "no memory for the state of optimizer %s", o->method->name);
-}
-
-typedef struct update_job {
-    const pitot_optimizer *method;
-    pitot_update update;
-} update_job;
-
-/* Ranges in whole cache lines, so that no two threads write to one. */
-static void update_range(void *argument, int64_t begin, int64_t end, int thread) {
-    const update_job *j = argument;
-    pitot_update u = j->update;
-    (void)thread;
-    u.begin = begin * LINE;
-    u.end = end * LINE < j->update.end ? end * LINE : j->update.end;
-    j->method->update(&u);
-}
-
-int32_t pitot_optim_step(pitot_optim *o) {
-    if (!o->tensor) return PITOT_EORDER;
-    for (int64_t i = 0; i < o->n; i++) {
-        optim_tensor *t = &o->tensor[i];
-        const pitot_real *g = *t->grad_at;
-        if (!g) continue;
-        t->t++;
-        update_job job = { o->method, { t->t, 0, t->size, t->data, g, t->state, o->options } };
-        threads_run(t->size >= WORTH_THREADS ? o->threads : 1, (t->size + LINE - 1) / LINE, update_range, &job);
-    }
+int32_t pitot_optim_offer(pitot_optim *o, const pitot_optim_source *source) {
+    if (!o || !source) return PITOT_EINVAL;
+    if (o->n) return PITOT_EORDER;
+    size_t size = source->struct_size < sizeof o->source ? source->struct_size : sizeof o->source;
+    memset(&o->source, 0, sizeof o->source);
+    memcpy(&o->source, source, size);
+    o->source.struct_size = sizeof o->source;
     return PITOT_OK;
 }
 
-int32_t pitot_optim_view(const pitot_optim *o, int64_t i, pitot_preconditioner *view) {
-    if (!o || i < 0 || i >= o->n) return PITOT_EINVAL;
-    const optim_tensor *t = &o->tensor[i];
-    if (!o->method->view) return PITOT_ENOTSUP;
-    if (t->t == 0) return PITOT_EORDER;
-    pitot_update u = { t->t, 0, t->size, t->data, NULL, t->state, o->options };
-    *view = (pitot_preconditioner){ .struct_size = sizeof *view };
-    o->method->view(&u, view);
-    return PITOT_OK;
+void pitot_optim_plan(pitot_optim *o, int64_t steps, uint64_t seed) {
+    o->steps = steps;
+    for (int32_t k = 0; k < OPTIM_PARTS; k++) o->part[k].s.seed = seed;
+}
+
+uint32_t pitot_optim_wants(const pitot_optim *o) {
+    uint32_t wants = 0;
+    for (int32_t k = 0; k < o->n_parts; k++) {
+        const pitot_optimizer *m = o->part[k].method;
+        wants |= m->needs | (m->wants ? m->wants(o->part[k].options) : 0);
+    }
+    return wants;
+}
+
+/* ---- learning rate ---- */
+
+double optim_factor(const pitot_optim *o) {
+    double factor = 1;
+    for (int32_t k = 1; k < o->n_parts; k++) {
+        const optim_part *p = &o->part[k];
+        if (p->method->factor) factor *= p->method->factor(p->options, p->count ? (int64_t)p->count[0] + 1 : 1, o->steps);
+    }
+    return factor;
 }
 
 double pitot_optim_lr(const pitot_optim *o) {
-    double lr;
-    memcpy(&lr, (const char *)o->options + o->method->options[0].offset, sizeof lr);
-    return lr;
+    return o->n && o->part[o->n_parts - 1].count[0] > 0 ? lr_in(o) : pitot_optim_next_lr(o);
+}
+
+double pitot_optim_next_lr(const pitot_optim *o) {
+    return o->lr * optim_factor(o);
+}
+
+int64_t pitot_optim_steps(const pitot_optim *o) {
+    return o->n ? (int64_t)o->part[o->n_parts - 1].count[0] : 0;
 }
 
 const pitot_optimizer *pitot_optim_method(const pitot_optim *o) {
-    return o->method;
+    return o->part[0].method;
 }
 
 const void *pitot_optim_options(const pitot_optim *o) {
-    return o->options;
+    return o->part[0].options;
+}
+
+const pitot_optimizer *pitot_optim_wrapper(const pitot_optim *o, int32_t j, const void **options) {
+    if (j < 0 || j + 1 >= o->n_parts) return NULL;
+    if (options) *options = o->part[j + 1].options;
+    return o->part[j + 1].method;
 }

@@ -1,28 +1,51 @@
-/* optimizer.h: the inside of a pitot_optim, for checkpoints. */
+/* optimizer.h: the inside of a pitot_optim: the method, and wrappers around it, each a part with state of its own.
+
+   registry.c   names            optimizer.c  making, options, learning rate      layout.c  tensors, state
+   step.c       steps            state.c      arrays by name, views, evaluation   bits.c    bfloat16, finite values */
 
 #ifndef PITOT_SRC_OPTIMIZER_H
 #define PITOT_SRC_OPTIMIZER_H
 
 #include "pitot/optim.h"
 
-enum { OPTIM_SLOTS = 16 };
+enum { OPTIM_PARTS = 12, OPTIM_CHUNK = 4096 /* values that are updated, or left out, together */ };
 
-typedef struct optim_tensor {
-    char *name;
-    int64_t size, t; /* values; steps made */
-    pitot_real *data;
-    const pitot_real *const *grad_at;
-    pitot_real *state[OPTIM_SLOTS]; /* (size) each; NULL: slot not in use */
-} optim_tensor;
+typedef struct optim_slots { /* of a tensor, or of the run */
+    int32_t n;
+    pitot_slot slot[PITOT_SLOTS];
+} optim_slots;
 
-struct pitot_optim {
+typedef struct optim_part {
     const pitot_optimizer *method;
     void *options;
-    int32_t n_slots, threads;
-    int64_t n; /* 0: not prepared */
-    optim_tensor *tensor;
+    optim_slots *slots; /* (n + 1): of the tensors, of the run */
+    void *run[PITOT_SLOTS];
+    double *count; /* (1 + n): steps of the part, of each tensor */
+    pitot_stepping s;
+    struct pitot_optim *optim;
+} optim_part;
+
+struct pitot_optim {
+    int32_t n_parts; /* part[0] is the method, the last one the outermost wrapper */
+    int32_t threads;
+    optim_part part[OPTIM_PARTS];
+    pitot_optim_source source;
+    int64_t n, parameters; /* n 0: not prepared */
+    char **name;           /* (n) */
+    const pitot_real *const **grad_at;
+    pitot_real *kept_g;                           /* (D): the loop's gradients, where a method overwrites them; or NULL */
+    pitot_real *kept_x;                           /* (D): while evaluating; NULL where there is nothing to evaluate elsewhere */
+    int64_t steps;                                /* planned */
+    double lr;                                    /* without factors */
+    int32_t evaluating, skipped, moved, reserved; /* of this step: some values were left out; some were not */
 };
 
-extern const pitot_optimizer *const optimizer_table[]; /* generated */
+extern const pitot_optimizer *const optimizer_table[], *const wrapper_table[]; /* generated */
+
+int finite_values(const pitot_real *x, int64_t n);
+int64_t slot_bytes(const pitot_slot *s);
+double optim_factor(const pitot_optim *o);
+void optim_set_lr(pitot_optim *o, double lr);
+void optim_release(pitot_optim *o); /* all that prepare made */
 
 #endif

@@ -1,0 +1,45 @@
+/* bits.c: values as bit patterns: what is finite, and bfloat16. */
+
+#include "base/bits.h"
+#include "optim/core/optimizer.h"
+#include "pitot/hot.h"
+
+#include <string.h>
+
+/* An exponent of ones is infinity or NaN; as integers, so that no compiler option can reason it away. */
+PITOT_HOT static int all_finite(const pitot_real *x, int64_t n) {
+#ifdef PITOT_DOUBLE
+    uint64_t bad = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint64_t u;
+        memcpy(&u, x + i, sizeof u);
+        bad |= (u & 0x7ff0000000000000u) == 0x7ff0000000000000u;
+    }
+#else
+    uint32_t bad = 0;
+    for (int64_t i = 0; i < n; i++) {
+        uint32_t u;
+        memcpy(&u, x + i, sizeof u);
+        bad |= (u & 0x7f800000u) == 0x7f800000u;
+    }
+#endif
+    return !bad;
+}
+
+int finite_values(const pitot_real *x, int64_t n) {
+    return all_finite(x, n);
+}
+
+uint16_t pitot_bf16_of(float x) {
+    uint32_t u;
+    memcpy(&u, &x, sizeof u);
+    if ((u & 0x7fffffffu) > 0x7f800000u) return (uint16_t)(u >> 16 | 0x40); /* NaN stays NaN */
+    return (uint16_t)((u + 0x7fffu + (u >> 16 & 1)) >> 16);
+}
+
+float pitot_of_bf16(uint16_t x) {
+    uint32_t u = (uint32_t)x << 16;
+    float f;
+    memcpy(&f, &u, sizeof f);
+    return f;
+}
