@@ -12,6 +12,7 @@
    pitot/curve.h   curvature of a net's loss as operators, and operators made of operators
    pitot/kron.h    Kronecker-factored curvature
    pitot/vivit.h   the GGN's eigenvalues and what gradients do along its eigenvectors
+   pitot/stale.h   how far a preconditioner in use is from a fresh one
    pitot/net.h     networks of named ops
    pitot/optim.h   optimizers
    pitot/data.h    data sets
@@ -35,6 +36,7 @@
 #include "pitot/probe.h"
 #include "pitot/quadrature.h"
 #include "pitot/solve.h"
+#include "pitot/stale.h"
 #include "pitot/trace.h"
 #include "pitot/train.h"
 #include "pitot/vivit.h"

@@ -29,22 +29,22 @@ typedef struct pitot_preconditioner {
     int32_t param;       /* id of the parameter; 0: all parameters, flat (diagonal only) */
     int32_t axis;        /* 0: rows, 1: columns, ...; -1: diagonal, element by element */
     int32_t bias_column; /* 1: this axis has the bias folded in as its last index */
-    int32_t reserved;
+    int32_t bias;        /* id of that bias, 0: not known */
     int64_t n;                     /* factor is n x n; diagonal: n values */
     const pitot_real *factor;      /* (n,n) symmetric, or (n): the running average as it is now */
     const pitot_real *basis;       /* (n,n), columns are the eigenvectors in use, or NULL */
-    const pitot_real *eigenvalues; /* (n) in use with that basis, or NULL */
+    const pitot_real *eigenvalues; /* (n) in use with that basis, of bias_correction * factor as it was then, undamped; or NULL */
     const pitot_real *inverse;     /* (n,n) the inverse or root in use, or NULL */
     double power;                  /* -1 K-FAC, -1/4 Shampoo, -1/2 Adam */
     double damping, eps;           /* inside the power; added after the root (Adam) */
     double bias_correction;        /* factor times this is unbiased; 0: 1 */
     int64_t computed;              /* step at which basis or inverse was computed */
-    /* Of a tensor seen as a matrix (rows, columns), row-major, the bias its last column if bias_column: the block that this factor is about.
-       All 0: all of it, rows the first axis. */
+    /* Of a tensor seen as a matrix (rows, columns), row-major, the bias counted as its last column if bias_column: the block that this factor
+       is about. All 0: all of it, rows the first axis. */
     int64_t rows, columns, first_row, n_rows, first_column, n_columns;
-    const pitot_real
-        *corrected; /* (n_rows, n_columns): with `basis` on both axes, the update divides by (corrected * correction)^(1/2 or
-                                    1) + eps there, not by the eigenvalues; NULL: by these */
+    /* (n_rows, n_columns): in the bases of both axes the update divides by (corrected * correction + damping)^-corrected_power + eps, value by
+       value, and not by what eigenvalues make; NULL: by these. Shown with either factor. */
+    const pitot_real *corrected;
     double corrected_power; /* -1/2 SOAP, -1 EKFAC */
     double correction;      /* corrected times this is unbiased; 0: 1 */
 } pitot_preconditioner;

@@ -22,6 +22,7 @@
 #include "pitot/option.h"
 #include "pitot/quadrature.h"
 #include "pitot/solve.h"
+#include "pitot/stale.h"
 
 #ifdef __cplusplus
 extern "C" {
