@@ -22,22 +22,27 @@ static const pitot_option table[] = {
     { 0 },
 };
 
-static const pitot_band band = { -INFINITY, 0.01, -INFINITY, 0.1,
-                                 "the preconditioner's basis has aged: its running averages are no longer diagonal in it; refresh it "
-                                 "more often, see precond_staleness.interval" },
-                        lost_band = { -INFINITY, 0.05, -INFINITY, 0.3,
-                                      "steps lose more than a few per cent of what they could gain because the preconditioner has aged; "
-                                      "refresh it more often, see precond_staleness.interval" };
+static const pitot_band
+    band = { -INFINITY, 0.01, -INFINITY, 0.1,
+             "the preconditioner's basis has aged: its running averages are no longer diagonal in it; refresh it "
+             "more often, see precond_staleness.interval" },
+    lost_band = { -INFINITY, 0.05, -INFINITY, 0.3,
+                  "steps lose more than a few per cent of what they could gain because the preconditioner has aged; "
+                  "refresh it more often, see precond_staleness.interval" };
 
 static const pitot_output outputs[] = {
-    { "", PITOT_SCALAR_PER_TENSOR, PITOT_LOG_AXIS, "", "off-diagonal share of the running average in the basis in use, the largest", &band },
+    { "", PITOT_SCALAR_PER_TENSOR, PITOT_LOG_AXIS, "", "off-diagonal share of the running average in the basis in use, the largest",
+      &band },
     { "age", PITOT_SCALAR_PER_TENSOR, PITOT_LINEAR_AXIS, "steps", "since basis or inverse were computed, the largest", NULL },
-    { "drift", PITOT_SCALAR_PER_TENSOR, PITOT_LOG_AXIS, "", "eigenvalues in use against those now, over the factor's norm, the largest", NULL },
+    { "drift", PITOT_SCALAR_PER_TENSOR, PITOT_LOG_AXIS, "",
+      "eigenvalues in use against those now, over the factor's norm, the largest", NULL },
     { "error", PITOT_SCALAR_PER_TENSOR, PITOT_LOG_AXIS, "", "basis and eigenvalues together, the largest", NULL },
     { "inverse_error", PITOT_SCALAR_PER_TENSOR, PITOT_LOG_AXIS, "", "|A X^q - 1| over the root of the rows, the largest", NULL },
     { "condition", PITOT_SCALAR_PER_TENSOR, PITOT_LOG_AXIS, "", "condition number of a damped factor, the largest", NULL },
-    { "condition_after", PITOT_SCALAR_PER_TENSOR, PITOT_LOG_AXIS, "", "the same after preconditioning, the largest; 1: nothing is stale", NULL },
-    { "angle", PITOT_SCALAR_PER_TENSOR, PITOT_LINEAR_AXIS, "degrees", "between the gradient preconditioned as it is and afresh", NULL },
+    { "condition_after", PITOT_SCALAR_PER_TENSOR, PITOT_LOG_AXIS, "",
+      "the same after preconditioning, the largest; 1: nothing is stale", NULL },
+    { "angle", PITOT_SCALAR_PER_TENSOR, PITOT_LINEAR_AXIS, "degrees", "between the gradient preconditioned as it is and afresh",
+      NULL },
     { "lost", PITOT_SCALAR_PER_TENSOR, PITOT_LOG_AXIS, "", "share of the predicted decrease that is lost by the age", &lost_band },
     { "cost", PITOT_SCALAR, PITOT_LOG_AXIS, "steps", "what a refresh of all factors costs", NULL },
     { "interval", PITOT_SCALAR, PITOT_LOG_AXIS, "steps", "between refreshes that loses least", NULL },
@@ -55,7 +60,7 @@ typedef struct state {
 enum { BASIS, AGE, DRIFT, ERROR, INVERSE, CONDITION, AFTER, FIGURES };
 static const char *const fields[FIGURES] = { "", "age", "drift", "error", "inverse_error", "condition", "condition_after" };
 
-typedef struct sums { /* of a tensor, or of all */
+typedef struct sums {     /* of a tensor, or of all */
     double most[FIGURES]; /* NaN: none yet */
     pitot_stale_update u; /* sums over blocks */
     int64_t blocks, left_out;
@@ -229,7 +234,8 @@ static int32_t backward(const pitot_frame *f) {
     sums all = nothing();
     double start = seconds();
     int32_t status = PITOT_OK;
-    if (!f->n_preconditioners) return pitot_undefined(f, "the optimizer has shown no preconditioner: before its first update, or it has none"), PITOT_OK;
+    if (!f->n_preconditioners)
+        return pitot_undefined(f, "the optimizer has shown no preconditioner: before its first update, or it has none"), PITOT_OK;
     for (int64_t i = 0; i < f->n_tensors && !status; i++) {
         sums one = nothing();
         if (!f->tensor[i].grad || !f->tensor[i].size) continue;

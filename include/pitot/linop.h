@@ -26,10 +26,10 @@ typedef struct pitot_linop {
 /* One factor of a preconditioner: the update multiplies by (factor + damping I)^power along that axis of that tensor. */
 typedef struct pitot_preconditioner {
     size_t struct_size;
-    int32_t param;       /* id of the parameter; 0: all parameters, flat (diagonal only) */
-    int32_t axis;        /* 0: rows, 1: columns, ...; -1: diagonal, element by element */
-    int32_t bias_column; /* 1: this axis has the bias folded in as its last index */
-    int32_t bias;        /* id of that bias, 0: not known */
+    int32_t param;                 /* id of the parameter; 0: all parameters, flat (diagonal only) */
+    int32_t axis;                  /* 0: rows, 1: columns, ...; -1: diagonal, element by element */
+    int32_t bias_column;           /* 1: this axis has the bias folded in as its last index */
+    int32_t bias;                  /* id of that bias, 0: not known */
     int64_t n;                     /* factor is n x n; diagonal: n values */
     const pitot_real *factor;      /* (n,n) symmetric, or (n): the running average as it is now */
     const pitot_real *basis;       /* (n,n), columns are the eigenvectors in use, or NULL */

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-typedef struct side { /* one axis of the block */
+typedef struct side {              /* one axis of the block */
     const pitot_preconditioner *p; /* NULL: the identity */
     int64_t n;
     double *A;          /* (n,n) the running average now, unbiased */
@@ -60,7 +60,8 @@ static int32_t read_factor(side *s) {
     int64_t n = s->n;
     double by = s->p->bias_correction != 0 ? s->p->bias_correction : 1;
     for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < n; j++) s->A[i * n + j] = by * ((double)s->p->factor[i * n + j] + (double)s->p->factor[j * n + i]) / 2;
+        for (int64_t j = 0; j < n; j++)
+            s->A[i * n + j] = by * ((double)s->p->factor[i * n + j] + (double)s->p->factor[j * n + i]) / 2;
     for (int64_t i = 0; i < n * n; i++)
         if (!isfinite(s->A[i])) return PITOT_EHOST;
     return PITOT_OK;
@@ -158,7 +159,8 @@ static void inverse_figure(side *s, double q, pitot_stale_factor *out) {
 /* B B' with B = (A + damping)^(1/2) Q' lambda^(q/2): its eigenvalues are those of (A + damping) X^q. */
 static int32_t condition_figure(side *s, double q, pitot_stale_factor *out) {
     int64_t n = s->n;
-    double *B = s->work[0], *M = s->work[1], *value = mem_alloc(n, sizeof *value), *vectors = mem_alloc(n, (size_t)n * sizeof *value);
+    double *B = s->work[0], *M = s->work[1], *value = mem_alloc(n, sizeof *value),
+           *vectors = mem_alloc(n, (size_t)n * sizeof *value);
     int32_t status = value && vectors ? PITOT_OK : PITOT_ENOMEM;
     if (!status) {
         multiply(0, 1, n, n, n, s->U, s->Q, B); /* in A's own eigenbasis */

@@ -123,7 +123,9 @@ static void test_error_by_hand(void **state) {
     positive(M, 1, A);
     positive(M, 2, other);
     eigen_of(M, other, 1, Q, values);
-    pitot_preconditioner p = { .n = M, .factor = A, .basis = Q, .eigenvalues = values, .power = -1, .damping = 0.1, .bias_correction = 2 };
+    pitot_preconditioner p = {
+        .n = M, .factor = A, .basis = Q, .eigenvalues = values, .power = -1, .damping = 0.1, .bias_correction = 2
+    };
     pitot_stale_factor f = factor_of(&p);
     for (int i = 0; i < M; i++)
         for (int j = 0; j < M; j++) {
@@ -212,8 +214,9 @@ static void test_update(void **state) {
         power_of(M, l, 0.1, power, pl);
         power_of(N, r, 0.3, power, pr);
         kron(pl, pr, fresh);
-        pitot_preconditioner left = { .n = M, .factor = L, .basis = ql, .eigenvalues = vl, .power = power, .damping = 0.1, .bias_correction = 1.5 },
-                             right = { .n = N, .factor = R, .inverse = xr, .power = power, .damping = 0.3, .axis = 1 };
+        pitot_preconditioner
+            left = { .n = M, .factor = L, .basis = ql, .eigenvalues = vl, .power = power, .damping = 0.1, .bias_correction = 1.5 },
+            right = { .n = N, .factor = R, .inverse = xr, .power = power, .damping = 0.3, .axis = 1 };
         pitot_stale_update u;
         assert_int_equal(pitot_stale(&left, &right, M, N, gradient, N, NULL, NULL, NULL, &u), PITOT_OK);
         must_match(&u, P, fresh);
@@ -266,8 +269,15 @@ static void test_corrected(void **state) {
     for (int k = 0; k < 2; k++) {
         double power = k ? -0.5 : -1, eps = k ? 0.01 : 0, by = 1.25, Q[MN * MN], U[MN * MN], S[MN * MN], P[MN * MN], fresh[MN * MN],
                wide_l[16], wide_r[9], carried[MN];
-        pitot_preconditioner left = { .n = M, .factor = L, .basis = ql, .power = -1, .corrected = s, .corrected_power = power, .damping = 0.05,
-                                      .eps = eps, .correction = by },
+        pitot_preconditioner left = { .n = M,
+                                      .factor = L,
+                                      .basis = ql,
+                                      .power = -1,
+                                      .corrected = s,
+                                      .corrected_power = power,
+                                      .damping = 0.05,
+                                      .eps = eps,
+                                      .correction = by },
                              right = { .n = N, .factor = R, .basis = qr, .power = -1, .axis = 1 };
         pitot_stale_update u;
         assert_int_equal(pitot_stale(&left, &right, M, N, gradient, N, NULL, NULL, NULL, &u), PITOT_OK);
@@ -319,7 +329,8 @@ static void test_interval(void **state) {
             double value = pitot_stale_interval(costs[c], losts[l], 10);
             if (!(fabs(value - at) < 0.02)) fail_msg("interval %g, by search %g", value, at);
         }
-    assert_true(isinf(pitot_stale_interval(1, 0, 10)) && isnan(pitot_stale_interval(1, 0.1, 0)) && isnan(pitot_stale_interval(1, NAN, 1)));
+    assert_true(isinf(pitot_stale_interval(1, 0, 10)) && isnan(pitot_stale_interval(1, 0.1, 0)) &&
+                isnan(pitot_stale_interval(1, NAN, 1)));
     assert_true(pitot_stale_interval(0.001, 0.9, 1) == 1);
 }
 
@@ -343,9 +354,9 @@ static void test_refusals(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_turned_basis),       cmocka_unit_test(test_error_by_hand), cmocka_unit_test(test_inverse),
-        cmocka_unit_test(test_update),             cmocka_unit_test(test_one_sided_and_bias),
-        cmocka_unit_test(test_corrected),          cmocka_unit_test(test_interval),      cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_turned_basis), cmocka_unit_test(test_error_by_hand),      cmocka_unit_test(test_inverse),
+        cmocka_unit_test(test_update),       cmocka_unit_test(test_one_sided_and_bias), cmocka_unit_test(test_corrected),
+        cmocka_unit_test(test_interval),     cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

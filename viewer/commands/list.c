@@ -10,6 +10,7 @@ typedef struct entry { /* one thing of any registry */
     const char *name, *summary, *paper, *formula, *needs, *spec;
     const pitot_option *options;
     const pitot_output *outputs;
+    const char *memory, *cost, *use; /* of optimizers and wrappers; or NULL */
 } entry;
 
 typedef int (*entry_at)(int64_t i, entry *e); /* 0: no more */
@@ -31,42 +32,88 @@ static const char *needs_of(uint32_t needs, uint32_t one) {
 static int probe_at(int64_t i, entry *e) {
     const pitot_probe *p = pitot_probes()[i];
     if (!p) return 0;
-    *e = (entry){ p->name, p->summary, p->paper, p->formula, needs_of(p->needs, p->needs_one), "", p->options, p->outputs };
+    *e = (entry){ .name = p->name,
+                  .summary = p->summary,
+                  .paper = p->paper,
+                  .formula = p->formula,
+                  .needs = needs_of(p->needs, p->needs_one),
+                  .spec = "",
+                  .options = p->options,
+                  .outputs = p->outputs };
     return 1;
+}
+
+/* With the options at their defaults. */
+static const char *wants_of(const char *name, int wrapper) {
+    static char text[400];
+    static const char *const what[] = { "gradients again at other parameters",
+                                        "the loss at other parameters",
+                                        "products with the Hessian",
+                                        "products with the GGN",
+                                        "gradients of drawn labels",
+                                        "squares of the samples' gradients",
+                                        "the samples' norms",
+                                        "what layers saw",
+                                        "drawn or exact output gradients",
+                                        "passes over the data" };
+    char full[96];
+    snprintf(full, sizeof full, wrapper ? "sgd+%s" : "%s", name);
+    pitot_optim *o = pitot_optim_new(full, NULL);
+    uint32_t wants = o ? pitot_optim_wants(o) : 0;
+    size_t used = (size_t)snprintf(text, sizeof text, "gradients");
+    for (size_t i = 0; i < sizeof what / sizeof *what && used < sizeof text; i++)
+        if (wants >> i & 1) used += (size_t)snprintf(text + used, sizeof text - used, ", %s", what[i]);
+    pitot_optim_free(o);
+    return text;
+}
+
+static entry method_entry(const pitot_optimizer *o, int wrapper) {
+    return (entry){ .name = o->name,
+                    .summary = o->summary,
+                    .paper = o->paper,
+                    .formula = o->formula,
+                    .needs = wants_of(o->name, wrapper),
+                    .spec = "",
+                    .options = o->options,
+                    .memory = o->memory,
+                    .cost = o->cost };
 }
 
 static int optimizer_at(int64_t i, entry *e) {
     const pitot_optimizer *o = pitot_optimizers()[i];
     if (!o) return 0;
-    *e = (entry){ o->name, o->summary, o->paper, o->formula, "gradients", "", o->options, NULL };
+    *e = method_entry(o, 0);
     return 1;
 }
 
 static int wrapper_at(int64_t i, entry *e) {
+    static char use[160];
     const pitot_optimizer *o = pitot_wrappers()[i];
     if (!o) return 0;
-    *e = (entry){ o->name, o->summary, o->paper, o->formula, "gradients", "", o->options, NULL };
+    *e = method_entry(o, 1);
+    snprintf(use, sizeof use, "--optimizer sgd+%s, or --set %s.%s=...", o->name, o->name, o->options ? o->options[0].name : "");
+    e->use = use;
     return 1;
 }
 
 static int op_at(int64_t i, entry *e) {
     pitot_op_info info;
     if (!pitot_op_get(i, &info)) return 0;
-    *e = (entry){ info.name, info.summary, "", "", "", "", info.attributes, NULL };
+    *e = (entry){ info.name, info.summary, "", "", "", "", .options = info.attributes };
     return 1;
 }
 
 static int data_at(int64_t i, entry *e) {
     const pitot_data_format *f = pitot_data_formats()[i];
     if (!f) return 0;
-    *e = (entry){ f->name, f->summary, "", f->details, "", f->spec, NULL, NULL };
+    *e = (entry){ f->name, f->summary, "", f->details, "", f->spec, .options = NULL };
     return 1;
 }
 
 static int operator_at(int64_t i, entry *e) {
     pitot_operator_info info;
     if (!pitot_operator_get(i, &info)) return 0;
-    *e = (entry){ info.name, info.summary, info.paper, info.formula, "", "", NULL, NULL };
+    *e = (entry){ info.name, info.summary, info.paper, info.formula, "", "", .options = NULL };
     return 1;
 }
 
@@ -110,6 +157,9 @@ static void print_entry(const entry *e) {
     if (*e->formula) printf("  %s %s\n", *e->spec ? "details " : "formula ", e->formula);
     if (*e->paper) printf("  paper    %s\n", e->paper);
     if (*e->needs) printf("  needs    %s\n", e->needs);
+    if (e->memory) printf("  state    %s\n", e->memory);
+    if (e->cost) printf("  cost     %s\n", e->cost);
+    if (e->use) printf("  use      %s\n", e->use);
     if (e->options) puts("  options");
     print_options(e->options);
     if (e->outputs) puts("  outputs");
@@ -163,6 +213,9 @@ static cJSON *entry_json(const entry *e) {
     if (*e->paper) cJSON_AddStringToObject(j, "paper", e->paper);
     if (*e->formula) cJSON_AddStringToObject(j, *e->spec ? "details" : "formula", e->formula);
     if (*e->needs) cJSON_AddStringToObject(j, "needs", e->needs);
+    if (e->memory) cJSON_AddStringToObject(j, "state", e->memory);
+    if (e->cost) cJSON_AddStringToObject(j, "cost", e->cost);
+    if (e->use) cJSON_AddStringToObject(j, "use", e->use);
     cJSON *options = cJSON_AddArrayToObject(j, "options");
     for (const pitot_option *o = e->options; o && o->name; o++) cJSON_AddItemToArray(options, option_json(o));
     cJSON *outputs = e->outputs ? cJSON_AddArrayToObject(j, "outputs") : NULL;

@@ -152,7 +152,8 @@ static int run_report(const args *a) {
 static const flag flags[] = {
     { "-o", "FILE", "where to: a name ending in .png, .svg or .pdf (default RUN/figures/report.png)", 0 },
     { "--screen", "NAME", "primary, secondary or all of the cockpit (default all; in a PDF a page each)", 0 },
-    { "--panel", "A,B", "only these panels, in this order: names as below, or of anything else in the log", 0 },
+    { "--panel", "A,B",
+      "only these panels, in this order: names as below, or of anything else in the log; NAME@seconds: over the time", 0 },
     { "--size", "WxH", "of a page in inches (default 14 wide, of several runs 12, and as high as the panels need)", 0 },
     { "--dpi", "N", "pixels per inch of a PNG (default 150)", 0 },
     { "--smooth", "W", "weight of the past, 0 to 1; 0: no smoothing (default: by the noise of each line)", 0 },
@@ -176,7 +177,8 @@ const command command_report = {
                "  pitot report runs/a\n"
                "  pitot report runs/a -o cockpit.pdf\n"
                "  pitot report runs/a -o tests.svg --panel gradient_tests --size 6x3\n"
-               "  pitot report runs/sgd runs/adam -o compare.pdf --panel loss,val/accuracy --size 6.5x2.5\n",
+               "  pitot report runs/sgd runs/adam -o compare.pdf --panel loss,val/accuracy --size 6.5x2.5\n"
+               "  pitot report runs/sgd runs/adam --panel loss,loss@seconds\n",
     .flags = flags,
     .run = run_report,
 };

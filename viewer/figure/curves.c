@@ -19,7 +19,7 @@ typedef struct track { /* one axis */
 static int add_series(const view *v, int64_t series, const char *name, rgb colour, line *out) {
     pitot_series s;
     if (pitot_log_series(v->log, series, &s) != PITOT_OK || s.n == 0) return 0;
-    *out = (line){ name ? name : s.name, s.step, s.value, s.n, colour, 0 };
+    *out = (line){ name ? name : s.name, s.step, s.value, s.n, colour, 0, NULL, 0 };
     return 1;
 }
 

@@ -105,8 +105,15 @@ typedef struct line {
     const double *value;
     int64_t n;
     rgb colour;
-    int run; /* for the dash pattern */
+    int run;            /* for the dash pattern */
+    const double *wall; /* seconds; NULL: drawn over the steps */
+    double start;       /* what of them is 0 */
 } line;
+
+/* Where value i stands on the lower axis. */
+static inline double line_x(const line *l, int64_t i) {
+    return l->wall ? l->wall[i] - l->start : (double)l->step[i];
+}
 
 typedef struct frame { /* the rectangle between the axes and what its sides mean */
     rect area;
@@ -150,7 +157,8 @@ enum { PLOT_NO_LABEL, PLOT_LABEL_BELOW, PLOT_LABEL_BESIDE };
 typedef struct plot {
     const char *title, *label, *unit;
     int scale;        /* AXIS_... proposed */
-    axis x;           /* steps */
+    axis x;           /* steps, or: */
+    int seconds;      /* 1: seconds since a run began */
     const line *main; /* one per run */
     int64_t n_main;
     const line *tensor; /* drawn thin, in order of depth */

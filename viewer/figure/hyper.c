@@ -59,7 +59,7 @@ static int sort_series(const view *v, line *curve, words *w) {
         if (!is_hyper(s.name) || s.n == 0) continue;
         const char *name = strncmp(s.name, "hyper.", 6) == 0 ? s.name + 6 : s.name;
         if (varies(&s) && n < CURVES) {
-            curve[n++] = (line){ name, s.step, s.value, s.n, v->accent, 0 };
+            curve[n++] = (line){ name, s.step, s.value, s.n, v->accent, 0, NULL, 0 };
             continue;
         }
         format_value(s.value[s.n - 1], 6, text, sizeof text);

@@ -135,7 +135,7 @@ void line_stroke(cairo_t *cr, const frame *f, const line *l, const double *at, d
     cairo_set_line_cap(cr, l->run >= 8 ? CAIRO_LINE_CAP_BUTT : CAIRO_LINE_CAP_ROUND);
     ink_dash(cr, l->run);
     for (int64_t i = 0; i < l->n; i++) {
-        point here = { f->area.x + f->area.w * axis_at(&f->x, (double)l->step[i]), f->area.y + f->area.h * (1 - at[i]) };
+        point here = { f->area.x + f->area.w * axis_at(&f->x, line_x(l, i)), f->area.y + f->area.h * (1 - at[i]) };
         if (isnan(here.x) || isnan(here.y)) {
             column_draw(&c, &p);
             pen_up(&p);
@@ -150,7 +150,7 @@ void line_stroke(cairo_t *cr, const frame *f, const line *l, const double *at, d
     pen_up(&p);
     cairo_set_dash(cr, NULL, 0, 0);
     for (int64_t i = 0; marks && i < l->n; i++) {
-        point here = { f->area.x + f->area.w * axis_at(&f->x, (double)l->step[i]), f->area.y + f->area.h * (1 - at[i]) };
+        point here = { f->area.x + f->area.w * axis_at(&f->x, line_x(l, i)), f->area.y + f->area.h * (1 - at[i]) };
         if (!isnan(here.x) && !isnan(here.y)) dot(cr, here, 1.35 * width);
     }
 }

@@ -8,6 +8,7 @@
 typedef struct sheet { /* one quantity over the steps */
     panel panel;
     int64_t at[FIGURE_RUNS]; /* which panel of each run it is, or -1 */
+    int seconds;             /* 1: over the seconds since each run began, not over the steps */
 } sheet;
 
 typedef struct instrument instrument;
@@ -46,7 +47,7 @@ int header_common(const page *p, const char *key);
 
 /* Facts, panels and sheets of all runs. */
 int32_t sheets_collect(page *p, pitot_error *error);
-/* Fills page.item with the instruments and sheets that `names` names, in that order. */
+/* Fills page.item with the instruments and sheets that `names` names, in that order; "loss@seconds" makes a sheet over the time. */
 int32_t sheets_choose(page *p, const char *names, pitot_error *error);
 void sheets_free(page *p);
 /* Leaves out what nobody looks at, and what the cockpit shows. */

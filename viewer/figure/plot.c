@@ -251,7 +251,7 @@ static void draw_marks(cairo_t *cr, const frame *f, const line *l, double font) 
     for (int64_t i = 0; i < l->n; i++) {
         char kind = mark_of(f, l->value[i]);
         if (!kind) continue;
-        double x = f->area.x + f->area.w * axis_at(&f->x, (double)l->step[i]);
+        double x = f->area.x + f->area.w * axis_at(&f->x, line_x(l, i));
         if (x - before[(int)kind] < 2.2 * r) continue;
         before[(int)kind] = x;
         int low = kind == '-' || kind == '0';
@@ -390,7 +390,7 @@ int32_t plot_draw(cairo_t *cr, rect cell, const plot *p) {
     double *at = malloc(2 * n * sizeof *at);
     end *ends = calloc((size_t)p->n_main + 1, sizeof *ends);
     if (at && ends) {
-        if (!bare) axes_draw(cr, &f, p->font, 1, p->upper ? NULL : "step");
+        if (!bare) axes_draw(cr, &f, p->font, 1, p->upper ? NULL : p->seconds ? "seconds" : "step");
         if (!bare) draw_head(cr, cell, p, &f);
         cairo_save(cr);
         cairo_rectangle(cr, area.x - 2, area.y - 2, area.w + 4, area.h + 4);

@@ -26,6 +26,7 @@ static int64_t find_sheet(const page *p, const char *title, int run) {
 static void insert_sheet(page *p, int64_t at, const panel *one) {
     memmove(&p->sheet[at + 1], &p->sheet[at], (size_t)(p->n_sheets - at) * sizeof *p->sheet);
     p->sheet[at].panel = *one;
+    p->sheet[at].seconds = 0;
     for (int r = 0; r < FIGURE_RUNS; r++) p->sheet[at].at[r] = -1;
     p->n_sheets++;
 }
@@ -109,14 +110,35 @@ static int is_title(const char *title, const char *name, size_t n) {
     return strlen(title) == n && memcmp(title, name, n) == 0;
 }
 
+static const char over_time[] = "@seconds";
+
+/* Length of the name without its "@seconds"; *seconds: whether it has one. */
+static size_t name_length(const char *name, size_t n, int *seconds) {
+    size_t end = sizeof over_time - 1;
+    *seconds = n > end && memcmp(name + n - end, over_time, end) == 0;
+    return *seconds ? n - end : n;
+}
+
+/* A copy of sheet k behind the others, over the time. There is room for one to each item. */
+static int64_t add_over_time(page *p, int64_t k) {
+    p->sheet[p->n_sheets] = p->sheet[k];
+    p->sheet[p->n_sheets].seconds = 1;
+    return p->n_sheets++;
+}
+
 int32_t sheets_choose(page *p, const char *names, pitot_error *error) {
+    int64_t known = p->n_sheets;
+    sheet *more = realloc(p->sheet, (size_t)(known + FIGURE_PANELS) * sizeof *more);
+    if (more) p->sheet = more;
     p->item = calloc(FIGURE_PANELS, sizeof *p->item);
-    if (!p->item) return no_memory(error);
+    if (!p->item || !more) return no_memory(error);
     for (const char *name = names; *name && p->n_items < FIGURE_PANELS;) {
-        size_t n = strcspn(name, ",");
-        item one = { p->n == 1 ? cockpit_find(name, n) : NULL, 0 };
-        while (n && !one.instrument && one.sheet < p->n_sheets && !is_title(p->sheet[one.sheet].panel.title, name, n)) one.sheet++;
-        if (n && !one.instrument && one.sheet == p->n_sheets) return unknown_panel(p, name, n, error);
+        int seconds;
+        size_t n = strcspn(name, ","), own = name_length(name, n, &seconds);
+        item one = { p->n == 1 && !seconds ? cockpit_find(name, n) : NULL, 0 };
+        while (n && !one.instrument && one.sheet < known && !is_title(p->sheet[one.sheet].panel.title, name, own)) one.sheet++;
+        if (n && !one.instrument && one.sheet == known) return unknown_panel(p, name, own, error);
+        if (n && seconds) one.sheet = add_over_time(p, one.sheet);
         if (n) p->item[p->n_items++] = one;
         name += n + (name[n] == ',');
     }
@@ -130,6 +152,13 @@ typedef struct lines { /* of one sheet */
     int64_t n_main, n_tensor; /* tensors stand behind the main lines */
 } lines;
 
+/* When the run began. */
+static double start_of(const page *p, int run) {
+    pitot_log_state state = { .struct_size = sizeof state };
+    pitot_log_get_state(p->run[run].log, &state);
+    return state.first_wall;
+}
+
 static void add_line(const page *p, int run, int64_t series, const char *name, rgb colour, line *out) {
     pitot_series s;
     memset(out, 0, sizeof *out);
@@ -140,6 +169,8 @@ static void add_line(const page *p, int run, int64_t series, const char *name, r
     out->step = s.step;
     out->value = s.value;
     out->n = s.n;
+    out->wall = s.wall;
+    out->start = start_of(p, run);
 }
 
 static const panel *panel_of(const page *p, const sheet *s, int run) {
@@ -177,6 +208,7 @@ static int32_t lines_of(const page *p, const sheet *s, lines *out) {
     if (!out->line) return PITOT_ENOMEM;
     add_main(p, s, out);
     add_tensors(p, s, out);
+    for (int64_t i = 0; !s->seconds && i < out->n_main + out->n_tensor; i++) out->line[i].wall = NULL;
     return PITOT_OK;
 }
 
@@ -197,6 +229,17 @@ axis sheets_steps(const page *p) {
     return (axis){ AXIS_LINEAR, lo - pad, hi + pad, 0 };
 }
 
+static axis whole_time(const page *p) {
+    double hi = 0;
+    for (int r = 0; r < p->n; r++) {
+        pitot_log_state state = { .struct_size = sizeof state };
+        pitot_log_get_state(p->run[r].log, &state);
+        hi = fmax(hi, state.last_wall - state.first_wall);
+    }
+    hi = hi > 0 && isfinite(hi) ? hi : 1;
+    return (axis){ AXIS_LINEAR, -0.012 * hi, 1.012 * hi, 0 };
+}
+
 static int any_label(const page *p) {
     for (int64_t i = 0; i < p->n_sheets; i++)
         if (p->sheet[i].panel.label[0] || p->sheet[i].panel.unit[0]) return 1;
@@ -209,7 +252,8 @@ static plot plot_of(const page *p, const sheet *s, const lines *l, axis x, doubl
         .label = s->panel.label,
         .unit = s->panel.unit,
         .scale = s->panel.scale,
-        .x = x,
+        .x = s->seconds ? whole_time(p) : x,
+        .seconds = s->seconds,
         .main = l->line,
         .n_main = l->n_main,
         .tensor = l->line + l->n_main,

@@ -132,7 +132,7 @@ int32_t tests_draw(const view *v) {
         pitot_series s;
         has[k] = view_series(v, key[k], &s);
         if (!has[k]) continue;
-        l[k] = (line){ key[k], s.step, s.value, s.n, colour_of(k), 0 };
+        l[k] = (line){ key[k], s.step, s.value, s.n, colour_of(k), 0, NULL, 0 };
         if (s.step[s.n - 1] > newest) newest = s.step[s.n - 1];
         count++;
     }
