@@ -359,7 +359,7 @@ static void spikes_survive(void **state) {
     assert_true(step && value);
     for (int i = 0; i < N; i++) step[i] = i, value[i] = i == SPIKE ? 1 : 0;
     frame f = { { 0, 0, 100, 100 }, { AXIS_LINEAR, 0, N, 0 }, { AXIS_LINEAR, -0.1, 1.1, 0 }, 1, 0 };
-    line l = { "spike", step, value, N, { 0, 0, 0 }, 0 };
+    line l = { "spike", step, value, N, { 0, 0, 0 }, 0, NULL, 0 };
     cairo_surface_t *surface = cairo_image_surface_create(CAIRO_FORMAT_A8, 100, 100);
     cairo_t *cr = cairo_create(surface);
     line_positions(&f, &l, at);
@@ -413,7 +413,7 @@ static void crowded_axis(void **state) {
     int64_t step[100];
     double value[100];
     for (int i = 0; i < 100; i++) step[i] = i, value[i] = i == 50 ? 1e30 : 1 + i / 100.0;
-    line l = { "loss", step, value, 100, { 0, 0, 0 }, 0 };
+    line l = { "loss", step, value, 100, { 0, 0, 0 }, 0, NULL, 0 };
     plot p = { .scale = AXIS_LINEAR, .main = &l, .n_main = 1, .smooth = -1, .font = 8 };
     assert_int_equal(plot_axis(&p).scale, AXIS_LOG);
     value[0] = -1;
