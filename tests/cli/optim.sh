@@ -15,7 +15,7 @@ for name in $("$PITOT" list wrappers | awk '{ print $1 }'); do
     works "train --optimizer sgd+$name" t --optimizer "sgd+$name" --probes loss --steps 4 --out "$here/w-$name"
 done
 works "a wrapper by its option" t --set lr=0.1 --set clip_norm.max=0.5 --set cosine.last=0.1 --probes loss --steps 4 --out "$here/by-option"
-grep -q '"clip_norm.max":"0.5"' "$here/by-option/run.json" && grep -q '"cosine.last":"0.1"' "$here/by-option/run.json"
+grep -q '"clip_norm.max":[[:space:]]*"0.5"' "$here/by-option/run.json" && grep -q '"cosine.last":[[:space:]]*"0.1"' "$here/by-option/run.json"
 check $? "the manifest has the wrappers' options"
 works "the learning rate in the log" t --optimizer sgd+cosine --set lr=0.4 --probes loss --steps 4 --out "$here/lr"
 refuses "unknown wrapper" 2 'did you mean "cosine"' t --optimizer sgd+cosin --out "$here/no"
