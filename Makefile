@@ -57,7 +57,7 @@ DV_OBJ := $(call objects,double,$(VIEW_PARTS)) $(B)/double/tables/commands.o
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
-.PHONY: all help deps readme demo test check test-asan test-valgrind bench install uninstall clean format-check FORCE
+.PHONY: cases all help deps readme demo test check test-asan test-valgrind bench install uninstall clean format-check FORCE
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -202,8 +202,11 @@ $(B)/examples/%: $(B)/float/examples/%.o $(B)/libpitot.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS)
 
-test: all $(F_TESTS) $(D_TESTS) $(MORE_TESTS) ## the whole suite; closes with "N passed, N failed"
+test: cases all $(F_TESTS) $(D_TESTS) $(MORE_TESTS) ## the whole suite; closes with "N passed, N failed"
 	@B=$(B) MODE=$(MODE) CC=$(CC) CXX=$(CXX) sh tests/run.sh
+
+cases:
+	@sh tests/cases.sh
 
 check: test format-check ## test, and the style checks
 

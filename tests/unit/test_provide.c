@@ -1,4 +1,6 @@
-/* What a net provides for optimizers (pitot_optim_source), against its samples one by one. */
+/* What a net provides for optimizers (pitot_optim_source), against its samples one by one; and the wrapper that lives on it.
+
+   reference cases: clip_samples */
 
 #include "base/random.h"
 #include "optim/core/optimizer.h"
@@ -8,6 +10,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -191,10 +194,44 @@ static void test_again(void **state) {
     assert_true(there == here);
 }
 
+/* One step of SGD at lr 1 is the mean of the samples' own gradients, each no longer than 0.4 of the longest. */
+static void test_clip_samples(void **state) {
+    (void)state;
+    double norm[N], most = 0, want[D] = { 0 };
+    pitot_real before[D], *at = before;
+    char text[40];
+    pitot_error error = { 0 };
+    run(0, N);
+    assert_int_equal(source->norms(source->user, norm), PITOT_OK);
+    for (int n = 0; n < N; n++) most = fmax(most, norm[n]);
+    int clipped = 0;
+    for (int n = 0; n < N; n++) {
+        clipped += norm[n] > 0.4 * most;
+        for (int i = 0; i < D; i++) want[i] += each[n][i] * fmin(1, 0.4 * most / norm[n]) / N;
+    }
+    assert_true(clipped > 0);
+    pitot_provided own;
+    pitot_optim *o = pitot_optim_new("sgd", NULL);
+    snprintf(text, sizeof text, "%.17g", 0.4 * most);
+    pitot_optim_set(o, "lr", "1", &error);
+    pitot_optim_set(o, "clip_samples.max", text, &error);
+    assert_int_equal(pitot_provide_prepare(&own, net, o, 1, &error), PITOT_OK);
+    const pitot_net_param *p = pitot_net_params(net);
+    for (int k = 0; k < 4; at += p[k++].size) memcpy(at, p[k].data, (size_t)p[k].size * sizeof *at);
+    assert_int_equal(pitot_optim_step(o), PITOT_OK);
+    at = before;
+    for (int k = 0, i = 0; k < 4; k++)
+        for (int64_t j = 0; j < p[k].size; j++, i++) must_be((double)before[i] - (double)p[k].data[j], want[i], 1, "clipped step");
+    at = before;
+    for (int k = 0; k < 4; at += p[k++].size) memcpy(p[k].data, at, (size_t)p[k].size * sizeof *at);
+    pitot_optim_free(o);
+    pitot_provide_end(&own);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batch), cmocka_unit_test(test_samples), cmocka_unit_test(test_layers),
-        cmocka_unit_test(test_draws), cmocka_unit_test(test_again),
+        cmocka_unit_test(test_draws), cmocka_unit_test(test_again),   cmocka_unit_test(test_clip_samples),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
