@@ -12,6 +12,7 @@
    pitot/curve.h   curvature of a net's loss as operators, and operators made of operators
    pitot/kron.h    Kronecker-factored curvature
    pitot/vivit.h   the GGN's eigenvalues and what gradients do along its eigenvectors
+   pitot/precond.h an optimizer's preconditioner applied to vectors, and operators seen through it
    pitot/stale.h   how far a preconditioner in use is from a fresh one
    pitot/net.h     networks of named ops
    pitot/optim.h   optimizers
@@ -33,6 +34,7 @@
 #include "pitot/net.h"
 #include "pitot/optim.h"
 #include "pitot/option.h"
+#include "pitot/precond.h"
 #include "pitot/probe.h"
 #include "pitot/quadrature.h"
 #include "pitot/solve.h"

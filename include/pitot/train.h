@@ -76,6 +76,11 @@ PITOT_API void pitot_provide_end(pitot_provided *provided);
 PITOT_API int32_t pitot_provide_prepare(pitot_provided *provided, pitot_net *net, pitot_optim *optim, int32_t threads,
                                         pitot_error *error);
 
+/* Parameters and, unless optim is NULL, the optimizer's state from a checkpoint of a run: step-N.safetensors. The optimizer is prepared with the
+   net's parameters in order, and is the one that the checkpoint names. *step (NULL allowed): the steps it had made. PITOT_EMISMATCH: it is of
+   another model or optimizer; statuses of the file. A failure may leave some of both read. */
+PITOT_API int32_t pitot_checkpoint_read(const char *file, pitot_net *net, pitot_optim *optim, int64_t *step, pitot_error *error);
+
 /* ---- a net on a run ---- */
 
 typedef struct pitot_attached { /* the caller's; stays where it is as long as the run */

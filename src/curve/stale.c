@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/blas.h"
+#include "curve/precond.h"
 
 #include <math.h>
 #include <string.h>
@@ -45,17 +46,6 @@ static void multiply(int ta, int tb, int64_t m, int64_t n, int64_t k, const doub
 
 /* ---- a side ---- */
 
-/* Rows of `basis` become the eigenvectors of the symmetric `from`, `value` its eigenvalues. */
-static int decompose(int64_t n, const double *from, double *basis, double *value) {
-    int64_t room = blas_eigenvectors_work(n);
-    double *work = room < 0 ? NULL : mem_alloc(room, sizeof *work);
-    if (!work) return PITOT_ENOMEM;
-    memcpy(basis, from, (size_t)(n * n) * sizeof *basis);
-    int failed = blas_eigenvectors(n, basis, value, work);
-    mem_free(work);
-    return failed ? PITOT_EHOST : PITOT_OK;
-}
-
 static int32_t read_factor(side *s) {
     int64_t n = s->n;
     double by = s->p->bias_correction != 0 ? s->p->bias_correction : 1;
@@ -67,24 +57,8 @@ static int32_t read_factor(side *s) {
     return PITOT_OK;
 }
 
-/* Q and lambda: given, or the eigenbasis of X, whose eigenvalues are (lambda + damping)^p. */
-static int32_t read_use(side *s) {
-    int64_t n = s->n;
-    const pitot_preconditioner *p = s->p;
-    for (int64_t i = 0; p->basis && i < n; i++)
-        for (int64_t j = 0; j < n; j++) s->Q[j * n + i] = (double)p->basis[i * n + j];
-    for (int64_t i = 0; p->basis && p->eigenvalues && i < n; i++)
-        s->lambda[i] = pow(fmax(0, (double)p->eigenvalues[i]) + p->damping, p->power);
-    if (p->basis || !p->inverse) return PITOT_OK;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < n; j++) s->work[0][i * n + j] = ((double)p->inverse[i * n + j] + (double)p->inverse[j * n + i]) / 2;
-    for (int64_t i = 0; i < n * n; i++)
-        if (!isfinite(s->work[0][i])) return PITOT_EHOST;
-    return decompose(n, s->work[0], s->Q, s->lambda);
-}
-
 static int applies(const side *s) {
-    return !s->p || s->p->inverse || (s->p->basis && s->p->eigenvalues);
+    return !s->p || precond_applies(s->p);
 }
 
 static int32_t open_side(side *s, const pitot_preconditioner *p, int64_t n) {
@@ -99,10 +73,10 @@ static int32_t open_side(side *s, const pitot_preconditioner *p, int64_t n) {
     if (!s->a || !s->lambda) return PITOT_ENOMEM;
     int32_t status = read_factor(s);
     double start = now();
-    if (!status) status = decompose(n, s->A, s->U, s->a);
+    if (!status) status = precond_decompose(n, s->A, s->U, s->a);
     s->seconds = now() - start;
     for (int64_t i = 0; i < n && !status; i++) s->a[i] = fmax(0, s->a[i]);
-    return status ? status : read_use(s);
+    return status ? status : precond_in_use(p, s->Q, s->lambda, s->work[0]);
 }
 
 static void close_side(side *s) {
@@ -167,7 +141,7 @@ static int32_t condition_figure(side *s, double q, pitot_stale_factor *out) {
         for (int64_t i = 0; i < n; i++)
             for (int64_t j = 0; j < n; j++) B[i * n + j] *= sqrt(s->a[i] + s->p->damping) * pow(fmax(0, s->lambda[j]), q / 2);
         multiply(0, 1, n, n, n, B, B, M);
-        status = decompose(n, M, vectors, value);
+        status = precond_decompose(n, M, vectors, value);
     }
     if (!status) out->condition_after = value[0] > 0 ? value[n - 1] / value[0] : INFINITY;
     mem_free(value);
@@ -209,11 +183,6 @@ static const pitot_preconditioner *corrected_of(const block *b) {
     return l && l->corrected ? l : r && r->corrected ? r : NULL;
 }
 
-/* What the update divides by, from a value of `corrected`. */
-static double divisor(const pitot_preconditioner *c, double value) {
-    return pow(fmax(0, value) + c->damping, -c->corrected_power) + c->eps;
-}
-
 /* x -> x weight^power, weight the preconditioner in its bases: of a Kronecker pair. */
 static void scale_kron(const block *b, const double *l, const double *r, double *x) {
     for (int64_t i = 0; i < b->m; i++)
@@ -226,11 +195,10 @@ static double *fresh_values(const side *s) {
     return v;
 }
 
-/* carried (m,n) = (T_l o T_l) (corrected * correction) (T_r o T_r)', T = U Q' from bases in use to fresh ones: what each fresh pair of
+/* carried (m,n) = (T_l o T_l) corrected (T_r o T_r)', T = U Q' from bases in use to fresh ones: what each fresh pair of
    eigenvectors sees of a diagonal in the bases in use. */
 static int32_t carry(block *b, const pitot_preconditioner *c, double *carried) {
-    double by = c->correction != 0 ? c->correction : 1;
-    for (int64_t i = 0; i < b->m * b->n; i++) carried[i] = by * (double)c->corrected[i];
+    for (int64_t i = 0; i < b->m * b->n; i++) carried[i] = (double)c->corrected[i];
     side *const sides[] = { b->left, b->right };
     for (int k = 0; k < 2; k++) {
         side *s = sides[k];
@@ -307,10 +275,9 @@ static int32_t update_figures(block *b, pitot_stale_update *out) {
     int32_t status = in_use && fresh ? PITOT_OK : PITOT_ENOMEM;
     if (!status && !c) status = kron_weights(b, in_use, fresh);
     if (!status && c) {
-        for (int64_t i = 0; i < size; i++)
-            in_use[i] = 1 / divisor(c, (double)c->corrected[i] * (c->correction != 0 ? c->correction : 1));
+        for (int64_t i = 0; i < size; i++) in_use[i] = precond_corrected(c, (double)c->corrected[i]);
         status = carry(b, c, fresh);
-        for (int64_t i = 0; i < size && !status; i++) fresh[i] = 1 / divisor(c, fresh[i]);
+        for (int64_t i = 0; i < size && !status; i++) fresh[i] = precond_corrected(c, fresh[i]);
     }
     if (!status) status = compare(b, in_use, fresh, out);
     mem_free(in_use);

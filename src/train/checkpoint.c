@@ -54,10 +54,10 @@ static int64_t list_tensors(const trainer *t, tensor_out *out, char (*name)[NAME
 }
 
 /* "sgd+sam" */
-static void optimizer_name(const trainer *t, char *out, size_t size) {
-    size_t used = (size_t)snprintf(out, size, "%s", pitot_optim_method(t->optim)->name);
+static void optimizer_name(const pitot_optim *o, char *out, size_t size) {
+    size_t used = (size_t)snprintf(out, size, "%s", pitot_optim_method(o)->name);
     const pitot_optimizer *w;
-    for (int32_t j = 0; used < size && (w = pitot_optim_wrapper(t->optim, j, NULL)); j++)
+    for (int32_t j = 0; used < size && (w = pitot_optim_wrapper(o, j, NULL)); j++)
         used += (size_t)snprintf(out + used, size - used, "+%s", w->name);
 }
 
@@ -67,7 +67,7 @@ static int32_t write_checkpoint(trainer *t, const char *path, pitot_error *error
     char(*name)[NAME_SIZE] = mem_alloc(arrays, NAME_SIZE);
     char step[24], method[NAME_SIZE];
     snprintf(step, sizeof step, "%lld", (long long)t->step);
-    optimizer_name(t, method, sizeof method);
+    optimizer_name(t->optim, method, sizeof method);
     const char *const keys[] = { "step", "optimizer" }, *const values[] = { step, method };
     int32_t status = out && name ? tensor_file_write(path, out, list_tensors(t, out, name), keys, values, 2, 1, error)
                                  : pitot_fail(error, PITOT_ENOMEM, "%s: no memory", path);
@@ -103,41 +103,48 @@ static int32_t read_tensor(const tensor_file *file, const tensor_out *like, void
     return PITOT_OK;
 }
 
-static int32_t read_optimizer(trainer *t, const tensor_file *file, pitot_error *error) {
-    pitot_optim_array a;
-    char name[NAME_SIZE];
+static int32_t read_parameters(const tensor_file *file, pitot_net *net, pitot_error *error) {
+    const pitot_net_param *p = pitot_net_params(net);
     int32_t status = PITOT_OK;
-    for (int64_t j = 0; !status && pitot_optim_state(t->optim, j, &a) == PITOT_OK; j++) {
+    for (int64_t i = 0; i < pitot_net_param_count(net) && !status; i++) {
+        tensor_out like = { .name = p[i].name, .n_dim = p[i].n_dim, .dtype = REAL };
+        memcpy(like.shape, p[i].shape, sizeof p[i].shape);
+        status = read_tensor(file, &like, p[i].data, error);
+    }
+    return status;
+}
+
+static int32_t read_optimizer(const tensor_file *file, pitot_optim *optim, pitot_error *error) {
+    const char *method = tensor_file_meta(file, "optimizer");
+    char own[NAME_SIZE], name[NAME_SIZE];
+    pitot_optim_array a;
+    int32_t status = PITOT_OK;
+    optimizer_name(optim, own, sizeof own);
+    if (!method || strcmp(method, own))
+        return pitot_fail(error, PITOT_EMISMATCH, "%s: is of optimizer %.60s, not %s; resume with the same one", file->path,
+                          method ? method : "(none)", own);
+    for (int64_t j = 0; !status && pitot_optim_state(optim, j, &a) == PITOT_OK; j++) {
         tensor_out like = out_of(&a, name);
         status = read_tensor(file, &like, a.data, error);
     }
     return status;
 }
 
-static int32_t read_state(trainer *t, const tensor_file *file, pitot_error *error) {
-    const pitot_net_param *p = pitot_net_params(t->net);
-    const char *method = tensor_file_meta(file, "optimizer");
-    char own[NAME_SIZE];
-    int32_t status = PITOT_OK;
-    optimizer_name(t, own, sizeof own);
-    if (!method || strcmp(method, own))
-        return pitot_fail(error, PITOT_EMISMATCH, "%s: is of optimizer %.60s, not %s; resume with the same one", file->path,
-                          method ? method : "(none)", own);
-    for (int64_t i = 0; i < pitot_net_param_count(t->net) && !status; i++) {
-        tensor_out like = { .name = p[i].name, .n_dim = p[i].n_dim, .dtype = REAL };
-        memcpy(like.shape, p[i].shape, sizeof p[i].shape);
-        status = read_tensor(file, &like, p[i].data, error);
-    }
-    return status ? status : read_optimizer(t, file, error);
+int32_t pitot_checkpoint_read(const char *path, pitot_net *net, pitot_optim *optim, int64_t *step, pitot_error *error) {
+    tensor_file *file = tensor_file_open(path, error);
+    if (!file) return error->status;
+    const char *steps = tensor_file_meta(file, "step");
+    int32_t status = read_parameters(file, net, error);
+    if (!status && optim) status = read_optimizer(file, optim, error);
+    if (step) *step = steps ? strtoll(steps, NULL, 10) : -1;
+    tensor_file_close(file);
+    return status;
 }
 
 static int32_t read_checkpoint(trainer *t, int64_t step, pitot_error *error) {
     char path[PATH_SIZE];
     path_of(t, step, "safetensors", path);
-    tensor_file *file = tensor_file_open(path, error);
-    if (!file) return error->status;
-    int32_t status = read_state(t, file, error);
-    tensor_file_close(file);
+    int32_t status = pitot_checkpoint_read(path, t->net, t->optim, NULL, error);
     if (!status) t->step = step;
     return status;
 }
