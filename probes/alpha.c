@@ -71,8 +71,7 @@ static int32_t update(const pitot_frame *f) {
     state *s = f->state;
     double square = 0;
     s->there = 0;
-    for (int64_t i = 0; i < f->n_tensors; i++)
-        square += pitot_sum_squared_difference(f->tensor[i].data, f->tensor[i].before, f->tensor[i].size);
+    for (int64_t i = 0; i < f->n_tensors; i++) square += pitot_step_square(f, i);
     look(f, sqrt(square), s);
     return PITOT_OK;
 }
@@ -113,7 +112,7 @@ static int32_t next(const pitot_frame *f) {
 const pitot_probe pitot_probe_alpha = {
     .struct_size = sizeof(pitot_probe),
     .abi = PITOT_ABI,
-    .needs = PITOT_NEED_LOSS | PITOT_NEED_BEFORE | PITOT_NEED_LOSSES | PITOT_NEED_SAMPLES | PITOT_NEED_PROJECTION,
+    .needs = PITOT_NEED_LOSS | PITOT_NEED_LENGTH | PITOT_NEED_LOSSES | PITOT_NEED_SAMPLES | PITOT_NEED_PROJECTION,
     .presets = PITOT_ECONOMY | PITOT_BUSINESS | PITOT_FULL,
     .spans = 2,
     .name = "alpha",

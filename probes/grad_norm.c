@@ -14,7 +14,7 @@ static int32_t backward(const pitot_frame *f) {
     int64_t seen = 0;
     for (int64_t i = 0; i < f->n_tensors; i++) {
         if (!f->tensor[i].grad) continue;
-        double square = pitot_sum_squares(f->tensor[i].grad, f->tensor[i].size);
+        double square = pitot_gradient_square(f, i);
         all += square;
         seen++;
         pitot_emit_tensor(f, "", i, sqrt(square));

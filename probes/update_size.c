@@ -12,8 +12,7 @@ static const pitot_output outputs[] = {
 static int32_t update(const pitot_frame *f) {
     double all = 0;
     for (int64_t i = 0; i < f->n_tensors; i++) {
-        const pitot_tensor *t = &f->tensor[i];
-        double square = pitot_sum_squared_difference(t->data, t->before, t->size);
+        double square = pitot_step_square(f, i);
         all += square;
         pitot_emit_tensor(f, "", i, sqrt(square));
     }
@@ -24,7 +23,7 @@ static int32_t update(const pitot_frame *f) {
 const pitot_probe pitot_probe_update_size = {
     .struct_size = sizeof(pitot_probe),
     .abi = PITOT_ABI,
-    .needs = PITOT_NEED_BEFORE,
+    .needs = PITOT_NEED_LENGTH,
     .presets = PITOT_ECONOMY | PITOT_BUSINESS | PITOT_FULL,
     .spans = 1,
     .name = "update_size",

@@ -201,7 +201,8 @@ static const char *status_name(int32_t state, int two_step) {
 
 /* Probes that compare two points of the training have no value at one. */
 static int is_two_step(const pitot_probe *p) {
-    return p->spans == 2 || p->needs & (PITOT_NEED_BEFORE | PITOT_NEED_PROJECTION | PITOT_NEED_STEP) || p->start_always;
+    return p->spans == 2 || p->needs & (PITOT_NEED_BEFORE | PITOT_NEED_LENGTH | PITOT_NEED_PROJECTION | PITOT_NEED_STEP) ||
+           p->start_always;
 }
 
 void write_probe(writer *w, const pitot_run *run, const store *s, const pitot_probe *p) {

@@ -167,6 +167,12 @@ PITOT_API int32_t pitot_add_capture(pitot_run *run, const pitot_capture *capture
 PITOT_API int32_t pitot_after_backward(pitot_run *run);
 /* Between begin and after_update, if PITOT_DUE_PRECONDITIONER; one call per factor (linop.h); arrays valid until after_update returns. */
 PITOT_API int32_t pitot_add_preconditioner(pitot_run *run, const pitot_preconditioner *factor);
+/* A promise, between begin and the last after_backward: this step's update will be theta -= lr g, value by value, of all parameters with a
+   gradient, and of none without; g as after_backward finds it, scaled, in buffers that stay as they are until after_update has returned;
+   lr that of after_update. Nothing is clipped, decayed or masked. Parameters are then neither copied nor compared, but for a few values of
+   each: where these moved otherwise, the step has no values along its update, and the promise is not believed again (PITOT_EHOST in
+   pitot_last_error). Costs nothing. PITOT_EORDER: no step is open, or it is too late. */
+PITOT_API int32_t pitot_plain_update(pitot_run *run);
 /* lr: of the update just made, in every group without an "lr" of its own; 0 if none was made. */
 PITOT_API int32_t pitot_after_update(pitot_run *run, double lr);
 

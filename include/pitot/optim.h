@@ -154,6 +154,8 @@ typedef struct pitot_optimizer {
     void (*evaluate)(pitot_stepping *s);
     /* A wrapper's: what the learning rate is multiplied by in step t, from 1, of `steps` (0: not known). NULL: 1. */
     double (*factor)(const void *options, int64_t t, int64_t steps);
+    /* 1 if with these options the update is x -= lr g, and nothing else. NULL: it never is. */
+    int32_t (*plain)(const void *options);
 } pitot_optimizer;
 
 /* Calls update for all of tensor i, in ranges on s->threads threads; ranges whose gradient is not finite are left alone. step: u->step. */
@@ -210,10 +212,12 @@ PITOT_API int32_t pitot_optim_view(const pitot_optim *optim, int64_t i, int32_t 
 /* 1: the parameters to evaluate and save stand in the tensors, until 0: those to train on stand there again, bit by bit. Nothing happens for
    methods to which they are the same. Between the two no step is made. */
 PITOT_API int32_t pitot_optim_evaluate(pitot_optim *optim, int32_t on);
-PITOT_API double
-pitot_optim_lr(const pitot_optim *optim); /* of the last step, or before one of the first; with the wrappers' factors */
-PITOT_API double pitot_optim_next_lr(const pitot_optim *optim); /* of the next */
-PITOT_API int64_t pitot_optim_steps(const pitot_optim *optim);  /* made */
+/* The learning rate of the last step, or before one of the first, with the wrappers' factors; that of the next. */
+PITOT_API double pitot_optim_lr(const pitot_optim *optim);
+PITOT_API double pitot_optim_next_lr(const pitot_optim *optim);
+PITOT_API int64_t pitot_optim_steps(const pitot_optim *optim); /* made */
+/* 1 if a step is x -= lr g, and nothing else. */
+PITOT_API int32_t pitot_optim_is_plain(const pitot_optim *optim);
 PITOT_API const pitot_optimizer *pitot_optim_method(const pitot_optim *optim);
 PITOT_API const void *pitot_optim_options(const pitot_optim *optim);
 /* The j-th wrapper, innermost first, and its options; NULL: there are no more. */

@@ -46,7 +46,8 @@ enum {                                  /* pitot_probe.needs; beside each the le
        PITOT_NEED_LAYERS = 16384,       /* 1: frame.layer; pitot_weighted_gradient, pitot_sample_gradients */
        PITOT_NEED_OUTPUT = 32768,       /* 3: frame.output: what the net says of each sample, and what it should */
        PITOT_NEED_DIAGONAL = 65536,     /* 2: pitot_diagonal, pitot_sample_diagonal */
-       PITOT_NEED_STEP = 131072 /* 2, and PITOT_LATE: pitot_step_product, pitot_loss_after, pitot_step_gradient, in `update` */
+       PITOT_NEED_STEP = 131072,  /* 2, and PITOT_LATE: pitot_step_product, pitot_loss_after, pitot_step_gradient, in `update` */
+       PITOT_NEED_LENGTH = 262144 /* 0: pitot_step_square, in `update` */
 };
 
 enum { /* pitot_probe.presets: the configurations that hold it ("all" holds everything that is not on request) */
@@ -313,6 +314,8 @@ typedef struct pitot_spectrum { /* of the GGN; good until pitot_spectrum_of is c
    `ggn_spectrum`. Cost: pitot_vivit_new, pitot_vivit_top and pitot_vivit_derive in vivit.h. */
 PITOT_API int32_t pitot_spectrum_of(const pitot_frame *frame, int64_t k, int64_t draws, int64_t samples, pitot_real *vectors,
                                     pitot_spectrum *spectrum);
+/* |g|^2 of one tensor, 0 if it has no gradient. */
+PITOT_API double pitot_gradient_square(const pitot_frame *frame, int64_t tensor);
 /* H g, g the gradient: *out (D). Needs PITOT_NEED_HESSIAN. Cost: one product. */
 PITOT_API int32_t pitot_gradient_product(const pitot_frame *frame, const pitot_real **out);
 /* out (D) = sum over samples of weight[n] g_n, weight (listed); 0 for tensors without captures. Needs PITOT_NEED_LAYERS. Not kept.
@@ -320,6 +323,9 @@ PITOT_API int32_t pitot_gradient_product(const pitot_frame *frame, const pitot_r
 PITOT_API int32_t pitot_weighted_gradient(const pitot_frame *frame, const double *weight, pitot_real *out);
 /* g_n of one tensor for all samples: *out (listed, size); NULL if it has no captures. Needs PITOT_NEED_LAYERS. */
 PITOT_API int32_t pitot_sample_gradients(const pitot_frame *frame, int64_t tensor, const pitot_real **out);
+/* In `update`, PITOT_NEED_LENGTH: |theta_{t+1} - theta_t|^2 of one tensor; 0 if it was not there before. lr^2 |g|^2 where the host has
+   promised that (pitot_plain_update): without the rounding of theta, and without a pass over the parameters. */
+PITOT_API double pitot_step_square(const pitot_frame *frame, int64_t tensor);
 /* In `update`, PITOT_NEED_STEP: *out (D) = H s at theta_t, s (D) the update; and the loss of the step's batch at theta_{t+1}. Kept, too. */
 PITOT_API int32_t pitot_step_product(const pitot_frame *frame, const pitot_real **step, const pitot_real **out);
 PITOT_API int32_t pitot_loss_after(const pitot_frame *frame, double *loss);

@@ -88,10 +88,12 @@ typedef struct pitot_attached { /* the caller's; stays where it is as long as th
     pitot_net *net;
     pitot_run *run;
     int32_t first; /* id of the net's first parameter */
-    int32_t reserved;
-    const pitot_optim
-        *optim; /* the caller's to set after pitot_attach: its preconditioner is shown to probes (level P). NULL: none;
-                                 its tensors are the net's parameters in order */
+    /* The caller's to set after pitot_attach. optim: its preconditioner is shown to probes (level P); its tensors are the net's
+       parameters in order. NULL: none. untouched: 1: the run has no parameters but the net's, which nobody but `optim` changes, by one
+       step, between pitot_attached_backward and pitot_after_update, which is told its lr; and nobody changes gradients there: then what is
+       known of its steps is not measured (pitot_plain_update). */
+    int32_t untouched;
+    const pitot_optim *optim;
 } pitot_attached;
 
 /* Adds the net's parameters to the run, which has none by these names, and offers its exact products and diagonals (levels 2 and

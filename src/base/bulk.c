@@ -26,7 +26,7 @@ static void compare_task(void *job, int64_t begin, int64_t end, int thread) {
 
 void bulk_copy(void *to, const void *from, int64_t bytes) {
     bulk_job job = { .to = to, .from = from };
-    threads_run(sums_threads(bytes / 4), bytes, copy_task, &job);
+    threads_run(sums_threads(bytes / 2), bytes, copy_task, &job);
 }
 
 int bulk_same(const void *a, const void *b, int64_t bytes) {

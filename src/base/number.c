@@ -20,9 +20,19 @@ static void make_plain(void) {
     plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
 }
 
-static int is_decimal(double v, char out[NUMBER_ROOM], int digits) {
-    snprintf(out, NUMBER_ROOM, "%.*g", digits, v);
-    return strtod(out, NULL) == v;
+/* Whether v is the double nearest to a number m/10^k of 15 digits: m and 10^k are doubles then, and their quotient is rounded as strtod
+   rounds. Where it cannot be told without, by strtod. */
+static int is_decimal(double v) {
+    static const double power[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
+                                    1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
+    double size = fabs(v);
+    char text[NUMBER_ROOM];
+    int k = 22;
+    while (k > 0 && size * power[k] >= 1e15) k--;
+    double m = nearbyint(size * power[k]);
+    if (size < 1e15 && m >= 1e14) return m / power[k] == size;
+    snprintf(text, sizeof text, "%.15g", v);
+    return strtod(text, NULL) == v;
 }
 
 /* Whole numbers up to 2^53, the commonest case, without the locale. */
@@ -39,7 +49,7 @@ int number_write(double v, char out[NUMBER_ROOM]) {
     if (n > 0) return n;
     pthread_once(&once, make_plain);
     locale_t before = plain ? uselocale(plain) : (locale_t)0;
-    if (!is_decimal(v, out, 15)) snprintf(out, NUMBER_ROOM, "%.17g", v);
+    snprintf(out, NUMBER_ROOM, "%.*g", is_decimal(v) ? 15 : 17, v);
     if (before) uselocale(before);
     return (int)strlen(out);
 }

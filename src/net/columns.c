@@ -23,7 +23,7 @@ typedef struct place { /* of a node */
 struct columns_room {
     int64_t rows;
     place *place;        /* (nodes) */
-    pitot_real *squares; /* (batch, the largest input of a node with q) */
+    pitot_real *squares; /* (n_squares) of squares_sum */
     pitot_real *scratch; /* (threads, scratch + spill) */
     int64_t n_squares, n_scratch, n_spill;
 };
@@ -81,7 +81,7 @@ static void count_scratch(const pitot_net *net, columns_room *r, int32_t k) {
         if (net->buffer[k].adds[i]) spill += n->in[i].size * times;
     r->n_spill = most(r->n_spill, spill);
     r->n_scratch = most(r->n_scratch, n->columns_scratch);
-    if (once(net, k)) r->n_squares = most(r->n_squares, n->in[0].size);
+    if (once(net, k)) r->n_squares = most(r->n_squares, squares_room(net->batch, n->in[0].size, n->out.size));
 }
 
 static int make_room(pitot_net *net) {
@@ -96,7 +96,7 @@ static int make_room(pitot_net *net) {
     int64_t line = 64 / (int64_t)sizeof(pitot_real);
     r->n_scratch = (r->n_scratch + line - 1) / line * line;
     r->n_spill = (r->n_spill + line - 1) / line * line;
-    r->squares = mem_alloc(net->batch, (size_t)r->n_squares * sizeof(pitot_real));
+    r->squares = mem_alloc(r->n_squares, sizeof(pitot_real));
     r->scratch = mem_alloc(net->threads, (size_t)(r->n_scratch + r->n_spill) * sizeof(pitot_real));
     return r->squares && r->scratch;
 }
@@ -292,37 +292,25 @@ typedef struct summing {
     int32_t k;
 } summing;
 
-PITOT_HOT static void square(const pitot_real *x, int64_t n, pitot_real *to) {
-    for (int64_t i = 0; i < n; i++) to[i] = x[i] * x[i];
-}
-
 PITOT_HOT static void multiply(pitot_real *x, pitot_real by, int64_t n) {
     for (int64_t i = 0; i < n; i++) x[i] *= by;
 }
 
-/* What is multiplied: squares of the inputs, and q times the scale. */
-static void prepare_rows(void *job, int64_t begin, int64_t end, int thread) {
-    const summing *j = job;
-    const node *d = &j->net->node[j->k];
-    int64_t in = d->in[0].size, out = d->out.size;
-    span s = walk_span(j->net, j->k, j->from + begin, end - begin, thread);
-    square(s.x[0], (end - begin) * in, j->net->columns->squares + begin * in);
-    multiply(j->net->columns->place[j->k].q + (j->from + begin) * out, (pitot_real)j->scale, (end - begin) * out);
-}
-
-/* sum_n q_n (a_n^2)', as backward makes it of dy and x */
-static void product_of_squares(summing *j) {
-    pitot_net *net = j->net;
+static void product_of_squares(const summing *j) {
+    const pitot_net *net = j->net;
     const node *d = &net->node[j->k];
     const buffers *b = &net->buffer[j->k];
-    threads_run(net->threads, j->n, prepare_rows, j);
     span s = walk_span(net, j->k, j->from, j->n, 0);
-    s.x[0] = net->columns->squares;
-    s.dy = net->columns->place[j->k].q + j->from * d->out.size;
-    s.first = 1;
-    if (b->weight >= 0) s.dweight = j->out + net->flat[b->weight];
-    if (b->bias >= 0) s.dbias = j->out + net->flat[b->bias];
-    d->op->backward(d, &s);
+    squares_sum(&(square_sum){ .n = j->n,
+                               .din = d->in[0].size,
+                               .dout = d->out.size,
+                               .a = s.x[0],
+                               .q = net->columns->place[j->k].q + j->from * d->out.size,
+                               .scale = j->scale,
+                               .weight = b->weight >= 0 ? j->out + net->flat[b->weight] : NULL,
+                               .bias = b->bias >= 0 ? j->out + net->flat[b->bias] : NULL,
+                               .room = net->columns->squares,
+                               .threads = net->threads });
 }
 
 /* Threads' sums, in their order. */

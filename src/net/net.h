@@ -7,6 +7,7 @@
    hesscale.c    HesScale and its kin                second.c  second derivatives one by one
    loss.c        the losses                          loss_root.c  roots of their Hessians
    weights.c     initial values, safetensors         model_file.c  nets from JSON
+   squares.c     squares of a linear layer's gradients
    conv_squares.c, gather.c  squares of a convolution's gradients
    factor.c, factor_gram.c, factor_apply.c  the GGN's factor: see factor.h */
 
@@ -144,6 +145,20 @@ void columns_send(pitot_net *net, const roots *r, int64_t from, int64_t n, int32
 /* to[k] (n, roots.n, *out) = what each column of samples from..from+n, unscaled, makes of the gradient with respect to the output of node k,
    which has parameters; NULL: not wanted. */
 void columns_keep(pitot_net *net, const roots *r, int64_t from, int64_t n, pitot_real *const *to);
+
+/* ---- squares.c ---- */
+
+typedef struct square_sum { /* weight (dout,din) = scale sum_n q_n (a_n^2)', bias (dout) = scale sum_n q_n; either may be NULL */
+    int64_t n, din, dout;
+    const pitot_real *a, *q; /* (n,din), (n,dout) */
+    double scale;
+    pitot_real *weight, *bias;
+    pitot_real *room;        /* (squares_room(n, din, dout)), aligned to 64 bytes */
+    int32_t threads, kernel; /* kernel: the most that the product may use, one of panel.h's; 0: the best there is */
+} square_sum;
+
+int64_t squares_room(int64_t n, int64_t din, int64_t dout);
+void squares_sum(const square_sum *s);
 
 /* ---- hesscale.c, second.c ---- */
 

@@ -82,8 +82,8 @@ typedef struct op {
        x, without parameters): backward serves. */
     void (*tangent_backward)(const node *n, const span *s);
     /* Of each of a sample's columns dx, and to dweight and dbias is added the square of what backward would give for that column alone;
-       `first` says nothing; dweight NULL: dx alone. node.columns_scratch values of scratch. NULL: there are no parameters, or each is
-       used once to a sample, so that the squares are backward's sums with dy and x squared. */
+       `first` says nothing; dweight NULL: dx alone. node.columns_scratch values of scratch. NULL: there are no parameters, or y = W x + b,
+       each of them used once to a sample, so that the squares are products of squares. */
     void (*square_gradient)(const node *n, const span *s);
     /* One step of the recursion over diagonals of Hessians (Elsayed, Mahmood 2022, "HesScale", eq. 4-6): dy, dx, dweight and dbias are here
        second derivatives, x[0] and weight squared where there is a weight. NULL: no rule, but for OP_VIEW. */

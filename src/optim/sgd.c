@@ -34,6 +34,11 @@ static uint32_t uses(const void *options) {
     return ((const sgd_options *)options)->momentum != 0;
 }
 
+static int32_t plain(const void *options) {
+    const sgd_options *o = options;
+    return o->momentum == 0 && o->weight_decay == 0;
+}
+
 PITOT_HOT static void update(const pitot_update *u) {
     const sgd_options *o = u->options;
     pitot_real lr = (pitot_real)o->lr, wd = (pitot_real)o->weight_decay, mu = (pitot_real)o->momentum,
@@ -44,11 +49,11 @@ PITOT_HOT static void update(const pitot_update *u) {
         for (int64_t i = u->begin; i < u->end; i++) x[i] -= lr * (g[i] + wd * x[i]);
         return;
     }
-    pitot_real stays = u->t == 1 ? 0 : mu, comes = u->t == 1 ? 1 : add, ahead = o->nesterov ? mu : 1, plain = o->nesterov ? 1 : 0;
+    pitot_real stays = u->t == 1 ? 0 : mu, comes = u->t == 1 ? 1 : add, ahead = o->nesterov ? mu : 1, own = o->nesterov ? 1 : 0;
     for (int64_t i = u->begin; i < u->end; i++) {
         pitot_real gi = g[i] + wd * x[i];
         buffer[i] = stays * buffer[i] + comes * gi;
-        x[i] -= lr * (plain * gi + ahead * buffer[i]);
+        x[i] -= lr * (own * gi + ahead * buffer[i]);
     }
 }
 
@@ -67,4 +72,5 @@ const pitot_optimizer pitot_optimizer_sgd = {
     .check = check,
     .uses = uses,
     .update = update,
+    .plain = plain,
 };

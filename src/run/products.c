@@ -2,6 +2,7 @@
    with each other and with the update, the layers' inputs. Only for steps that come in one piece. */
 
 #include "base/alloc.h"
+#include "base/bulk.h"
 #include "base/sums.h"
 #include "base/threads.h"
 #include "pitot/hot.h"
@@ -167,8 +168,11 @@ PITOT_HOT static int is_descent(const descent *d, int64_t begin, int64_t end) {
     return !differs;
 }
 
+/* From both ends, or, of a promised step, from g. */
 PITOT_HOT static void subtract(const descent *d, int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; i++) d->s[i] = d->after[i] - d->before[i];
+    const pitot_real lr = (pitot_real)d->lr;
+    for (int64_t i = begin; d->g && i < end; i++) d->s[i] = -lr * d->g[i];
+    for (int64_t i = begin; !d->g && i < end; i++) d->s[i] = d->after[i] - d->before[i];
 }
 
 static void compare_task(void *job, int64_t begin, int64_t end, int thread) {
@@ -181,6 +185,16 @@ static void subtract_task(void *job, int64_t begin, int64_t end, int thread) {
     subtract(job, begin, end);
 }
 
+static int descends(const pitot_run *run, int32_t i) {
+    int64_t n = run->param[i].layout.size;
+    descent d = { run->tensor[i].data, run->param[i].before, run->tensor[i].grad, NULL, run->lr, { 0 } };
+    int threads = sums_threads(n);
+    threads_run(threads, n, compare_task, &d);
+    for (int t = 0; t < threads; t++)
+        if (d.differs[t]) return 0;
+    return 1;
+}
+
 /* 1 if the update was a step of plain gradient descent with the step's own gradient, clipped by nobody. */
 static int is_plain(pitot_run *run) {
     sampling *m = &run->sampling;
@@ -188,13 +202,8 @@ static int is_plain(pitot_run *run) {
     if (!isfinite(run->lr) || !m->out.along || m->counted != m->listed) return 0;
     for (int32_t k = 0; k < m->n_targets; k++) {
         int32_t i = m->target[k].tensor;
-        int64_t n = run->param[i].layout.size;
-        descent d = { run->tensor[i].data, run->param[i].before, run->tensor[i].grad, NULL, run->lr, { 0 } };
-        int threads = sums_threads(n);
-        threads_run(threads, n, compare_task, &d);
-        for (int t = 0; t < threads; t++)
-            if (d.differs[t]) return 0;
-        square += pitot_sum_squares(run->tensor[i].grad, n);
+        if (!run->plain && !descends(run, i)) return 0;
+        square += run->plain ? update_gradient_square(run, i) : pitot_sum_squares(run->tensor[i].grad, run->param[i].layout.size);
     }
     return fabs(to_mean * to_mean * square - m->out.mean_square) <= 1e-5 * m->out.mean_square;
 }
@@ -202,7 +211,7 @@ static int is_plain(pitot_run *run) {
 static int both_ends_known(const pitot_run *run) {
     for (int32_t k = 0; k < run->sampling.n_targets; k++) {
         int32_t i = run->sampling.target[k].tensor;
-        if (!run->tensor[i].data || !run->param[i].has_before || !run->tensor[i].grad) return 0;
+        if (!run->tensor[i].data || !update_is_known(run, i) || !run->tensor[i].grad) return 0;
     }
     return 1;
 }
@@ -210,10 +219,11 @@ static int both_ends_known(const pitot_run *run) {
 /* param.moved of a target, in a place of its own or over theta_t. 0: no room. */
 static int move(pitot_run *run, int32_t tensor, int in_place) {
     param *p = &run->param[tensor];
-    if (!in_place && !p->step) p->step = run_hold(run, p->layout.size, sizeof *p->step);
-    p->moved = in_place ? p->before : p->step;
+    pitot_real **place = in_place ? &p->before : &p->step;
+    if (!*place) *place = run_hold(run, p->layout.size, sizeof **place);
+    p->moved = *place;
     if (!p->moved) return 0;
-    descent d = { run->tensor[tensor].data, p->before, NULL, p->moved, 0, { 0 } };
+    descent d = { run->tensor[tensor].data, p->before, run->plain ? run->tensor[tensor].grad : NULL, p->moved, run->lr, { 0 } };
     threads_run(sums_threads(p->layout.size), p->layout.size, subtract_task, &d);
     if (in_place) p->has_before = 0;
     return 1;
@@ -226,7 +236,8 @@ static int move_all(pitot_run *run) {
 }
 
 static void copy_rows(const pitot_real *x, int64_t rows, int64_t columns, int64_t ld, pitot_real *out) {
-    for (int64_t i = 0; i < rows; i++) memcpy(out + i * columns, x + i * ld, (size_t)columns * sizeof *out);
+    if (ld == columns) bulk_copy(out, x, rows * columns * (int64_t)sizeof *out);
+    for (int64_t i = 0; ld != columns && i < rows; i++) memcpy(out + i * columns, x + i * ld, (size_t)columns * sizeof *out);
 }
 
 /* param.outer of a target that takes it, after a step of plain descent: -lr times the sum of the samples' tiles. */

@@ -9,7 +9,7 @@
    callback.c   calling the host, its promises         curvature.c  Hessian and GGN as operators over callbacks
    emit.c       what probes say, kept, as records      log_write.c  events.jsonl, record by record
    hardest.c    the samples with the largest scores    noise.c    gradient noise scale, with its interval
-   rank.c       ranks of tensors, from singular values
+   rank.c       ranks of tensors, from singular values    update.c   how long the step was, and what the host promises of it
    manifest.c   run.json                               state.c    probes' state in a checkpoint */
 
 #ifndef PITOT_SRC_RUN_H
@@ -26,6 +26,7 @@
 #include <stdio.h>
 
 enum { KEY_ROOM = 512, WHY_ROOM = 200, PATH_ROOM = 4096 };
+enum { SPOTS = 8 }; /* values of a tensor at which the update is looked at */
 
 extern const pitot_probe *const probe_table[]; /* generated */
 
@@ -72,7 +73,10 @@ typedef struct param {
     pitot_real *samples; /* (listed, size): per-sample gradients, on request */
     int64_t room_samples;
     int has_before;
-    void *kept_data, *kept_grad; /* bit by bit, while callbacks run */
+    int lengths;                         /* which of the next two are known, at this step */
+    double gradient_square, step_square; /* |g|^2, |theta_{t+1} - theta_t|^2 */
+    pitot_real spot[2][SPOTS];           /* values of theta_t, g_t, where the update is promised */
+    void *kept_data, *kept_grad;         /* bit by bit, while callbacks run */
     int had_grad;
     int no_room;               /* it has a gradient, and there was no room for the copy that is needed of it */
     int32_t n_uses, first_use; /* in the sweep */
@@ -159,6 +163,8 @@ typedef struct sampling {
     int64_t room_work;
     double *parts; /* (tiles, n_parts): what the probes' `moments` made of each tile */
     int64_t room_parts, n_parts;
+    double *tile_square; /* (tiles): of the sweep's means */
+    int64_t room_tiles;
     double *square, *along, *deviation; /* (listed) */
     unsigned char *counts;              /* (listed): 1 if a term of the sample has weight */
     int64_t listed, counted, room_lists[4];
@@ -329,6 +335,8 @@ struct pitot_run {
     int64_t samples;                /* of all micro-batches so far */
     double lr;
     int64_t tracked, unfinished;
+    int plain, broke_plain; /* of the step under way: its update is lr times its gradient; it was not, as had been promised */
+    int distrusts_plain;    /* since such a step */
     int manifest_done, has_header; /* of this process */
     sampling sampling;
     curving curving;
@@ -415,6 +423,18 @@ void sampling_over_budget(pitot_run *run, const char *what);
 void sampling_finish(pitot_run *run);
 void sampling_free(pitot_run *run);
 double sampling_factor(const pitot_run *run); /* grad_scale / loss_scale */
+
+/* update.c */
+void update_begin(pitot_run *run);
+/* After backward, of a promised update: what it will be compared with. */
+void update_promised(pitot_run *run);
+/* After the update: run.plain is 0 from here on if it was another. */
+void update_check(pitot_run *run);
+/* Whether the tensor's step has a length. */
+int update_is_known(const pitot_run *run, int32_t tensor);
+double update_gradient_square(pitot_run *run, int32_t tensor);
+/* Somebody knows it already. */
+void update_gradient_is(pitot_run *run, int32_t tensor, double square);
 
 /* products.c */
 /* What the step's histograms, products and projections need, into the job; 0: something is missing, and said. */

@@ -31,8 +31,8 @@ void sampling_begin(pitot_run *run) {
 
 void sampling_free(pitot_run *run) {
     sampling *s = &run->sampling;
-    void *const blocks[] = { s->capture, s->store, s->use,       s->target, s->first_tile, s->work,  s->parts,
-                             s->square,  s->along, s->deviation, s->counts, s->losses,     s->micro, s->sum };
+    void *const blocks[] = { s->capture, s->store,     s->use,    s->target, s->first_tile, s->work, s->parts,      s->square,
+                             s->along,   s->deviation, s->counts, s->losses, s->micro,      s->sum,  s->tile_square };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
     products_free(run);
 }
@@ -185,6 +185,7 @@ static void take_tile(void *user, const sweep_tile *tile) {
         m.variance = p->scatter + tile->begin;
     }
     tile_to_probes(run, m, s->parts + (s->first_tile[tile->target] + tile->index) * s->n_parts);
+    s->tile_square[s->first_tile[tile->target] + tile->index] = pitot_sum_squares(tile->mean, tile->end - tile->begin);
 }
 
 /* scatter += n_k v + (n_a n_k / (n_a + n_k)) (m_k - m_a)^2, a: the micro-batches before */
@@ -332,7 +333,8 @@ static int make_parts(pitot_run *run) {
         s->first_tile[k] = tiles;
         tiles += sweep_tiles(&s->target[k]);
     }
-    return run_reserve(&s->parts, 0, tiles * s->n_parts, &s->room_parts, sizeof *s->parts);
+    return run_reserve(&s->parts, 0, tiles * s->n_parts, &s->room_parts, sizeof *s->parts) &&
+           run_reserve(&s->tile_square, 0, tiles, &s->room_tiles, sizeof *s->tile_square);
 }
 
 static int make_room(pitot_run *run, sweep_job *j) {
@@ -361,10 +363,17 @@ static int check_all(pitot_run *run, const sweep_job *j) {
     return 1;
 }
 
-static void gather_parts(pitot_run *run) {
+/* Tiles were read while they were in cache: |g|^2 comes from there, too. */
+static void gather_parts(pitot_run *run, double mean_scale) {
     const sampling *s = &run->sampling;
-    for (int32_t k = 0; k < s->n_targets; k++)
-        add_parts(run, s->target[k].tensor, s->parts + s->first_tile[k] * s->n_parts, sweep_tiles(&s->target[k]));
+    for (int32_t k = 0; k < s->n_targets; k++) {
+        const sweep_target *t = &s->target[k];
+        int64_t tiles = sweep_tiles(t);
+        double square = 0;
+        add_parts(run, t->tensor, s->parts + s->first_tile[k] * s->n_parts, tiles);
+        for (int64_t i = 0; i < tiles; i++) square += s->tile_square[s->first_tile[k] + i];
+        if (t->mean == run->tensor[t->tensor].grad) update_gradient_is(run, t->tensor, square / (mean_scale * mean_scale));
+    }
 }
 
 /* |m_k - m_a|^2 over all targets: how far this micro-batch's mean is from that of those before. */
@@ -416,7 +425,7 @@ static void sweep_micro(pitot_run *run) {
     sweep_job j = job_of(run);
     if (!make_room(run, &j) || !check_all(run, &j)) return;
     sweep_run(&j);
-    if (j.wants & SWEEP_MOMENTS && !s->several) gather_parts(run);
+    if (j.wants & SWEEP_MOMENTS && !s->several) gather_parts(run, j.mean_scale);
     products_finish(run);
     s->covered = 0;
     for (int32_t k = 0; k < s->n_targets; k++) s->covered += s->target[k].size;

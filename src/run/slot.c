@@ -33,6 +33,7 @@ static const char *missing_of(pitot_run *run, uint32_t need, int32_t *condition)
         return share_prediction(run) ? NULL : "needs outputs, targets and the loss kind (pitot_batch), of a step in one piece";
     case PITOT_NEED_DIAGONAL:
     case PITOT_NEED_STEP: return curvature_missing(run, need, condition);
+    case PITOT_NEED_LENGTH: return run->broke_plain ? "the update was not lr times the gradient, as the host had promised" : NULL;
     case PITOT_NEED_MICRO: return s->n_micro > 1 ? NULL : "needs a step of several micro-batches (batch.more)";
     case PITOT_NEED_HESSIAN:
     case PITOT_NEED_GGN: return curvature_missing(run, need, condition);
@@ -62,7 +63,8 @@ int slot_has_needs(pitot_run *run, slot *s) {
 static int complete(pitot_run *run, slot *s) {
     char why[WHY_ROOM];
     int64_t there = 0;
-    if (!(s->probe->needs & (PITOT_NEED_GRADS | PITOT_NEED_BEFORE)) || run->n_live == 0) return 1;
+    int copies = s->probe->needs & PITOT_NEED_BEFORE || (s->probe->needs & PITOT_NEED_LENGTH && !run->plain);
+    if (!(s->probe->needs & (PITOT_NEED_GRADS | PITOT_NEED_BEFORE | PITOT_NEED_LENGTH)) || run->n_live == 0) return 1;
     for (int32_t i = 0; i < run->n_live; i++) {
         const param *p = &run->param[i];
         there += run->tensor[i].data != NULL;
@@ -75,7 +77,7 @@ static int complete(pitot_run *run, slot *s) {
                             "a copy of the gradient of %.60s would exceed the byte budget of %lld; raise config.memory", p->name,
                             (long long)run->memory),
                    0;
-        if (s->probe->needs & PITOT_NEED_BEFORE && run->tensor[i].data && !p->before && run->seen_backward)
+        if (copies && run->tensor[i].data && !p->before && run->seen_backward)
             return slot_off(s, PITOT_STATE_BUDGET,
                             "the copy of the parameters would exceed the byte budget of %lld; raise config.memory",
                             (long long)run->memory),
@@ -168,7 +170,9 @@ void slot_call(pitot_run *run, slot *s, phase f, int64_t step, int before) {
         pitot_tensor *t = &run->tensor[i];
         t->state = s->tensor_state ? s->tensor_state[i] : NULL;
         t->before = before && run->param[i].has_before ? run->param[i].before : NULL;
-        t->size = t->data && (!before || !(s->probe->needs & PITOT_NEED_BEFORE) || t->before) ? run->param[i].layout.size : 0;
+        int left_out = before && ((s->probe->needs & PITOT_NEED_BEFORE && !t->before) ||
+                                  (s->probe->needs & PITOT_NEED_LENGTH && !update_is_known(run, i)));
+        t->size = t->data && !left_out ? run->param[i].layout.size : 0;
     }
     run->frame = slot_frame(run, s, step);
     if (f == s->probe->backward || !s->probe->backward) s->remark[0] = 0; /* what was said of this step stays */

@@ -40,7 +40,7 @@ static uint32_t mask_of(uint32_t needs, uint32_t captures) {
     if (needs & (PITOT_NEED_HESSIAN | PITOT_NEED_GGN)) mask |= PITOT_DUE_CALLBACKS | PITOT_DUE_GRADS;
     if (needs & PITOT_NEED_GGN) mask |= PITOT_DUE_OUTPUT;
     if (needs & PITOT_NEED_PRECONDITIONER) mask |= PITOT_DUE_PRECONDITIONER | PITOT_DUE_UPDATE;
-    if (needs & (PITOT_NEED_BEFORE | PITOT_NEED_LR)) mask |= PITOT_DUE_UPDATE;
+    if (needs & (PITOT_NEED_BEFORE | PITOT_NEED_LENGTH | PITOT_NEED_LR)) mask |= PITOT_DUE_UPDATE;
     return mask | PITOT_DUE_LOSS;
 }
 
@@ -97,13 +97,14 @@ uint32_t pitot_begin(pitot_run *run, int64_t step) {
     budget_begin(run, run->entered);
     for (int32_t i = 0; i < run->n_slots; i++) run->slot[i].seconds = 0;
     run->needs = plan_due(run, step);
-    if (run->needs & (PITOT_NEED_PROJECTION | PITOT_NEED_STEP)) run->needs |= PITOT_NEED_BEFORE;
+    if (run->needs & PITOT_NEED_STEP) run->needs |= PITOT_NEED_BEFORE;
     run->mask = mask_of(run->needs, run->sampling.wrong ? 0 : PITOT_DUE_CAPTURES);
     run->batch = (pitot_batch){ .loss = NAN };
     run->loss_sum = run->weight_sum = run->weight_last = 0;
     run->samples = run->n_factors = 0;
     sampling_begin(run);
     share_begin(run);
+    update_begin(run);
     if (run->flags & PITOT_CARRIED && run->mask & PITOT_DUE_GRADS) params_carry(run);
     leave(run);
     return run->mask;
@@ -241,6 +242,13 @@ static void say_what_broke(pitot_run *run) {
     }
 }
 
+/* What the update will be measured by. */
+static void keep_before(pitot_run *run) {
+    int lengths = (run->needs & (PITOT_NEED_LENGTH | PITOT_NEED_PROJECTION)) != 0;
+    if (run->plain && lengths) update_promised(run);
+    if (run->needs & PITOT_NEED_BEFORE || (lengths && !run->plain)) params_copy_before(run);
+}
+
 int32_t pitot_after_backward(pitot_run *run) {
     int go;
     int32_t status = allowed(run, "pitot_after_backward", &go);
@@ -264,7 +272,7 @@ int32_t pitot_after_backward(pitot_run *run) {
     run->seen_backward = 1;
     run->tracked++;
     sampling_finish(run);
-    if (run->needs & PITOT_NEED_BEFORE) params_copy_before(run);
+    keep_before(run);
     curvature_begin(run);
     if (run->needs & PITOT_NEED_STEP) share_keep_gradient(run);
     run_probes(run);
@@ -284,6 +292,7 @@ int32_t pitot_after_update(pitot_run *run, double lr) {
     int looks = run->seen_backward && !run->curving.calling; /* a callback that never came back costs the step's values */
     callback_finish(run);
     if (looks) params_look(run, 0);
+    if (looks && run->needs & (PITOT_NEED_LENGTH | PITOT_NEED_PROJECTION)) update_check(run);
     double from = run_now();
     if (looks) products_project(run);
     if (run->needs & PITOT_NEED_PROJECTION) run->swept += run_now() - from;

@@ -101,37 +101,24 @@ PITOT_HOT static void copy_scaled(const pitot_real *x, pitot_real power, int64_t
     for (int64_t i = 0; i < n; i++) copy[i] = power * x[i];
 }
 
-static inline void square_rows(const pitot_real *x, int64_t ld, int64_t rows, int64_t columns, int64_t panel, pitot_real power,
-                               pitot_real *out) {
-    for (; rows > 0; rows--, x += ld, out += panel) {
-        for (int64_t i = 0; i < columns; i++) out[i] = (power * x[i]) * (power * x[i]);
-        for (int64_t i = columns; i < panel; i++) out[i] = 0;
-    }
-}
-
-/* out (rows,panel) = (power*x)^2, x (rows,ld), 0 from `columns` on. */
-PITOT_HOT static void square_panel(const pitot_real *x, int64_t ld, int64_t rows, int64_t columns, int64_t panel, pitot_real power,
-                                   pitot_real *out) {
-    if (columns == PANEL_ROWS && panel == PANEL_ROWS) square_rows(x, ld, rows, PANEL_ROWS, PANEL_ROWS, power, out);
-    else if (columns == PANEL_COLUMNS && panel == PANEL_COLUMNS) square_rows(x, ld, rows, PANEL_COLUMNS, PANEL_COLUMNS, power, out);
-    else square_rows(x, ld, rows, columns, panel, power, out);
-}
-
 /* Samples begin..end. */
 static void copy_factor(const factor *f, const sweep_job *job, int64_t begin, int64_t end) {
     pitot_real power = (pitot_real)ldexp(1, f->exponent);
     for (int64_t n = begin; job->wants & SWEEP_ALONG && f->y == f->copy && n < end; n++)
         copy_scaled(f->x + n * f->ld, power, f->d, f->copy + n * f->d);
     for (int64_t i = 0; job->wants & SWEEP_MOMENTS && i < f->d; i += f->panel)
-        square_panel(f->x + begin * f->ld + i, f->ld, end - begin, least(f->panel, f->d - i), f->panel, power,
+        panel_square(f->x + begin * f->ld + i, f->ld, end - begin, least(f->panel, f->d - i), f->panel, power,
                      f->square + i * job->n + begin * f->panel);
 }
 
+/* A few samples at a time: their rows stay in cache from panel to panel. */
 static void copy_task(void *job, int64_t begin, int64_t end, int thread) {
     const plain *p = job;
     (void)thread;
-    copy_factor(&p->left, p->job, begin, end);
-    copy_factor(&p->right, p->job, begin, end);
+    for (int64_t n = begin; n < end; n += GRAIN) {
+        copy_factor(&p->left, p->job, n, least(n + GRAIN, end));
+        copy_factor(&p->right, p->job, n, least(n + GRAIN, end));
+    }
 }
 
 /* ---- the walk ---- */

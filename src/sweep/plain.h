@@ -4,7 +4,7 @@
 #ifndef PITOT_SRC_SWEEP_PLAIN_H
 #define PITOT_SRC_SWEEP_PLAIN_H
 
-#include "sweep/panel.h"
+#include "base/panel.h"
 #include "sweep/parts.h"
 
 typedef struct factor { /* L or R */

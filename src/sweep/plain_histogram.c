@@ -67,29 +67,37 @@ void plain_histogram_work(const sweep_job *job, const sweep_target *t, arena *a)
 
 /* ---- samples ---- */
 
-PITOT_HOT static extent extent_of(const pitot_real *x, int64_t n) {
-    enum { LANES = 32 };
-    pitot_real low[LANES], high[LANES] = { 0 };
-    int32_t positive[LANES] = { 0 }, negative[LANES] = { 0 }, bad[LANES] = { 0 };
-    extent e = { .least = (pitot_real)INFINITY, .finite = 1 };
-    for (int l = 0; l < LANES; l++) low[l] = e.least;
-    for (int64_t i = 0; i < n; i += LANES) {
-        int lanes = (int)least(LANES, n - i);
-        for (int l = 0; l < lanes; l++) {
-            pitot_real size = (pitot_real)fabs((double)x[i + l]), nonzero = size > 0 ? size : (pitot_real)INFINITY;
-            low[l] = nonzero < low[l] ? nonzero : low[l];
-            high[l] = size > high[l] ? size : high[l];
-            positive[l] += x[i + l] > 0;
-            negative[l] += x[i + l] < 0;
-            bad[l] |= !(size <= greatest);
-        }
+enum { LANES = 16 };
+
+typedef struct extents { /* of every LANES-th value */
+    pitot_real low[LANES], high[LANES];
+    int32_t positive[LANES], negative[LANES], bad[LANES];
+} extents;
+
+static inline void look_at(const pitot_real *x, int lanes, extents *e) {
+    for (int l = 0; l < lanes; l++) {
+        pitot_real size = (pitot_real)fabs((double)x[l]), nonzero = size > 0 ? size : (pitot_real)INFINITY;
+        e->low[l] = nonzero < e->low[l] ? nonzero : e->low[l];
+        e->high[l] = size > e->high[l] ? size : e->high[l];
+        e->positive[l] += x[l] > 0;
+        e->negative[l] += x[l] < 0;
+        e->bad[l] |= !(size <= greatest);
     }
+}
+
+PITOT_HOT static extent extent_of(const pitot_real *x, int64_t n) {
+    extents lanes = { .high = { 0 } };
+    extent e = { .least = (pitot_real)INFINITY, .finite = 1 };
+    int64_t i = 0;
+    for (int l = 0; l < LANES; l++) lanes.low[l] = e.least;
+    for (; i + LANES <= n; i += LANES) look_at(x + i, LANES, &lanes);
+    look_at(x + i, (int)(n - i), &lanes);
     for (int l = 0; l < LANES; l++) {
-        e.least = low[l] < e.least ? low[l] : e.least;
-        e.most = high[l] > e.most ? high[l] : e.most;
-        e.positive += positive[l];
-        e.negative += negative[l];
-        e.finite &= !bad[l];
+        e.least = lanes.low[l] < e.least ? lanes.low[l] : e.least;
+        e.most = lanes.high[l] > e.most ? lanes.high[l] : e.most;
+        e.positive += lanes.positive[l];
+        e.negative += lanes.negative[l];
+        e.finite &= !lanes.bad[l];
     }
     if (e.positive + e.negative == 0) e.least = 0;
     return e;

@@ -119,7 +119,7 @@ static void sum_tile(const plain *p, const piece *c, pitot_real *sum) {
     int64_t n = p->job->n;
     const pitot_real *l = p->left.square + c->row * n, *r = p->right.square + c->column * n;
     for (int64_t k = 0; p->kernel && k < n; k += RUN)
-        p->kernel(l + k * PANEL_ROWS, r + k * PANEL_COLUMNS, least(RUN, n - k), k > 0, sum);
+        p->kernel(l + k * PANEL_ROWS, r + k * PANEL_COLUMNS, least(RUN, n - k), k > 0, sum, PANEL_COLUMNS);
     for (int64_t i = 0; !p->kernel && i < c->rows; i++)
         memcpy(sum + i * PANEL_COLUMNS, c->v + i * c->ld, (size_t)c->columns * sizeof *sum);
 }

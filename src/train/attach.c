@@ -146,6 +146,7 @@ static void show_preconditioner(const pitot_attached *a) {
 
 int32_t pitot_attached_backward(const pitot_attached *a) {
     show_preconditioner(a);
+    if (a->untouched && a->optim && pitot_optim_is_plain(a->optim)) pitot_plain_update(a->run);
     if (pitot_due(a->run) & PITOT_DUE_CAPTURES) {
         pitot_capture c;
         int32_t status = PITOT_OK;

@@ -171,6 +171,7 @@ static int32_t attach(trainer *t, pitot_error *error) {
     int32_t status = pitot_attach(&t->attached, t->net, t->run);
     if (status) return pitot_fail(error, status, "%s: %s", t->config.model, pitot_last_error(t->run));
     t->attached.optim = t->optim;
+    t->attached.untouched = 1;
     tell_options(t);
     return PITOT_OK;
 }

@@ -7,7 +7,7 @@
    milliseconds (median); and the most memory that this process ever had, in MB, the measuring of sgemm left out. OPTIONS: their
    PROBE.OPTION=VALUE, separated by blanks.
 
-   Steps with and without probes take turns.
+   Steps with and without probes take turns. The run knows its optimizer and that nobody else changes parameters, as pitot train's does.
 
    Public API only. */
 
@@ -76,6 +76,8 @@ int main(int argc, char **argv) {
     pitot_net_batch b = { .struct_size = sizeof b, .n = batch, .training = 1 };
     pitot_attached plain = { .struct_size = sizeof plain, .net = net }, probed = plain;
     pitot_run *run = open_run(&probed, net, argc > 5 ? argv[5] : NULL, argc > 6 ? argv[6] : NULL, threads);
+    probed.optim = optim;
+    probed.untouched = 1;
     double end = now() + budget, *tracked = calloc(MOST, sizeof *tracked);
     for (int warm = 3; (now() < end || n == 0) && n < MOST; warm--) {
         b.x = x + at * facts.input;

@@ -53,6 +53,7 @@ static const char *const families[][2] = {
     { "tiny_subspace", "sharpness" },
     { "dormant_units", "structure" },
     { "feature_rank", "structure" },
+    { "precond_staleness", "stale" },
 };
 
 static inline const char *family_of(const char *probe) {

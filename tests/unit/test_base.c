@@ -557,6 +557,54 @@ static void test_sums(void **state) {
     check_sums(1 << 17, 1000);
 }
 
+/* Ratios, also of the largest and smallest values; four of them share a division. */
+static void check_ratios(int64_t n, double epsilon) {
+    pitot_real *x = mem_alloc(n, sizeof *x), *y = mem_alloc(n, sizeof *y);
+    long double ratios = 0, size = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int far = (int)(random_uniform(3, 4, 7, (uint64_t)i) * 200) - 100; /* powers of 2 */
+        x[i] = (pitot_real)ldexp(random_uniform(3, 4, 5, (uint64_t)i) - 0.3, far);
+        y[i] = (pitot_real)ldexp(random_uniform(3, 4, 6, (uint64_t)i) + 0.1, far);
+        long double ratio = (long double)x[i] / ((long double)y[i] + (long double)epsilon);
+        ratios += ratio;
+        size += fabsl(ratio);
+    }
+    assert_true(fabsl((long double)pitot_sum_ratios(x, y, epsilon, n) - ratios) <= 1e-13L * size);
+    if (n > 40) { /* a denominator of 0, or one that is infinite, is taken as it is */
+        x[3] = 1, y[3] = (pitot_real)INFINITY;
+        long double without = pitot_sum_ratios(x + 4, y + 4, epsilon, n - 4) + pitot_sum_ratios(x, y, epsilon, 3);
+        assert_true(fabsl((long double)pitot_sum_ratios(x, y, epsilon, n) - without) <= 1e-12L * size);
+        x[40] = -1, y[40] = 0;
+        assert_true(epsilon != 0 || pitot_sum_ratios(x, y, epsilon, n) == -INFINITY);
+        x[40] = 0;
+        assert_true(epsilon != 0 || isnan(pitot_sum_ratios(x, y, epsilon, n)));
+    }
+    mem_free(x);
+    mem_free(y);
+}
+
+static void test_ratios(void **state) {
+    (void)state;
+    static const int64_t sizes[] = { 0, 1, 31, 32, 33, 64, 65, 1000, (1 << 17) + 37 };
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) check_ratios(sizes[i], 0), check_ratios(sizes[i], 1e-7);
+}
+
+/* What is written reads back, with no more than 15 digits where these are enough. */
+static void test_shortest(void **state) {
+    (void)state;
+    for (int64_t i = 0; i < 20000; i++) {
+        char text[NUMBER_ROOM], should[NUMBER_ROOM];
+        double digits = floor(1e15 * random_uniform(3, 4, 8, (uint64_t)i)), v = digits * pow(10, (double)(i % 60) - 40);
+        if (i % 3 == 1) v = nextafter(v, INFINITY);
+        if (i % 3 == 2) v = nextafter(pow(10, (double)(i % 60) - 30), i % 2 ? 0 : INFINITY);
+        snprintf(should, sizeof should, "%.15g", v);
+        if (strtod(should, NULL) != v) snprintf(should, sizeof should, "%.17g", v);
+        number_write(v, text);
+        if (v != floor(v)) assert_string_equal(text, should);
+        assert_true(strtod(text, NULL) == v);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_option_defaults),
@@ -578,6 +626,8 @@ int main(void) {
         cmocka_unit_test(test_cover),
         cmocka_unit_test(test_nested),
         cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_ratios),
+        cmocka_unit_test(test_shortest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

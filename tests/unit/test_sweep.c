@@ -2,7 +2,7 @@
    every subset of what can be asked for, values that cancel, and values at the ends of the range. */
 
 #include "base/alloc.h"
-#include "sweep/panel.h"
+#include "base/panel.h"
 #include "sweep_uses.h"
 
 #include <math.h>
@@ -568,7 +568,7 @@ static void kernels_add_on_demand(void **state) {
     for (int32_t k = PANEL_AVX2; k <= PANEL_AVX512; k++) {
         panel_kernel kernel_k = panel_choose(k);
         for (int times = 1; kernel_k && times <= 2; times++) {
-            kernel_k(l, r, N, times > 1, tile);
+            kernel_k(l, r, N, times > 1, tile, PANEL_COLUMNS);
             for (int i = 0; i < TILE; i++) {
                 double want = 0;
                 for (int n = 0; n < N; n++)

@@ -333,8 +333,8 @@ static inline int is_mine(const pitot_probe *p) {
 
 /* Needs more than a host of level 0 has; test_instruments.c has the reference cases of those. */
 static inline int is_beyond(const pitot_probe *p) {
-    const uint32_t here =
-        PITOT_NEED_LOSS | PITOT_NEED_GRADS | PITOT_NEED_BEFORE | PITOT_NEED_LOSSES | PITOT_NEED_LR | PITOT_NEED_MICRO;
+    const uint32_t here = PITOT_NEED_LOSS | PITOT_NEED_GRADS | PITOT_NEED_BEFORE | PITOT_NEED_LENGTH | PITOT_NEED_LOSSES |
+                          PITOT_NEED_LR | PITOT_NEED_MICRO;
     return ((p->needs | p->needs_one) & ~here) != 0;
 }
 

@@ -141,6 +141,13 @@ double optim_factor(const pitot_optim *o) {
     return factor;
 }
 
+/* Schedules leave it what it is. */
+int32_t pitot_optim_is_plain(const pitot_optim *o) {
+    for (int32_t k = 1; k < o->n_parts; k++)
+        if (o->part[k].method->step) return 0;
+    return o->part[0].method->plain && o->part[0].method->plain(o->part[0].options);
+}
+
 double pitot_optim_lr(const pitot_optim *o) {
     return o->n && o->part[o->n_parts - 1].count[0] > 0 ? lr_in(o) : pitot_optim_next_lr(o);
 }

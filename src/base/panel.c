@@ -1,7 +1,9 @@
 /* panel.c: see panel.h. Fused multiply-adds are asked for by name: -ffp-contract=off keeps the compiler from making any. Every loop over
    rows is unrolled, so that the sums are registers. */
 
-#include "sweep/panel.h"
+#include "base/panel.h"
+
+#include "pitot/hot.h"
 
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(PITOT_NO_CLONES)
 
@@ -22,7 +24,7 @@ typedef __m256 half;
 enum { W = PANEL_COLUMNS / 2, H = PANEL_COLUMNS / 4, ROWS = PANEL_ROWS / 2 }; /* values of a vector; rows that 16 registers hold */
 
 __attribute__((target("avx512f"))) static void avx512(const pitot_real *l, const pitot_real *r, int64_t n, int add,
-                                                      pitot_real *tile) {
+                                                      pitot_real *tile, int64_t ld) {
     wide sum[PANEL_ROWS][2];
 #pragma GCC unroll 12
     for (int i = 0; i < PANEL_ROWS; i++) sum[i][0] = sum[i][1] = WIDE(setzero)();
@@ -36,7 +38,7 @@ __attribute__((target("avx512f"))) static void avx512(const pitot_real *l, const
         }
     }
 #pragma GCC unroll 12
-    for (int i = 0; i < PANEL_ROWS; i++, tile += PANEL_COLUMNS) {
+    for (int i = 0; i < PANEL_ROWS; i++, tile += ld) {
         WIDE(storeu)(tile, add ? WIDE(add)(WIDE(loadu)(tile), sum[i][0]) : sum[i][0]);
         WIDE(storeu)(tile + W, add ? WIDE(add)(WIDE(loadu)(tile + W), sum[i][1]) : sum[i][1]);
     }
@@ -44,7 +46,7 @@ __attribute__((target("avx512f"))) static void avx512(const pitot_real *l, const
 
 /* A quarter of the tile: half its rows, half its columns. */
 __attribute__((target("avx2,fma"))) static void quarter(const pitot_real *l, const pitot_real *r, int64_t n, int add,
-                                                        pitot_real *tile) {
+                                                        pitot_real *tile, int64_t ld) {
     half sum[ROWS][2];
 #pragma GCC unroll 12
     for (int i = 0; i < ROWS; i++) sum[i][0] = sum[i][1] = HALF(setzero)();
@@ -58,16 +60,16 @@ __attribute__((target("avx2,fma"))) static void quarter(const pitot_real *l, con
         }
     }
 #pragma GCC unroll 12
-    for (int i = 0; i < ROWS; i++, tile += PANEL_COLUMNS) {
+    for (int i = 0; i < ROWS; i++, tile += ld) {
         HALF(storeu)(tile, add ? HALF(add)(HALF(loadu)(tile), sum[i][0]) : sum[i][0]);
         HALF(storeu)(tile + H, add ? HALF(add)(HALF(loadu)(tile + H), sum[i][1]) : sum[i][1]);
     }
 }
 
-static void avx2(const pitot_real *l, const pitot_real *r, int64_t n, int add, pitot_real *tile) {
+static void avx2(const pitot_real *l, const pitot_real *r, int64_t n, int add, pitot_real *tile, int64_t ld) {
     for (int i = 0; i < 4; i++) {
         int row = i % 2 * ROWS, column = i / 2 * W;
-        quarter(l + row, r + column, n, add, tile + row * PANEL_COLUMNS + column);
+        quarter(l + row, r + column, n, add, tile + row * ld + column, ld);
     }
 }
 
@@ -86,3 +88,45 @@ panel_kernel panel_choose(int32_t most) {
 }
 
 #endif
+
+/* ---- filling ---- */
+
+static inline void square_rows(const pitot_real *x, int64_t ld, int64_t rows, int64_t columns, int64_t panel, pitot_real factor,
+                               pitot_real *out) {
+    for (; rows > 0; rows--, x += ld, out += panel) {
+        for (int64_t i = 0; i < columns; i++) out[i] = (factor * x[i]) * (factor * x[i]);
+        for (int64_t i = columns; i < panel; i++) out[i] = 0;
+    }
+}
+
+PITOT_HOT static void square(const pitot_real *x, int64_t ld, int64_t rows, int64_t columns, int64_t panel, pitot_real factor,
+                             pitot_real *out) {
+    if (columns == PANEL_ROWS && panel == PANEL_ROWS) square_rows(x, ld, rows, PANEL_ROWS, PANEL_ROWS, factor, out);
+    else if (columns == PANEL_COLUMNS && panel == PANEL_COLUMNS)
+        square_rows(x, ld, rows, PANEL_COLUMNS, PANEL_COLUMNS, factor, out);
+    else square_rows(x, ld, rows, columns, panel, factor, out);
+}
+
+static inline void scale_rows(const pitot_real *x, int64_t ld, int64_t rows, int64_t columns, int64_t panel, pitot_real factor,
+                              pitot_real *out) {
+    for (; rows > 0; rows--, x += ld, out += panel) {
+        for (int64_t i = 0; i < columns; i++) out[i] = factor * x[i];
+        for (int64_t i = columns; i < panel; i++) out[i] = 0;
+    }
+}
+
+PITOT_HOT static void scale(const pitot_real *x, int64_t ld, int64_t rows, int64_t columns, int64_t panel, pitot_real factor,
+                            pitot_real *out) {
+    if (columns == PANEL_ROWS && panel == PANEL_ROWS) scale_rows(x, ld, rows, PANEL_ROWS, PANEL_ROWS, factor, out);
+    else scale_rows(x, ld, rows, columns, panel, factor, out);
+}
+
+void panel_square(const pitot_real *x, int64_t ld, int64_t rows, int64_t columns, int64_t panel, pitot_real factor,
+                  pitot_real *out) {
+    square(x, ld, rows, columns, panel, factor, out);
+}
+
+void panel_scale(const pitot_real *x, int64_t ld, int64_t rows, int64_t columns, int64_t panel, pitot_real factor,
+                 pitot_real *out) {
+    scale(x, ld, rows, columns, panel, factor, out);
+}
