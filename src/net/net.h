@@ -8,6 +8,7 @@
    loss.c        the losses                          loss_root.c  roots of their Hessians
    weights.c     initial values, safetensors         model_file.c  nets from JSON
    squares.c     squares of a linear layer's gradients
+   winograd.c, winograd_tile.c  convolutions with fewer multiplications
    conv_squares.c, gather.c  squares of a convolution's gradients
    factor.c, factor_gram.c, factor_apply.c  the GGN's factor: see factor.h */
 
@@ -30,6 +31,7 @@ typedef struct buffers {  /* where a node's values lie */
     pitot_real *y, *dy;   /* (batch, *out); dy NULL if nobody wants it */
     pitot_real *yt, *dyt; /* their tangents, NULL where dy is or before prepare_products */
     unsigned char *kept;  /* (batch, node.kept) */
+    pitot_real *own;      /* (threads, node.own) */
     int32_t weight, bias; /* indices into net.param, -1: none */
     int live;             /* 1: the net's output depends on it */
     int owns_y;           /* 0: y and dy are those of the first input */

@@ -47,7 +47,8 @@ typedef struct span { /* n samples of one node, as one thread sees them */
     pitot_real *dweight, *dbias; /* this thread's sums; to be overwritten if `first`, else added to. NULL: not wanted */
     void *kept;                  /* n * node.kept bytes, written by forward for backward */
     pitot_real *scratch;         /* node.scratch values of this thread's own */
-    int first;
+    pitot_real *own;      /* node.own of its own for this node, kept from its first span to its last; NULL: not there this time */
+    int first, last;      /* of this thread's spans on one way through the net; last only with `own` */
     int threads;          /* OP_WHOLE_BATCH: that the op may split its work over */
     int training;         /* dropout is on */
     uint64_t seed;        /* of this node's draws */
@@ -70,7 +71,7 @@ typedef struct op {
     const pitot_option *attributes;
     int32_t inputs_min, inputs_max;
     uint32_t flags;
-    /* From node.in and attributes: node.out, node.weight, node.bias, node.kept, node.scratch, node.flops. A complaint about
+    /* From node.in and attributes: node.out, node.weight, node.bias, node.kept, node.scratch, node.own, node.flops. A complaint about
        attribute or shape goes to `error` as "what is wrong; what to do"; the caller puts the place in front. */
     int32_t (*shape)(node *n, pitot_error *error);
     void (*forward)(const node *n, const span *s);
@@ -106,6 +107,7 @@ struct node {
     op_param weight, bias;
     int64_t kept;            /* bytes per sample kept between forward and backward */
     int64_t scratch;         /* values per thread */
+    int64_t own;             /* values per thread that are not shared with other nodes */
     int64_t columns_scratch; /* the same, of square_gradient */
     double flops;            /* of forward's matrix product, per sample: 2 m n k */
 };

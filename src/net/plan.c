@@ -26,6 +26,7 @@ void plan_free(pitot_net *net) {
             mem_free(net->buffer[i].dy);
         }
         mem_free(net->buffer[i].kept);
+        mem_free(net->buffer[i].own);
     }
     for (int32_t i = 0; i < net->n_params; i++) mem_free((char *)net->param[i].name);
     void *const blocks[] = { net->buffer,  net->param, net->declared, net->flat,   net->theta, net->gradient,
@@ -168,7 +169,8 @@ static int make_buffers(pitot_net *net) {
             if (!b->y || (wanted && !b->dy)) return 0;
         }
         if (n->kept) b->kept = mem_alloc(net->batch, (size_t)n->kept);
-        if (n->kept && !b->kept) return 0;
+        if (n->own) b->own = mem_alloc(net->threads, (size_t)n->own * sizeof(pitot_real));
+        if ((n->kept && !b->kept) || (n->own && !b->own)) return 0;
     }
     mark_additions(net);
     return 1;
@@ -207,15 +209,16 @@ static int make_scratch(pitot_net *net) {
 /* ---- the whole ---- */
 
 static double bytes_needed(const pitot_net *net, int64_t batch, int32_t threads, int tangents) {
-    double values = 0, parameters = 0, scratch = 0, kept = 0;
+    double values = 0, parameters = 0, scratch = 0, kept = 0, own = 0;
     for (int32_t k = 0; k < net->n_nodes; k++) {
         const node *n = &net->node[k];
         values += (tangents ? 4.0 : 2.0) * (double)n->out.size;
         kept += (double)n->kept;
+        own += (double)n->own;
         parameters += (double)n->weight.shape.size + (double)n->bias.shape.size;
         if ((double)n->scratch > scratch) scratch = (double)n->scratch;
     }
-    return (double)sizeof(pitot_real) * ((double)batch * values + (2.0 + threads) * parameters + threads * scratch) +
+    return (double)sizeof(pitot_real) * ((double)batch * values + (2.0 + threads) * parameters + threads * (scratch + own)) +
            (double)batch * kept;
 }
 

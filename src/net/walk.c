@@ -57,6 +57,7 @@ static void add_tangents(const walk *w, int32_t k, span *s) {
 static void visit_samples(void *argument, int64_t begin, int64_t end, int thread) {
     const segment_job *j = argument;
     const segment *g = j->segment;
+    const pitot_net *net = j->w->net;
     begin += j->w->from;
     end += j->w->from;
     int64_t most = g->whole_batch ? end - begin : OP_SAMPLES, n;
@@ -65,8 +66,10 @@ static void visit_samples(void *argument, int64_t begin, int64_t end, int thread
         for (int32_t i = 0; i < g->end - g->begin; i++) {
             int32_t k = j->w->down ? g->end - 1 - i : g->begin + i;
             if (!takes_part(j->w, k)) continue;
-            span s = walk_span(j->w->net, k, sample, n, thread);
+            span s = walk_span(net, k, sample, n, thread);
             s.first = sample == begin;
+            s.last = sample + n == end;
+            if (end - begin >= OP_SAMPLES && net->buffer[k].own) s.own = net->buffer[k].own + thread * net->node[k].own;
             if (j->w->v || j->w->only) add_tangents(j->w, k, &s);
             j->w->visit(j->w, k, &s, thread);
         }

@@ -1,10 +1,10 @@
 /* conv2d.c: two-dimensional convolution (cross-correlation, as everybody's): unfold, multiply on one thread, samples side by side on
    threads. Samples with few output positions go through one product together, side by side in its columns: BLAS packs the weight once
-   for all of them. The unfolded images stay in cache. */
+   for all of them. The unfolded images stay in cache. Where fewer multiplications do, winograd.c does them. */
 
 #include "base/blas.h"
 #include "pitot/hot.h"
-#include "net/conv.h"
+#include "net/winograd.h"
 
 #include <string.h>
 
@@ -76,6 +76,8 @@ static int32_t conv_shape(node *n, pitot_error *error) {
     n->scratch = (k + (together > 1 ? 2 * a->out_channels : 0)) * w.out[0] * w.out[1] * together;
     n->flops = 2.0 * (double)a->out_channels * (double)k * (double)(w.out[0] * w.out[1]);
     conv c = conv_of(n);
+    n->own = winograd_own(&c);
+    if (winograd_scratch(&c) > n->scratch) n->scratch = winograd_scratch(&c);
     n->columns_scratch = conv_squares_scratch(&c);
     return PITOT_OK;
 }
@@ -192,15 +194,29 @@ static void backward_product(const conv *c, const span *s, int64_t at, int64_t s
 }
 
 static void forward(const node *n, const span *s) {
-    products(n, s, forward_product);
+    conv c = conv_of(n);
+    if (s->own) winograd_forward(&c, s);
+    else products(n, s, forward_product);
 }
 
-static void backward(const node *n, const span *s) {
+static void backward_unfolded(const node *n, const span *s) {
     products(n, s, backward_product);
 }
 
+static void backward(const node *n, const span *s) {
+    conv c = conv_of(n);
+    if (!s->own) {
+        backward_unfolded(n, s);
+        return;
+    }
+    winograd_backward(&c, s);
+    for (int64_t i = 0; s->dbias && i < s->n; i++) sum_columns(s->dy + i * n->out.size, c.m, c.p, s->first && i == 0, s->dbias);
+}
+
 static void tangent(const node *n, const span *s) {
-    products(n, s, tangent_product);
+    conv c = conv_of(n);
+    if (s->own) winograd_tangent(&c, s);
+    else products(n, s, tangent_product);
 }
 
 /* Each value of the weight, then each of the bias: one channel's positions move together. */
@@ -265,7 +281,7 @@ const op op_conv2d = {
     .tangent = tangent,
     .tangent_backward = backward,
     .square_gradient = conv_square_gradient,
-    .hesscale = backward,
+    .hesscale = backward_unfolded, /* of values >= 0, which stay so in plain sums */
     .directions = directions,
     .move = move,
     .second = second,
