@@ -53,7 +53,7 @@ PITOT_API const char *pitot_vivit_name(const pitot_vivit *v, int32_t group); /* 
    message: weights, samples or losses are not finite, so that K is not; PITOT_ENOMEM ---- */
 
 /* *gram (n,n), symmetric, the object's own. Cost: for a linear layer n^2 out flops; for a convolution n^2 times its weights, and the
-   forming of its columns. */
+   forming of its columns at positions that a ReLU or a pooling window after it passes; less where its output has few positions. */
 PITOT_API int32_t pitot_vivit_gram(pitot_vivit *v, int32_t group, const double **gram, pitot_error *error);
 /* tr K = tr G. */
 PITOT_API int32_t pitot_vivit_trace(pitot_vivit *v, int32_t group, double *trace, pitot_error *error);

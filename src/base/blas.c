@@ -3,7 +3,9 @@
 #include "base/blas.h"
 
 #include "base/alloc.h"
+#include "base/householder.h"
 #include "base/threads.h"
+#include "pitot/hot.h"
 
 #include <cblas.h>
 #include <lapacke.h>
@@ -29,6 +31,14 @@ void blas_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, double
     cblas_dgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, alpha, a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
 #else
     cblas_sgemm(CblasRowMajor, ta, tb, (int)m, (int)n, (int)k, (float)alpha, a, (int)lda, b, (int)ldb, (float)beta, c, (int)ldc);
+#endif
+}
+
+void blas_square(int64_t n, int64_t k, const pitot_real *a, int64_t lda, pitot_real *c) {
+#ifdef PITOT_DOUBLE
+    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasNoTrans, (int)n, (int)k, 1, a, (int)lda, 0, c, (int)n);
+#else
+    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasNoTrans, (int)n, (int)k, 1, a, (int)lda, 0, c, (int)n);
 #endif
 }
 
@@ -73,49 +83,41 @@ int blas_eigenvalues(int64_t n, double *a, double *value, double *work) {
                                (lapack_int)blas_eigenvalues_work(n), &whole, 1);
 }
 
-#ifdef PITOT_DOUBLE
-int blas_real_eigenvalues(int64_t n, double *a, double *value, double *work) {
-    lapack_int whole;
-    return eigen_alone(&(eigen_job){ 'N', n, blas_eigenvalues_work(n), a, value, work, &whole, 1, 1 });
-}
-#else
-typedef struct single_job {
-    int64_t n;
-    float *a, *value, *work;
-    int failed;
-} single_job;
-
-static void single_run(void *job, int64_t begin, int64_t end, int thread) {
-    single_job *j = job;
-    lapack_int whole;
-    (void)end;
-    (void)thread;
-    if (begin > 0) return;
-    j->failed = LAPACKE_ssyevd_work(LAPACK_COL_MAJOR, 'N', 'L', (lapack_int)j->n, j->a, (lapack_int)j->n, j->value, j->work,
-                                    (lapack_int)blas_eigenvalues_work(j->n), &whole, 1);
+int64_t blas_real_eigenvalues_work(int threads, int64_t n) {
+    return n > INT_MAX || threads > INT_MAX / 2 ? -1 : n * (n + 2) + householder_work(threads, n);
 }
 
-/* In a's own place, over a power of two: no value leaves the range of a float but towards 0. */
-int blas_real_eigenvalues(int64_t n, double *a, double *value, double *work) {
-    double most = 0;
+PITOT_HOT static double largest(const double *a, int64_t n) {
+    enum { LANES = 8 };
+    double most[LANES] = { 0 }, all = 0;
+    for (int64_t i = 0; i < n; i++) {
+        double x = fabs(a[i]), *to = &most[i % LANES];
+        *to = x > *to ? x : *to;
+    }
+    for (int l = 0; l < LANES; l++) all = most[l] > all ? most[l] : all;
+    return all;
+}
+
+PITOT_HOT static void copy_scaled(const double *from, int64_t n, double by, pitot_real *to) {
+    for (int64_t i = 0; i < n; i++) to[i] = (pitot_real)(by * from[i]);
+}
+
+/* Over a power of two: no value leaves pitot_real's range but towards 0. */
+int blas_real_eigenvalues(int threads, int64_t n, const double *a, double *value, pitot_real *work) {
+    pitot_real *copy = work, *d = work + n * n, *off = d + n;
     int e;
-    for (int64_t i = 0; i < n * n; i++) most = fabs(a[i]) > most ? fabs(a[i]) : most;
-    frexp(most, &e);
-    double scale = ldexp(1, -e);
-    single_job j = { n, (float *)(void *)a, (float *)(void *)value, (float *)(void *)work, 1 };
-    for (int64_t i = 0; i < n * n; i++) {
-        float x = (float)(scale * a[i]);
-        memcpy(j.a + i, &x, sizeof x);
-    }
-    threads_run(2, 2, single_run, &j);
-    for (int64_t i = n - 1; i >= 0; i--) {
-        float x;
-        memcpy(&x, j.value + i, sizeof x);
-        value[i] = (double)x / scale;
-    }
-    return j.failed;
-}
+    frexp(largest(a, n * n), &e);
+    e = e < -1000 ? -1000 : e;
+    for (int64_t i = 0; i < n; i++) copy_scaled(a + i * (n + 1), n - i, ldexp(1, -e), copy + i * (n + 1));
+    householder_tridiagonal(threads, n, copy, d, off, off + n);
+#ifdef PITOT_DOUBLE
+    int failed = LAPACKE_dsterf_work((lapack_int)n, d, off);
+#else
+    int failed = LAPACKE_ssterf_work((lapack_int)n, d, off);
 #endif
+    for (int64_t i = 0; i < n; i++) value[i] = ldexp((double)d[i], e);
+    return failed;
+}
 
 /* dsyevd with vectors takes 2n^2 + 6n + 1 values and 5n + 3 integers, which lie behind them. */
 int64_t blas_eigenvectors_work(int64_t n) {

@@ -9,6 +9,9 @@
 void blas_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, double alpha, const pitot_real *a, int64_t lda,
                const pitot_real *b, int64_t ldb, double beta, pitot_real *c, int64_t ldc);
 
+/* The upper triangle of C (n,n), without gaps, = A A'; A (n,k), lda values from one row to the next. */
+void blas_square(int64_t n, int64_t k, const pitot_real *a, int64_t lda, pitot_real *c);
+
 /* The upper triangle of G (n,n) = A'A, or G + A'A if `add`; A (k,n), without gaps, in double. */
 void blas_gram(int64_t n, int64_t k, const double *a, int add, double *g);
 
@@ -17,8 +20,10 @@ void blas_gram(int64_t n, int64_t k, const double *a, int add, double *g);
 int blas_eigenvalues(int64_t n, double *a, double *value, double *work);
 int64_t blas_eigenvalues_work(int64_t n); /* -1: more than LAPACK's integers count */
 
-/* The same in the precision of pitot_real, and with the same bits whatever BLAS's threads: on one. */
-int blas_real_eigenvalues(int64_t n, double *a, double *value, double *work);
+/* The same in the precision of pitot_real, on threads: the same threads, the same bits, whatever BLAS's. a is finite and stays; work:
+   blas_real_eigenvalues_work(threads, n) values. */
+int blas_real_eigenvalues(int threads, int64_t n, const double *a, double *value, pitot_real *work);
+int64_t blas_real_eigenvalues_work(int threads, int64_t n); /* -1: more than LAPACK's integers count */
 
 /* In double again, on one thread, with vectors: row j of a becomes the unit eigenvector of value[j]. work: blas_eigenvectors_work(n) values. */
 int blas_eigenvectors(int64_t n, double *a, double *value, double *work);

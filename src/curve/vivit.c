@@ -260,16 +260,13 @@ int32_t pitot_vivit_eigenvalues(pitot_vivit *v, int32_t group, double *value, pi
     const double *k;
     int32_t status = vivit_check(v, group, value, error);
     if (!status) status = pitot_vivit_gram(v, group, &k, error);
-    int64_t n = status ? 0 : v->v.columns, more = blas_eigenvalues_work(n);
+    int threads = status ? 1 : v->net->threads;
+    int64_t n = status ? 0 : v->v.columns, more = blas_real_eigenvalues_work(threads, n);
     if (n == 0) return status;
-    double *copy = mem_alloc(n, (size_t)n * sizeof *copy), *work = more < 0 ? NULL : mem_alloc(more, sizeof *work);
-    if (!copy || !work) status = pitot_fail(error, PITOT_ENOMEM, "no memory for %lld eigenvalues", (long long)n);
-    else {
-        memcpy(copy, k, (size_t)(n * n) * sizeof *copy);
-        if (blas_real_eigenvalues(n, copy, value, work))
-            status = pitot_fail(error, PITOT_EHOST, "LAPACK's iteration did not converge");
-    }
-    mem_free(copy);
+    pitot_real *work = more < 0 ? NULL : mem_alloc(more, sizeof *work);
+    if (!work) return pitot_fail(error, PITOT_ENOMEM, "no memory for %lld eigenvalues", (long long)n);
+    if (blas_real_eigenvalues(threads, n, k, value, work))
+        status = pitot_fail(error, PITOT_EHOST, "LAPACK's iteration did not converge");
     mem_free(work);
     return status;
 }

@@ -28,7 +28,8 @@ void factor_free(factor *f);
 
 /* k (a.columns, b.columns) += A'B over those parameters; a == b: its upper triangle alone. Sums of at most CHUNK bytes of columns in
    pitot_real, beyond that in double. PITOT_ENOMEM. Cost: of a linear layer, columns^2 out flops (half with a == b); of a convolution,
-   columns^2 parameters, and columns times the gradient of its weight. */
+   columns^2 parameters, and columns times the gradient of its weight, for as many positions as are not 0 in all columns of a sample; or,
+   with few positions P, samples^2 P^2 K, K weights to an output channel. */
 int32_t factor_product(const factor *a, const factor *b, const int64_t *at, double *k);
 enum { FACTOR_CHUNK = 1 << 25 };
 

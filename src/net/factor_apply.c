@@ -1,12 +1,13 @@
 /* factor_apply.c: V c for several vectors c at once. At each layer the columns of a sample are added up first, then go into the gradient
-   of the weight as one would: of a linear layer one product over all samples, of a convolution one over all vectors for each sample. */
+   of the weight as one would: of a linear layer one product over all samples, of a convolution, for each output channel, one over the
+   entries of a few samples. */
 
-#include "net/factor.h"
+#include "net/factor_conv.h"
 
 #include "base/alloc.h"
 #include "base/blas.h"
 #include "base/threads.h"
-#include "net/conv.h"
+#include "pitot/hot.h"
 
 #include <string.h>
 
@@ -18,9 +19,10 @@ typedef struct applying {
     pitot_real *out;
     int32_t k;
     const pitot_real *x; /* linear: (n, in) */
-    pitot_real *w;       /* linear: (n, rows, out); convolution: (threads, rows, out) */
-    pitot_real *sums;    /* convolution: (threads, weight, bias) of all rows */
-    pitot_real *unfolded;
+    pitot_real *w;       /* linear: (n, rows, out) */
+    const forming *how;  /* convolution */
+    pitot_real *sums;    /* convolution: (threads, weight, bias) of all rows, K in the order of its tiles */
+    pitot_real *turned;  /* convolution: (threads, FORM_SLOTS, m, GATHER_ROWS): coefficients of some rows */
 } applying;
 
 static pitot_real *place(const applying *j, int64_t row, int32_t param) {
@@ -79,70 +81,105 @@ static int linear(applying *j) {
 
 /* ---- convolution ---- */
 
-static int64_t sums_size(const applying *j, const conv *c) {
+static int64_t sums_size(const applying *j) {
+    const conv *c = &j->how->c;
     return j->rows * c->groups * c->m * (c->k + 1);
 }
 
-static void add_positions(const pitot_real *w, int64_t rows, int64_t positions, pitot_real *to) {
-    for (int64_t i = 0; i < rows; i++, w += positions) {
-        double sum = 0;
-        for (int64_t p = 0; p < positions; p++) sum += (double)w[p];
-        to[i] += (pitot_real)sum;
+/* c (m, width) of rows first..first+rows, zeros behind them */
+static void turn(const applying *j, int64_t sample, int64_t first, int64_t rows, int64_t width, pitot_real *to) {
+    const pitot_real *from = j->c + (sample * j->rows + first) * j->f->m;
+    for (int64_t m = 0; m < j->f->m; m++)
+        for (int64_t r = 0; r < width; r++) to[m * width + r] = r < rows ? from[r * j->f->m + m] : 0;
+}
+
+PITOT_HOT static void add_to(pitot_real *to, const pitot_real *from, int64_t n) {
+    for (int64_t i = 0; i < n; i++) to[i] += from[i];
+}
+
+/* Sums (rows, channels, K) and (rows, channels) of the bias behind them += those of samples first..first+n, for rows from..from+rows. */
+static void add_some(const applying *j, int64_t first, int64_t n, int64_t from, int64_t rows, int thread) {
+    const factor *f = j->f;
+    const conv *c = &j->how->c;
+    int64_t channels = c->groups * c->m, plane = c->w.channels * c->w.in[0] * c->w.in[1], width = gather_rows(rows);
+    pitot_real *sums = j->sums + thread * sums_size(j), *bias = sums + j->rows * channels * c->k;
+    form_sums of = { .samples = n, .next = channels * c->p, .columns = f->m, .rows = width };
+    for (int64_t i = 0; i < n; i++) {
+        pitot_real *turned = j->turned + (thread * FORM_SLOTS + i) * f->m * GATHER_ROWS;
+        turn(j, first + i, from, rows, width, turned);
+        of.c[i] = turned;
+    }
+    for (int64_t k = 0; k < channels; k++) {
+        for (int64_t i = 0; i < n; i++) {
+            span s = walk_span(f->net, j->k, f->sample[first + i], 1, 0);
+            if (k % c->m == 0) form_image(j->how, s.x[0] + k / c->m * plane, i, thread);
+            of.s[i] = f->s[j->k] + (first + i) * f->m * of.next + k * c->p;
+        }
+        memset(of.bias, 0, sizeof of.bias);
+        const pitot_real *tile = form_sum(j->how, &of, thread);
+        for (int64_t r = 0; r < rows; r++) {
+            add_to(sums + ((from + r) * channels + k) * c->k, tile + r * j->how->ld, c->k);
+            bias[(from + r) * channels + k] += (pitot_real)of.bias[r];
+        }
     }
 }
 
-/* Sums (rows, groups m, K) += W U', bias sums behind them */
 static void conv_samples(void *job, int64_t begin, int64_t end, int thread) {
     const applying *j = job;
-    const node *d = &j->f->net->node[j->k];
-    conv c = conv_of(d);
-    int64_t out = d->out.size, channels = c.groups * c.m, plane = c.w.channels * c.w.in[0] * c.w.in[1];
-    pitot_real *w = j->w + thread * j->rows * out, *u = j->unfolded + thread * c.k * c.p,
-               *sums = j->sums + thread * sums_size(j, &c);
-    for (int64_t i = begin; i < end; i++) {
-        span s = walk_span(j->f->net, j->k, j->f->sample[i], 1, 0);
-        add_columns(j, i, w);
-        add_positions(w, j->rows * channels, c.p, sums + j->rows * channels * c.k);
-        for (int64_t g = 0; g < c.groups; g++) {
-            window_unfold(&c.w, s.x[0] + g * plane, u, c.p);
-            int64_t together = c.groups == 1 ? j->rows : 1;
-            for (int64_t r = 0; r < j->rows; r += together)
-                blas_gemm(0, 1, together * c.m, c.k, c.p, 1, w + r * out + g * c.m * c.p, c.p, u, c.p, 1,
-                          sums + (r * channels + g * c.m) * c.k, c.k);
+    for (int64_t i = begin, n; i < end; i += n) {
+        n = end - i < j->how->slots ? end - i : j->how->slots;
+        for (int64_t r = 0, rows; r < j->rows; r += rows) {
+            rows = j->rows - r < GATHER_ROWS ? j->rows - r : GATHER_ROWS;
+            add_some(j, i, n, r, rows, thread);
         }
     }
 }
 
-static void gather_sums(const applying *j, const conv *c) {
+/* A channel's weights (channels, kernel) += its sums (kernel, channels) */
+static void add_channel(pitot_real *to, const pitot_real *from, const conv *c) {
+    int64_t kernel = c->k / c->w.channels;
+    for (int64_t i = 0; i < c->w.channels; i++)
+        for (int64_t k = 0; k < kernel; k++) to[i * kernel + k] += from[k * c->w.channels + i];
+}
+
+static void gather_row(const applying *j, int64_t row, const pitot_real *sums) {
+    const conv *c = &j->how->c;
+    const buffers *b = &j->f->net->buffer[j->k];
     int64_t channels = c->groups * c->m;
-    for (int64_t r = 0; r < j->rows; r++) {
-        const buffers *b = &j->f->net->buffer[j->k];
-        pitot_real *weight = place(j, r, b->weight), *bias = place(j, r, b->bias);
-        for (int64_t i = 0; weight && i < channels * c->k; i++) weight[i] = 0;
-        for (int64_t i = 0; bias && i < channels; i++) bias[i] = 0;
-        for (int t = 0; t < j->f->net->threads; t++) {
-            const pitot_real *sums = j->sums + t * sums_size(j, c);
-            for (int64_t i = 0; weight && i < channels * c->k; i++) weight[i] += sums[r * channels * c->k + i];
-            for (int64_t i = 0; bias && i < channels; i++) bias[i] += sums[(j->rows * c->k + r) * channels + i];
-        }
+    pitot_real *weight = place(j, row, b->weight), *bias = place(j, row, b->bias);
+    for (int64_t i = 0; weight && i < channels; i++) add_channel(weight + i * c->k, sums + (row * channels + i) * c->k, c);
+    if (bias) add_to(bias, sums + (j->rows * c->k + row) * channels, channels);
+}
+
+/* Threads' sums, in their order. */
+static void gather_rows_of(void *job, int64_t begin, int64_t end, int thread) {
+    const applying *j = job;
+    const pitot_net *net = j->f->net;
+    const int32_t of[] = { net->buffer[j->k].weight, net->buffer[j->k].bias };
+    (void)thread;
+    for (int64_t r = begin; r < end; r++) {
+        for (int i = 0; i < 2; i++)
+            if (place(j, r, of[i])) memset(place(j, r, of[i]), 0, (size_t)net->param[of[i]].size * sizeof *j->out);
+        for (int t = 0; t < net->threads; t++) gather_row(j, r, j->sums + t * sums_size(j));
     }
 }
 
 static int convolution(applying *j) {
     const factor *f = j->f;
-    conv c = conv_of(&f->net->node[j->k]);
     int64_t threads = f->net->threads;
-    j->w = mem_alloc(threads * j->rows, (size_t)f->net->node[j->k].out.size * sizeof *j->w);
-    j->sums = mem_alloc(threads, (size_t)sums_size(j, &c) * sizeof *j->sums);
-    j->unfolded = mem_alloc(threads, (size_t)(c.k * c.p) * sizeof *j->unfolded);
-    int ready = j->w && j->sums && j->unfolded;
+    forming how;
+    int ready = form_begin(&how, &f->net->node[j->k], f->net->threads, FORM_SLOTS);
+    j->how = &how;
+    j->sums = mem_alloc(threads, (size_t)sums_size(j) * sizeof *j->sums);
+    j->turned = mem_alloc(threads * FORM_SLOTS, (size_t)(f->m * GATHER_ROWS) * sizeof *j->turned);
+    ready = ready && j->sums && j->turned;
     if (ready) {
         threads_run(f->net->threads, f->n, conv_samples, j);
-        gather_sums(j, &c);
+        threads_run(f->net->threads, j->rows, gather_rows_of, j);
     }
-    mem_free(j->w);
     mem_free(j->sums);
-    mem_free(j->unfolded);
+    mem_free(j->turned);
+    form_end(&how);
     return ready;
 }
 

@@ -1,13 +1,13 @@
 /* factor_gram.c: inner products of the columns of factors. Of a linear layer, v_jm'v_kl = (a_j'a_k + 1) (s_jm's_kl), the 1 for the bias:
-   nothing is formed. Of a convolution, the columns themselves, V_jm = S_jm U_j' with U_j the unfolded input, for some input channels at a
-   time, and their products. Products go tile by tile, a tile on one thread; with a factor and itself, those on and above the diagonal. */
+   nothing is formed. Of a convolution, the columns themselves, for some output channels at a time, and their products; or, where its output
+   has few positions, what factor_pairs.c makes. Products go tile by tile, a tile on one thread; with a factor and itself, those above the
+   diagonal and halves of those on it. */
 
-#include "net/factor.h"
+#include "net/factor_conv.h"
 
 #include "base/alloc.h"
 #include "base/blas.h"
 #include "base/threads.h"
-#include "net/conv.h"
 #include "pitot/hot.h"
 
 #include <string.h>
@@ -43,7 +43,9 @@ static void add_weighted(const tiles *t, int64_t i, int64_t from, int64_t to, co
 static void one_tile(const tiles *t, int64_t p, int64_t q, pitot_real *room) {
     int64_t from = t->rows * p / t->n_rows, to = t->rows * (p + 1) / t->n_rows;
     int64_t left = t->columns * q / t->n_columns, right = t->columns * (q + 1) / t->n_columns, n = right - left;
-    blas_gemm(0, 1, to - from, n, t->depth, 1, t->x + from * t->depth, t->depth, t->y + left * t->depth, t->depth, 0, room, n);
+    const pitot_real *x = t->x + from * t->depth, *y = t->y + left * t->depth;
+    if (t->upper && p == q) blas_square(n, t->depth, x, t->depth, room);
+    else blas_gemm(0, 1, to - from, n, t->depth, 1, x, t->depth, y, t->depth, 0, room, n);
     for (int64_t i = from; i < to; i++) {
         int64_t begin = t->upper && i > left ? i : left;
         if (begin < right) add_weighted(t, i, begin, right, room + (i - from) * n + begin - left);
@@ -68,8 +70,8 @@ static void run_tiles(tiles *t, int threads) {
 typedef struct pair {
     const factor *a, *b;
     tiles t;
-    pitot_real *inputs, *weight;  /* of linear layers: (a.n + b.n, in), (a.n, b.n) */
-    pitot_real *chunk, *unfolded; /* of convolutions: columns of a, of b; (threads, channels kernel, P) */
+    pitot_real *inputs, *weight; /* of linear layers: (a.n + b.n, in), (a.n, b.n) */
+    pitot_real *chunk;           /* of convolutions: columns of a, of b, with respect to some output channels */
     const int64_t *at;
 } pair;
 
@@ -86,10 +88,10 @@ static int64_t columns_made(const pair *p) {
     return p->a->columns + (p->a == p->b ? 0 : p->b->columns);
 }
 
-/* Input channels of a group whose columns make a chunk. */
+/* Output channels whose columns make a chunk. */
 static int64_t channels_together(const pair *p, const conv *c) {
-    int64_t each = columns_made(p) * c->m * (c->k / c->w.channels) * (int64_t)sizeof(pitot_real), n = FACTOR_CHUNK / each;
-    return n < 1 ? 1 : n < c->w.channels ? n : c->w.channels;
+    int64_t each = columns_made(p) * c->k * (int64_t)sizeof(pitot_real), n = FACTOR_CHUNK / each, all = c->groups * c->m;
+    return n < 1 ? 1 : n < all ? n : all;
 }
 
 static int64_t most(int64_t a, int64_t b) {
@@ -98,22 +100,19 @@ static int64_t most(int64_t a, int64_t b) {
 
 static int make_room(pair *p) {
     const pitot_net *net = p->a->net;
-    int64_t inputs = 0, chunk = 0, unfolded = 0;
+    int64_t inputs = 0, chunk = 0;
     for (int32_t k = 0; k < net->n_nodes; k++) {
         if (!takes_part(p, k)) continue;
         if (net->node[k].op->square_gradient) {
             conv c = conv_of(&net->node[k]);
-            int64_t together = channels_together(p, &c), kernel = c.k / c.w.channels;
-            chunk = most(chunk, most(c.m * c.groups, together * c.m * kernel));
-            unfolded = most(unfolded, together * kernel * c.p);
+            chunk = most(chunk, most(c.m * c.groups, channels_together(p, &c) * c.k));
         } else inputs = most(inputs, net->node[k].in[0].size);
     }
     p->t.room = mem_alloc(net->threads, TILE * TILE * sizeof(pitot_real));
     p->inputs = mem_alloc(p->a->n + p->b->n, (size_t)inputs * sizeof(pitot_real));
     p->weight = mem_alloc(p->a->n * p->b->n, sizeof(pitot_real));
     p->chunk = mem_alloc(columns_made(p), (size_t)chunk * sizeof(pitot_real));
-    p->unfolded = mem_alloc(net->threads, (size_t)unfolded * sizeof(pitot_real));
-    return p->t.room && p->inputs && p->weight && p->chunk && p->unfolded;
+    return p->t.room && p->inputs && p->weight && p->chunk;
 }
 
 /* ---- layers ---- */
@@ -133,33 +132,30 @@ static void linear(pair *p, int32_t k) {
     run_tiles(&p->t, a->net->threads);
 }
 
-typedef struct forming { /* columns of a factor with respect to some input channels of one group of a convolution */
+typedef struct chunk { /* columns of a factor with respect to output channels first..first+channels of a convolution */
     const factor *f;
     int32_t k;
-    const conv *c;
-    int64_t group, channel, channels;
-    pitot_real *to; /* (columns, m channels kernel) */
-    pitot_real *unfolded;
-} forming;
+    const forming *how;
+    int64_t first, channels;
+    pitot_real *to; /* (columns, channels K) */
+} chunk;
 
-/* V = S U' for each sample: the rows of all its columns in one product, unless other groups' lie between */
 static void form_samples(void *job, int64_t begin, int64_t end, int thread) {
-    const forming *f = job;
-    const conv *c = f->c;
-    const node *d = &f->f->net->node[f->k];
-    window w = c->w;
-    int64_t depth = f->channels * (c->k / w.channels), plane = w.in[0] * w.in[1], m = f->f->m;
-    pitot_real *u = f->unfolded + thread * depth * c->p;
-    w.channels = f->channels;
-    for (int64_t j = begin; j < end; j++) {
-        span s = walk_span(f->f->net, f->k, f->f->sample[j], 1, 0);
-        window_unfold(&w, s.x[0] + (f->group * c->w.channels + f->channel) * plane, u, c->p);
-        const pitot_real *from = f->f->s[f->k] + j * m * d->out.size + f->group * c->m * c->p;
-        pitot_real *to = f->to + j * m * c->m * depth;
-        int64_t together = c->groups == 1 ? m : 1;
-        for (int64_t i = 0; i < m; i += together)
-            blas_gemm(0, 1, together * c->m, depth, c->p, 1, from + i * d->out.size, c->p, u, c->p, 0, to + i * c->m * depth,
-                      depth);
+    const chunk *j = job;
+    const factor *f = j->f;
+    const conv *c = &j->how->c;
+    int64_t out = c->groups * c->m * c->p, plane = c->w.channels * c->w.in[0] * c->w.in[1], depth = j->channels * c->k;
+    for (int64_t i = begin; i < end; i++) {
+        span s = walk_span(f->net, j->k, f->sample[i], 1, 0);
+        for (int64_t channel = j->first; channel < j->first + j->channels; channel++) {
+            if (channel == j->first || channel % c->m == 0) form_image(j->how, s.x[0] + channel / c->m * plane, 0, thread);
+            pitot_real *to = j->to + i * f->m * depth + (channel - j->first) * c->k;
+            for (int64_t m = 0, n; m < f->m; m += n) {
+                n = f->m - m < GATHER_ROWS ? f->m - m : GATHER_ROWS;
+                const pitot_real *tile = form_channel(j->how, f->s[j->k] + (i * f->m + m) * out + channel * c->p, out, n, thread);
+                for (int64_t r = 0; r < n; r++) memcpy(to + (m + r) * depth, tile + r * j->how->ld, (size_t)c->k * sizeof *to);
+            }
+        }
     }
 }
 
@@ -172,45 +168,69 @@ static void multiply_chunk(pair *p, int64_t depth) {
     run_tiles(&p->t, p->a->net->threads);
 }
 
-static void conv_weight(pair *p, int32_t k, const conv *c) {
-    int64_t together = channels_together(p, c), kernel = c->k / c->w.channels;
-    for (int64_t i = 0, n; i < c->groups * c->w.channels; i += n) {
-        int64_t left = c->w.channels - i % c->w.channels;
-        n = left < together ? left : together;
-        int64_t depth = n * c->m * kernel;
-        forming f = { p->a, k, c, i / c->w.channels, i % c->w.channels, n, p->chunk, p->unfolded };
-        threads_run(p->a->net->threads, p->a->n, form_samples, &f);
-        f.f = p->b;
-        f.to += p->a->columns * depth;
-        if (p->a != p->b) threads_run(p->a->net->threads, p->b->n, form_samples, &f);
-        multiply_chunk(p, depth);
+static int conv_weight(pair *p, int32_t k) {
+    const pitot_net *net = p->a->net;
+    int done = pairs_product(p->a, p->b, k, p->t.scale, p->t.k);
+    forming how;
+    if (done) return done > 0;
+    int ready = form_begin(&how, &net->node[k], net->threads, 1);
+    int64_t together = channels_together(p, &how.c), all = how.c.groups * how.c.m;
+    for (int64_t i = 0, n; ready && i < all; i += n) {
+        n = all - i < together ? all - i : together;
+        chunk j = { p->a, k, &how, i, n, p->chunk };
+        threads_run(net->threads, p->a->n, form_samples, &j);
+        j.f = p->b;
+        j.to += p->a->columns * n * how.c.k;
+        if (p->a != p->b) threads_run(net->threads, p->b->n, form_samples, &j);
+        multiply_chunk(p, n * how.c.k);
     }
+    form_end(&how);
+    return ready;
 }
 
+typedef struct sums { /* of a factor's columns over positions */
+    const pitot_real *s;
+    int64_t depth, positions;
+    pitot_real *to; /* (columns, depth) */
+} sums;
+
 PITOT_HOT static void sum_positions(const pitot_real *s, int64_t rows, int64_t positions, pitot_real *to) {
+    enum { LANES = 8 };
     for (int64_t i = 0; i < rows; i++, s += positions) {
-        double sum = 0;
-        for (int64_t j = 0; j < positions; j++) sum += (double)s[j];
+        double lane[LANES] = { 0 }, sum = 0;
+        int64_t j = 0;
+        for (; j + LANES <= positions; j += LANES)
+            for (int l = 0; l < LANES; l++) lane[l] += (double)s[j + l];
+        for (; j < positions; j++) sum += (double)s[j];
+        for (int l = 0; l < LANES; l++) sum += lane[l];
         to[i] = (pitot_real)sum;
     }
 }
 
+static void sum_columns(void *job, int64_t begin, int64_t end, int thread) {
+    const sums *j = job;
+    (void)thread;
+    sum_positions(j->s + begin * j->depth * j->positions, (end - begin) * j->depth, j->positions, j->to + begin * j->depth);
+}
+
 static void conv_bias(pair *p, int32_t k, const conv *c) {
     int64_t depth = c->groups * c->m;
-    sum_positions(p->a->s[k], p->a->columns * depth, c->p, p->chunk);
-    if (p->a != p->b) sum_positions(p->b->s[k], p->b->columns * depth, c->p, p->chunk + p->a->columns * depth);
+    int threads = p->a->net->threads;
+    threads_run(threads, p->a->columns, sum_columns, &(sums){ p->a->s[k], depth, c->p, p->chunk });
+    if (p->a != p->b)
+        threads_run(threads, p->b->columns, sum_columns, &(sums){ p->b->s[k], depth, c->p, p->chunk + p->a->columns * depth });
     multiply_chunk(p, depth);
 }
 
-static void one_layer(pair *p, int32_t k) {
+static int one_layer(pair *p, int32_t k) {
     const pitot_net *net = p->a->net;
     if (!net->node[k].op->square_gradient) {
         linear(p, k);
-        return;
+        return 1;
     }
     conv c = conv_of(&net->node[k]);
-    if (is_wanted(p->at, net->buffer[k].weight)) conv_weight(p, k, &c);
     if (is_wanted(p->at, net->buffer[k].bias)) conv_bias(p, k, &c);
+    return !is_wanted(p->at, net->buffer[k].weight) || conv_weight(p, k);
 }
 
 int32_t factor_product(const factor *a, const factor *b, const int64_t *at, double *k) {
@@ -227,8 +247,8 @@ int32_t factor_product(const factor *a, const factor *b, const int64_t *at, doub
                    .k = k };
     int ready = make_room(&p);
     for (int32_t i = 0; ready && i < a->net->n_nodes; i++)
-        if (takes_part(&p, i)) one_layer(&p, i);
-    void *const blocks[] = { p.t.room, p.inputs, p.weight, p.chunk, p.unfolded };
+        if (takes_part(&p, i)) ready = one_layer(&p, i);
+    void *const blocks[] = { p.t.room, p.inputs, p.weight, p.chunk };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
     return ready ? PITOT_OK : PITOT_ENOMEM;
 }

@@ -3,7 +3,7 @@
 #include "net/gather.h"
 
 #define INLINE static inline __attribute__((always_inline))
-enum { MOST_SUMS = 24, MOST_VECTORS = 8 };
+enum { MOST_SUMS = 24, MOST_VECTORS = 8, MOST_PAIR = GATHER_ROWS };
 
 /* ---- anywhere ---- */
 
@@ -58,12 +58,22 @@ typedef __m256 half;
 #define MULTIPLY_ADD WIDE(fmadd)
 #include "net/gather.inc"
 
-gather_kernel gather_choose(int32_t most) {
+static int32_t there_is(int32_t most) {
     __builtin_cpu_init();
-    if ((most == GATHER_BEST || most >= GATHER_AVX512) && __builtin_cpu_supports("avx512f")) return avx512_all;
+    if ((most == GATHER_BEST || most >= GATHER_AVX512) && __builtin_cpu_supports("avx512f")) return GATHER_AVX512;
     if ((most == GATHER_BEST || most >= GATHER_AVX2) && __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        return avx2_all;
-    return plain_all;
+        return GATHER_AVX2;
+    return GATHER_PLAIN;
+}
+
+gather_kernel gather_choose(int32_t most) {
+    int32_t best = there_is(most);
+    return best == GATHER_AVX512 ? avx512_all : best == GATHER_AVX2 ? avx2_all : plain_all;
+}
+
+gather_pair gather_choose_pair(int32_t most) {
+    int32_t best = there_is(most);
+    return best == GATHER_AVX512 ? avx512_pairs : best == GATHER_AVX2 ? avx2_pairs : plain_pairs;
 }
 
 #else
@@ -71,6 +81,11 @@ gather_kernel gather_choose(int32_t most) {
 gather_kernel gather_choose(int32_t most) {
     (void)most;
     return plain_all;
+}
+
+gather_pair gather_choose_pair(int32_t most) {
+    (void)most;
+    return plain_pairs;
 }
 
 #endif

@@ -25,8 +25,22 @@ typedef void (*gather_kernel)(const gather *g, const pitot_real *r, int64_t widt
 
 enum { GATHER_BEST, GATHER_PLAIN, GATHER_AVX2, GATHER_AVX512 };
 
+enum { GATHER_SIDE = 16, GATHER_TOGETHER = 4 };
+
+typedef struct gather_list { /* entries of some channels, one channel's after another's */
+    const int64_t *begin;    /* (channels + 1) */
+    const int64_t *offset;
+    const pitot_real *l;
+} gather_list;
+
+/* out (rows, GATHER_SIDE) = sum over channels, entries p of a and q of b, of w[a.offset[p] + b.offset[q]] b.l[q] a.l[p]'. a.l (entries,
+   GATHER_SIDE); b.l (entries, rows), rows as gather_rows gives them; b has a multiple of GATHER_TOGETHER entries in each channel. */
+typedef void (*gather_pair)(int64_t channels, int64_t rows, const gather_list *a, const gather_list *b, const pitot_real *w,
+                            pitot_real *out);
+
 /* This one or, where the processor or the build lacks it, the next lesser. */
 gather_kernel gather_choose(int32_t most);
+gather_pair gather_choose_pair(int32_t most);
 
 /* The least rows of a tile that hold n <= GATHER_ROWS: values beyond n must be 0. */
 int64_t gather_rows(int64_t n);

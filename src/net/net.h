@@ -10,7 +10,8 @@
    squares.c     squares of a linear layer's gradients
    winograd.c, winograd_tile.c  convolutions with fewer multiplications
    conv_squares.c, gather.c  squares of a convolution's gradients
-   factor.c, factor_gram.c, factor_apply.c  the GGN's factor: see factor.h */
+   factor.c, factor_gram.c, factor_apply.c  the GGN's factor: see factor.h
+   factor_form.c, factor_pairs.c            the same, of convolutions: see factor_conv.h */
 
 #ifndef PITOT_SRC_NET_H
 #define PITOT_SRC_NET_H
