@@ -46,6 +46,46 @@ void blas_gram(int64_t n, int64_t k, const double *a, int add, double *g) {
     cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)n, (int)k, 1, a, (int)n, add, g, (int)n);
 }
 
+typedef struct gram_job {
+    int64_t n, k;
+    const double *a;
+    int add;
+    double *g;
+} gram_job;
+
+static void gram_run(void *job, int64_t begin, int64_t end, int thread) {
+    const gram_job *j = job;
+    (void)end;
+    (void)thread;
+    if (begin == 0) blas_gram(j->n, j->k, j->a, j->add, j->g);
+}
+
+void blas_gram_alone(int64_t n, int64_t k, const double *a, int add, double *g) {
+    threads_run(2, 2, gram_run, &(gram_job){ n, k, a, add, g });
+}
+
+typedef struct solve_job {
+    int64_t n;
+    double *a, *x;
+    int failed;
+} solve_job;
+
+static void solve_run(void *job, int64_t begin, int64_t end, int thread) {
+    solve_job *j = job;
+    lapack_int n = (lapack_int)j->n;
+    (void)end;
+    (void)thread;
+    if (begin > 0) return;
+    j->failed = LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'L', n, j->a, n);
+    if (!j->failed) j->failed = LAPACKE_dpotrs_work(LAPACK_COL_MAJOR, 'L', n, 1, j->a, n, j->x, n);
+}
+
+int blas_solve_positive(int64_t n, double *a, double *x) {
+    solve_job j = { n, a, x, 1 };
+    threads_run(2, 2, solve_run, &j);
+    return j.failed;
+}
+
 /* dsyevd without vectors takes 2n + 1 values and n for each column of a panel of the reduction. */
 int64_t blas_eigenvalues_work(int64_t n) {
     return n > INT_MAX / (PANEL + 3) ? -1 : (2 + PANEL) * n + 1;

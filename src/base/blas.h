@@ -15,6 +15,13 @@ void blas_square(int64_t n, int64_t k, const pitot_real *a, int64_t lda, pitot_r
 /* The upper triangle of G (n,n) = A'A, or G + A'A if `add`; A (k,n), without gaps, in double. */
 void blas_gram(int64_t n, int64_t k, const double *a, int add, double *g);
 
+/* The same on one thread, with the same bits whatever BLAS's threads. */
+void blas_gram_alone(int64_t n, int64_t k, const double *a, int add, double *g);
+
+/* x (n) = A^-1 x, A symmetric (n,n), from its upper triangle, which becomes Cholesky's factor; in double, on one thread. Nothing is allocated.
+   Nonzero: A is not positive definite, x is as it was. */
+int blas_solve_positive(int64_t n, double *a, double *x);
+
 /* Eigenvalues of a symmetric matrix (n,n), in ascending order, from its upper triangle, which is overwritten; work:
    blas_eigenvalues_work(n) values. Nothing is allocated. Nonzero: no convergence. */
 int blas_eigenvalues(int64_t n, double *a, double *value, double *work);

@@ -8,6 +8,7 @@
 #include "pitot/optim.h"
 
 #include <cjson/cJSON.h>
+#include <glob.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -128,7 +129,26 @@ static void test_traces(void **state) {
     for (const cJSON *t = traces(); t; t = t->next) check_trace(t);
 }
 
-/* A method that nothing is compared with is a failure, on two problems each: on the first, one step cannot tell methods apart. */
+/* Whether a test has `name` in its line "reference cases: name, name". */
+static int has_case_elsewhere(const char *name) {
+    static const char mark[] = "reference cases:";
+    glob_t files;
+    int found = 0;
+    size_t length = strlen(name);
+    assert_int_equal(glob("tests/unit/test_*.c", 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc && !found; i++) {
+        int64_t size;
+        char *text = (char *)file_read(files.gl_pathv[i], 0, &size, NULL), *line = text ? strstr(text, mark) : NULL;
+        char *end = line ? strchr(line, '\n') : NULL;
+        for (char *p = line; p && p < end && !found; p += strcspn(p, " ,*") + 1)
+            found = strncmp(p, name, length) == 0 && strchr(" ,.\n*", p[length]);
+        mem_free(text);
+    }
+    globfree(&files);
+    return found;
+}
+
+/* A method that nothing is compared with is a failure; with traces, it is on two problems: on the first, one step cannot tell methods apart. */
 static void test_every_method_has_a_trace(void **state) {
     (void)state;
     for (const pitot_optimizer *const *m = pitot_optimizers(); *m; m++) {
@@ -138,7 +158,8 @@ static void test_every_method_has_a_trace(void **state) {
             on_a += text_of(t, "problem")[0] == 'A';
             on_b += text_of(t, "problem")[0] == 'B';
         }
-        if (!on_a || !on_b) fail_msg("optimizer %s has no trace in tests/golden/optimizers_first_order.json", (*m)->name);
+        if ((!on_a || !on_b) && (on_a || on_b || !has_case_elsewhere((*m)->name)))
+            fail_msg("optimizer %s has no traces in tests/golden/optimizers_first_order.json, and no test names it", (*m)->name);
     }
 }
 
@@ -194,7 +215,7 @@ static void check_option(const char *method, const pitot_option *p) {
     must_set(method, p, p->max, 1);
     must_set(method, p, p->kind == PITOT_INT ? p->min - 1 : nextafter(p->min, -INFINITY), 0);
     must_set(method, p, p->kind == PITOT_INT ? p->max + 1 : nextafter(p->max, INFINITY), 0);
-    must_set(method, p, INFINITY, 0);
+    if (p->kind == PITOT_REAL) must_set(method, p, INFINITY, 0);
 }
 
 static void test_options(void **state) {
@@ -292,6 +313,14 @@ static void test_slots(void **state) {
     }
 }
 
+/* Such methods work without a loop: tests here give gradients alone. */
+static int needs_nothing(const pitot_optimizer *m) {
+    pitot_optim *o = make(m->name, NULL);
+    uint32_t wants = pitot_optim_wants(o);
+    pitot_optim_free(o);
+    return !wants;
+}
+
 static void check_counts(pitot_optim *o, double a, double b) {
     pitot_optim_array steps;
     assert_int_equal(pitot_optim_state(o, 0, &steps), PITOT_OK);
@@ -328,7 +357,7 @@ static void test_skipping(void **state) {
     check_skipping("sgd", NULL);
     check_skipping("sgd", (const char *const[]){ "momentum", "0.9", "weight_decay", "0.1", NULL });
     for (const pitot_optimizer *const *m = pitot_optimizers(); *m; m++)
-        check_skipping((*m)->name, (const char *const[]){ "lr", "0.1", NULL });
+        if (needs_nothing(*m)) check_skipping((*m)->name, (const char *const[]){ "lr", "0.1", NULL });
 }
 
 /* ---- threads: ranges of one tensor, the same bits however it is cut ---- */
@@ -382,26 +411,35 @@ static void test_threads(void **state) {
 
 /* ---- hostile values and memory ---- */
 
-/* What is not finite moves nothing, is told, and is forgotten with the next step. */
+/* What is not finite moves nothing, is told, and is forgotten with the next step: that does what it does in a run without. A gradient too
+   small to square is an ordinary one; a value whose gradient is zero stands still. */
+static void check_odd(const char *method, double odd) {
+    pitot_real x[2][3] = { { 1, 1, 1 }, { 1, 1, 1 } }, g[3] = { 1, (pitot_real)odd, 0 };
+    const pitot_real *at = g;
+    pitot_optim *o[2];
+    for (int k = 0; k < 2; k++) {
+        pitot_optim_tensor tensor = { "w", 3, x[k], &at, { 0 } };
+        o[k] = make(method, (const char *const[]){ "lr", "0.1", NULL });
+        pitot_optim_set(o[k], "weight_decay", "0", NULL); /* where there is one */
+        assert_int_equal(pitot_optim_prepare(o[k], &tensor, 1, 1, NULL), PITOT_OK);
+    }
+    int finite = isfinite(odd) != 0;
+    assert_int_equal(pitot_optim_step(o[0]), finite ? PITOT_OK : PITOT_EHOST);
+    if (finite) pitot_optim_step(o[1]);
+    else assert_true(x[0][0] == 1 && x[0][1] == 1 && x[0][2] == 1);
+    g[1] = 0;
+    for (int k = 0; k < 2; k++) assert_int_equal(pitot_optim_step(o[k]), PITOT_OK);
+    if (memcmp(x[0], x[1], sizeof x[0])) fail_msg("%s: not the same after a gradient of %g", method, odd);
+    if (!(x[0][0] < 1 && isfinite((double)x[0][1]) && x[0][2] == 1))
+        fail_msg("%s: %g %g %g after a gradient of %g", method, (double)x[0][0], (double)x[0][1], (double)x[0][2], odd);
+    for (int k = 0; k < 2; k++) pitot_optim_free(o[k]);
+}
+
 static void test_odd_gradients(void **state) {
     (void)state;
     static const double odd[] = { NAN, INFINITY, -INFINITY, 1e-45 };
     for (const pitot_optimizer *const *m = pitot_optimizers(); *m; m++)
-        for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
-            pitot_real x[3] = { 1, 1, 1 }, g[3] = { 1, (pitot_real)odd[i], 0 };
-            const pitot_real *at = g;
-            pitot_optim_tensor tensor = { "w", 3, x, &at, { 0 } };
-            pitot_optim *o = make((*m)->name, (const char *const[]){ "lr", "0.1", "weight_decay", "0", NULL });
-            assert_int_equal(pitot_optim_prepare(o, &tensor, 1, 1, NULL), PITOT_OK);
-            int finite = isfinite(odd[i]);
-            assert_int_equal(pitot_optim_step(o), finite ? PITOT_OK : PITOT_EHOST);
-            if (!finite) assert_true(x[0] == 1 && x[1] == 1);
-            g[1] = 0;
-            assert_int_equal(pitot_optim_step(o), PITOT_OK);
-            assert_true(fabs((double)x[0] - (finite ? 0.8 : 0.9)) < 1e-5);
-            assert_true(x[2] == 1);
-            pitot_optim_free(o);
-        }
+        for (size_t i = 0; i < sizeof odd / sizeof *odd && needs_nothing(*m); i++) check_odd((*m)->name, odd[i]);
 }
 
 static int32_t build(pitot_optim **out) {
