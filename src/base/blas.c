@@ -34,11 +34,24 @@ void blas_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, double
 #endif
 }
 
-void blas_square(int64_t n, int64_t k, const pitot_real *a, int64_t lda, pitot_real *c) {
+void blas_syrk(int trans, int64_t n, int64_t k, double alpha, const pitot_real *a, int64_t lda, double beta, pitot_real *c,
+               int64_t ldc) {
+    enum CBLAS_TRANSPOSE t = trans ? CblasTrans : CblasNoTrans;
 #ifdef PITOT_DOUBLE
-    cblas_dsyrk(CblasRowMajor, CblasUpper, CblasNoTrans, (int)n, (int)k, 1, a, (int)lda, 0, c, (int)n);
+    cblas_dsyrk(CblasRowMajor, CblasUpper, t, (int)n, (int)k, alpha, a, (int)lda, beta, c, (int)ldc);
 #else
-    cblas_ssyrk(CblasRowMajor, CblasUpper, CblasNoTrans, (int)n, (int)k, 1, a, (int)lda, 0, c, (int)n);
+    cblas_ssyrk(CblasRowMajor, CblasUpper, t, (int)n, (int)k, (float)alpha, a, (int)lda, (float)beta, c, (int)ldc);
+#endif
+}
+
+void blas_trsm(int right, int trans, int64_t m, int64_t n, const pitot_real *a, pitot_real *b, int64_t ldb) {
+    enum CBLAS_SIDE side = right ? CblasRight : CblasLeft;
+    enum CBLAS_TRANSPOSE t = trans ? CblasTrans : CblasNoTrans;
+    int lda = (int)(right ? n : m);
+#ifdef PITOT_DOUBLE
+    cblas_dtrsm(CblasRowMajor, side, CblasUpper, t, CblasNonUnit, (int)m, (int)n, 1, a, lda, b, (int)ldb);
+#else
+    cblas_strsm(CblasRowMajor, side, CblasUpper, t, CblasNonUnit, (int)m, (int)n, 1, a, lda, b, (int)ldb);
 #endif
 }
 
@@ -167,6 +180,53 @@ int64_t blas_eigenvectors_work(int64_t n) {
 int blas_eigenvectors(int64_t n, double *a, double *value, double *work) {
     int64_t values = 2 * n * n + 6 * n + 1;
     return eigen_alone(&(eigen_job){ 'V', n, values, a, value, work, (lapack_int *)(work + values), 5 * n + 3, 1 });
+}
+
+/* ?geqrf and ?orgqr work on panels of columns. */
+int64_t blas_orthonormal_work(int64_t n) {
+    return (2 + 2 * PANEL) * n;
+}
+
+typedef struct orthonormal_job {
+    int64_t n;
+    pitot_real *a, *r, *tau, *work;
+    int failed;
+} orthonormal_job;
+
+static int householder(orthonormal_job *j, int form) {
+    lapack_int n = (lapack_int)j->n, room = 2 * PANEL * n;
+#ifdef PITOT_DOUBLE
+    return form ? LAPACKE_dorgqr_work(LAPACK_COL_MAJOR, n, n, n, j->a, n, j->tau, j->work, room)
+                : LAPACKE_dgeqrf_work(LAPACK_COL_MAJOR, n, n, j->a, n, j->tau, j->work, room);
+#else
+    return form ? LAPACKE_sorgqr_work(LAPACK_COL_MAJOR, n, n, n, j->a, n, j->tau, j->work, room)
+                : LAPACKE_sgeqrf_work(LAPACK_COL_MAJOR, n, n, j->a, n, j->tau, j->work, room);
+#endif
+}
+
+/* Rows are columns in column-major; R comes back on and below the diagonal. The signs of its diagonal are kept
+   behind tau. */
+static void orthonormal_run(void *job, int64_t begin, int64_t end, int thread) {
+    orthonormal_job *j = job;
+    int64_t n = j->n;
+    (void)end;
+    (void)thread;
+    if (begin > 0) return;
+    j->failed = householder(j, 0);
+    if (j->failed) return;
+    pitot_real *sign = j->tau + n;
+    for (int64_t i = 0; i < n; i++) sign[i] = j->a[i * n + i] < 0 ? -1 : 1;
+    for (int64_t i = 0; j->r && i < n; i++)
+        for (int64_t k = 0; k < n; k++) j->r[i * n + k] = k <= i ? sign[k] * j->a[i * n + k] : 0;
+    j->failed = householder(j, 1);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; sign[i] < 0 && k < n; k++) j->a[i * n + k] = -j->a[i * n + k];
+}
+
+int blas_orthonormal(int64_t n, pitot_real *a, pitot_real *r, pitot_real *work) {
+    orthonormal_job j = { n, a, r, work, work + 2 * n, 1 };
+    threads_run(2, 2, orthonormal_run, &j);
+    return j.failed;
 }
 
 void blas_gemm_double(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, double alpha, const double *a, int64_t lda,

@@ -9,8 +9,18 @@
 void blas_gemm(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, double alpha, const pitot_real *a, int64_t lda,
                const pitot_real *b, int64_t ldb, double beta, pitot_real *c, int64_t ldc);
 
-/* The upper triangle of C (n,n), without gaps, = A A'; A (n,k), lda values from one row to the next. */
-void blas_square(int64_t n, int64_t k, const pitot_real *a, int64_t lda, pitot_real *c);
+/* The upper triangle of C (n,n) = alpha A A' + beta C, A (n,k); or with A (k,n), of alpha A'A + beta C, if `trans`. */
+void blas_syrk(int trans, int64_t n, int64_t k, double alpha, const pitot_real *a, int64_t lda, double beta, pitot_real *c,
+               int64_t ldc);
+
+/* B (m,n) becomes op(A)^-1 B, or B op(A)^-1 if `right`; A upper triangular, without gaps. */
+void blas_trsm(int right, int trans, int64_t m, int64_t n, const pitot_real *a, pitot_real *b, int64_t ldb);
+
+/* Rows of a (n,n) become orthonormal, row j in the span of the first j + 1 as they were: with P the matrix of the rows as columns, P = QR and
+   row j is column j of Q, diagonal of R >= 0. r: NULL, or R' (n,n), lower triangular. On one thread; nothing is allocated. work:
+   blas_orthonormal_work(n) values. Nonzero: LAPACK refused. */
+int blas_orthonormal(int64_t n, pitot_real *a, pitot_real *r, pitot_real *work);
+int64_t blas_orthonormal_work(int64_t n);
 
 /* The upper triangle of G (n,n) = A'A, or G + A'A if `add`; A (k,n), without gaps, in double. */
 void blas_gram(int64_t n, int64_t k, const double *a, int add, double *g);

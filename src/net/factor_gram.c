@@ -44,7 +44,7 @@ static void one_tile(const tiles *t, int64_t p, int64_t q, pitot_real *room) {
     int64_t from = t->rows * p / t->n_rows, to = t->rows * (p + 1) / t->n_rows;
     int64_t left = t->columns * q / t->n_columns, right = t->columns * (q + 1) / t->n_columns, n = right - left;
     const pitot_real *x = t->x + from * t->depth, *y = t->y + left * t->depth;
-    if (t->upper && p == q) blas_square(n, t->depth, x, t->depth, room);
+    if (t->upper && p == q) blas_syrk(0, n, t->depth, 1, x, t->depth, 0, room, n);
     else blas_gemm(0, 1, to - from, n, t->depth, 1, x, t->depth, y, t->depth, 0, room, n);
     for (int64_t i = from; i < to; i++) {
         int64_t begin = t->upper && i > left ? i : left;

@@ -266,7 +266,7 @@ static void check_view(const char *name, const char *const *set) {
         const pitot_net_param *p = &pitot_net_params(r->net)[i];
         int32_t k = 0;
         for (; k < 64 && pitot_optim_view(r->optim, i, k, &v) == PITOT_OK; k++, shown++) {
-            if (!v.factor || v.n < 1 || v.power >= 0) fail_msg("%s: %s: factor %d makes no sense", name, p->name, k);
+            if (!v.factor || v.n < 1 || v.power == 0) fail_msg("%s: %s: factor %d makes no sense", name, p->name, k);
             if (v.axis == -1 && v.n != p->size) fail_msg("%s: %s: a diagonal of %lld", name, p->name, (long long)v.n);
             if (v.axis >= 0 && (v.computed < 0 || v.computed > STEPS))
                 fail_msg("%s: %s: computed at %lld", name, p->name, (long long)v.computed);

@@ -1,0 +1,226 @@
+/* eshampoo.c: eigenvalue-corrected Shampoo, Eschenhagen et al. 2025 (arXiv 2506.03595), with their adaptive criterion for the bases: Adam's second
+   moments in the eigenbases of Shampoo's factors, no grafting. By QR iterations a basis is kept while B = Q'FQ is diagonal enough, and goes on
+   from where it was else; max_iterations 1 and tolerance 0 is what SOAP does. Second moments are not turned with the bases. Averages of gradients
+   stay in the tensor's own axes.
+
+   G (rows, cols) of tensors of more axes is (first axis, the rest), blocks of at most max_preconditioner_dim have bases of their own. A vector has
+   a basis too. */
+
+#include "net/real.h"
+#include "optim/core/bases.h"
+#include "optim/core/blocks.h"
+#include "optim/core/matrix.h"
+#include "optim/core/room.h"
+#include "pitot/hot.h"
+
+#include <limits.h>
+
+typedef struct eshampoo_options {
+    double lr, betas[2], epsilon, weight_decay, tolerance;
+    int64_t basis, max_iterations, max_preconditioner_dim, precondition_frequency, use_bias_correction;
+} eshampoo_options;
+
+enum { QR, EIGH };
+enum { FACTOR, BASIS = 2, COMPUTED = 4, EXP_AVG, CORRECTED }; /* FACTOR + side, BASIS + side */
+
+static const pitot_option table[] = {
+    { "lr", PITOT_REAL, 1, offsetof(eshampoo_options, lr), "0.001", 0, 1e6, NULL, "", "learning rate" },
+    { "betas", PITOT_REAL, 2, offsetof(eshampoo_options, betas), "0.9,0.999", 0, PITOT_BELOW_ONE, NULL, "",
+      "decay of the averages of gradient (0: none), and of factors and second moments" },
+    { "epsilon", PITOT_REAL, 1, offsetof(eshampoo_options, epsilon), "1e-8", 0, 1e6, NULL, "",
+      "added to the root in the denominator" },
+    { "weight_decay", PITOT_REAL, 1, offsetof(eshampoo_options, weight_decay), "0", 0, 1e6, NULL, "",
+      "x is multiplied by 1 - lr weight_decay" },
+    { "basis", PITOT_CHOICE, 1, offsetof(eshampoo_options, basis), "qr", 0, 0, "qr|eigh", "",
+      "QR iterations from the basis before, or decompositions" },
+    { "tolerance", PITOT_REAL, 1, offsetof(eshampoo_options, tolerance), "0.01", 0, 1, NULL, "",
+      "share of a factor off the diagonal that is let be" },
+    { "max_iterations", PITOT_INT, 1, offsetof(eshampoo_options, max_iterations), "10", 0, 10000, NULL, "",
+      "QR iterations at most" },
+    { "max_preconditioner_dim", PITOT_INT, 1, offsetof(eshampoo_options, max_preconditioner_dim), "1024", 1, BLOCK_DIM, NULL, "",
+      "rows and columns of a block" },
+    { "precondition_frequency", PITOT_INT, 1, offsetof(eshampoo_options, precondition_frequency), "1", 1, 1e9, NULL, "steps",
+      "bases are looked at every so many steps" },
+    { "use_bias_correction", PITOT_BOOL, 1, offsetof(eshampoo_options, use_bias_correction), "true", 0, 0, NULL, "",
+      "divide averages by 1 - beta^t" },
+    { 0 },
+};
+
+/* ---- state ---- */
+
+static int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+typedef struct room_of { /* (size) three: filtered gradient; gradient and it in the basis; (block), and decompositions */
+    pitot_real *h, *turned, *d, *real;
+    double *eigen;
+    int64_t *order;
+} room_of;
+
+static room_of take(room *r, const eshampoo_options *o, const pitot_tensor_state *t, const blocks *b) {
+    int64_t bytes = (int64_t)sizeof(pitot_real), n = blocks_side(b);
+    room_of w = { .h = room_take(r, t->size * bytes), .turned = room_take(r, t->size * bytes) };
+    w.d = room_take(r, t->size * bytes);
+    w.real = room_take(r, larger(blocks_area(b), basis_refine_work(n)) * bytes);
+    w.eigen = room_take(r, o->basis == EIGH ? basis_eigen_work(n) * (int64_t)sizeof(double) : 0);
+    w.order = room_take(r, n * (int64_t)sizeof(int64_t));
+    return w;
+}
+
+static int32_t layout(pitot_layout *l, pitot_error *error) {
+    static const char *const factor[] = { "factor_rows", "factor_columns" }, *const basis[] = { "basis_rows", "basis_columns" };
+    const eshampoo_options *o = l->options;
+    if (l->i < 0) return PITOT_OK;
+    const pitot_tensor_state *t = &l->tensor[l->i];
+    blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
+    room r = { 0 };
+    if (b.n[0] > INT_MAX || b.n[1] > INT_MAX)
+        return pitot_fail(error, PITOT_ENOTSUP, "optimizer eshampoo: an axis of %s is too long for it", t->name);
+    for (int a = 0; a < 2; a++) pitot_slot_add(l, factor[a], 0, b.has[a] ? 1 : -1, (int64_t[]){ blocks_factors(&b, a) });
+    for (int a = 0; a < 2; a++) pitot_slot_add(l, basis[a], 0, b.has[a] ? 1 : -1, (int64_t[]){ blocks_factors(&b, a) });
+    pitot_slot_add(l, "computed", PITOT_F64, 2, (int64_t[]){ blocks_count(&b), 2 });
+    pitot_slot_like(l, "exp_avg", l->i, o->betas[0] > 0);
+    pitot_slot_add(l, "corrected_eigenvalues", 0, 1, &t->size); /* block after block */
+    take(&r, o, t, &b);
+    l->scratch = r.used;
+    return PITOT_OK;
+}
+
+static void begin(pitot_stepping *s) {
+    const eshampoo_options *o = s->options;
+    for (int64_t i = 0; i < s->n; i++) {
+        blocks b = blocks_of(&s->tensor[i], o->max_preconditioner_dim, 0);
+        for (int64_t j = 0; j < blocks_count(&b); j++) {
+            block k = blocks_at(&b, j);
+            for (int a = 0; a < 2; a++)
+                if (b.has[a]) matrix_identity(k.n[a], 1, (pitot_real *)s->tensor[i].state[BASIS + a] + k.at[a]);
+        }
+    }
+}
+
+/* Where block k's second moments begin. */
+static int64_t corrected_at(const block *k) {
+    return k->first[0] * k->of->n[1] + k->first[1] * k->n[0];
+}
+
+/* ---- a step ---- */
+
+/* Bases of one block where it is time; "computed" is when one was last made anew. */
+static void renew(const eshampoo_options *o, pitot_tensor_state *t, const block *k, const room_of *w) {
+    if (t->t % o->precondition_frequency) return;
+    for (int a = 0; a < 2; a++) {
+        if (!k->of->has[a]) continue;
+        const pitot_real *f = (const pitot_real *)t->state[FACTOR + a] + k->at[a];
+        pitot_real *q = (pitot_real *)t->state[BASIS + a] + k->at[a];
+        int64_t made = 0;
+        if (o->basis == EIGH) made = basis_eigen(k->n[a], f, 0, q, w->eigen) == 0;
+        else basis_refine(k->n[a], f, o->tolerance, o->max_iterations, q, w->order, &made, w->real);
+        if (made > 0) ((double *)t->state[COMPUTED])[2 * k->index + a] = (double)t->t;
+    }
+}
+
+PITOT_HOT static void average(int64_t n, pitot_real beta, pitot_real c, const pitot_real *restrict g, pitot_real *restrict m,
+                              pitot_real *restrict h) {
+    pitot_real rest = 1 - beta;
+    for (int64_t i = 0; i < n; i++) {
+        m[i] = beta * m[i] + rest * g[i];
+        h[i] = c * m[i];
+    }
+}
+
+/* One row of a block: v = b v + (1-b) g^2; h /= c sqrt(v) + eps. */
+PITOT_HOT static void correct(int64_t n, pitot_real beta, pitot_real c, pitot_real eps, const pitot_real *g, pitot_real *restrict v,
+                              pitot_real *h) {
+    pitot_real rest = 1 - beta;
+    for (int64_t i = 0; i < n; i++) {
+        v[i] = beta * v[i] + rest * g[i] * g[i];
+        pitot_real below = c * REAL(sqrt)(v[i]) + eps;
+        h[i] = below > 0 ? h[i] / below : 0;
+    }
+}
+
+PITOT_HOT static void move(int64_t n, pitot_real lr, pitot_real keep, const pitot_real *restrict d, pitot_real *restrict x) {
+    for (int64_t i = 0; i < n; i++) x[i] = keep * x[i] - lr * d[i];
+}
+
+/* 1 / (1 - beta^t), or 1 */
+static double unbiased(const eshampoo_options *o, double beta, int64_t t) {
+    return o->use_bias_correction ? 1 / (1 - pow(beta, (double)t)) : 1;
+}
+
+/* g: gradient, h: what is preconditioned, perhaps the same. */
+static void step_block(const eshampoo_options *o, pitot_tensor_state *t, const block *k, const pitot_real *h, const room_of *w) {
+    const pitot_real *left = t->state[BASIS], *right = t->state[BASIS + 1];
+    pitot_real *v = (pitot_real *)t->state[CORRECTED] + corrected_at(k), *to = h == t->g ? w->turned : w->d;
+    int64_t ld = k->of->n[1], at = k->first[0] * ld + k->first[1];
+    pitot_real beta = (pitot_real)o->betas[1], c = (pitot_real)sqrt(unbiased(o, o->betas[1], t->t));
+    block_apply(k, 1, left, right, t->g, w->turned, w->real);
+    if (h != t->g) block_apply(k, 1, left, right, h, to, w->real);
+    for (int64_t i = 0; i < k->n[0]; i++)
+        correct(k->n[1], beta, c, (pitot_real)o->epsilon, w->turned + at + i * ld, v + i * k->n[1], to + at + i * ld);
+    block_apply(k, 0, left, right, to, w->h, w->real);
+}
+
+static void step_tensor(const pitot_stepping *s, pitot_tensor_state *t) {
+    const eshampoo_options *o = s->options;
+    blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
+    room r = { s->scratch, 0 };
+    room_of w = take(&r, o, t, &b);
+    const pitot_real *h = t->g;
+    if (t->state[EXP_AVG]) {
+        average(t->size, (pitot_real)o->betas[0], (pitot_real)unbiased(o, o->betas[0], t->t), t->g, t->state[EXP_AVG], w.h);
+        h = w.h;
+    }
+    for (int64_t j = 0; j < blocks_count(&b); j++) {
+        block k = blocks_at(&b, j);
+        for (int a = 0; a < 2; a++)
+            if (b.has[a]) block_gather(&k, a, t->g, o->betas[1], 1 - o->betas[1], t->state[FACTOR + a]);
+        renew(o, t, &k, &w);
+        step_block(o, t, &k, h, &w);
+    }
+    move(t->size, (pitot_real)o->lr, (pitot_real)(1 - o->lr * o->weight_decay), w.h, t->x);
+}
+
+static int32_t step(pitot_stepping *s) {
+    int32_t status = matrix_bounded(s);
+    for (int64_t i = 0; i < s->n && !status; i++)
+        if (s->tensor[i].g) step_tensor(s, &s->tensor[i]);
+    return status;
+}
+
+static int32_t view(const pitot_stepping *s, int64_t i, int32_t n, pitot_preconditioner *view) {
+    const eshampoo_options *o = s->options;
+    const pitot_tensor_state *t = &s->tensor[i];
+    blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
+    block k;
+    int side;
+    if (!block_of_view(&b, n, &k, &side)) return PITOT_EINVAL;
+    block_view(&k, side, t->state[FACTOR + side], view);
+    view->basis = (const pitot_real *)t->state[BASIS + side] + k.at[side];
+    view->power = view->corrected_power = -0.5;
+    view->eps = o->epsilon;
+    view->bias_correction = view->correction = unbiased(o, o->betas[1], t->t);
+    view->computed = (int64_t)((const double *)t->state[COMPUTED])[2 * k.index + side];
+    view->corrected = (const pitot_real *)t->state[CORRECTED] + corrected_at(&k);
+    return PITOT_OK;
+}
+
+const pitot_optimizer pitot_optimizer_eshampoo = {
+    .struct_size = sizeof(pitot_optimizer),
+    .abi = PITOT_ABI,
+    .name = "eshampoo",
+    .summary =
+        "Shampoo with its eigenvalues replaced by second moments in its eigenbases, which are renewed where they no longer fit",
+    .paper = "Eschenhagen, Defazio, Lee, Turner, Shi 2025, arXiv 2506.03595",
+    .formula =
+        "m = b1 m + (1-b1) g; v = b2 v + (1-b2) (QL' g QR)^2; x -= lr QL ((QL' m QR/(1-b1^t)) / (sqrt(v/(1-b2^t)) + eps)) QR'",
+    .memory = "2 D values and 2 (m^2 + n^2) for a block (m,n)",
+    .cost = "8 mn (m+n) flops for a block (m,n); 4 (m^3 + n^3) to look at the bases, about 7 (m^3 + n^3) more an iteration",
+    .options_size = sizeof(eshampoo_options),
+    .options = table,
+    .layout = layout,
+    .begin = begin,
+    .step = step,
+    .view = view,
+};
