@@ -79,6 +79,17 @@ echo
 echo "cheap diagonals beside the exact Hessian's (relative L1 error, cosine, rank correlation; gradients they cost)"
 two cheap_diagonals 300 $seconds
 echo
+echo "optimizers' updates on mnist_mlp's tensors (1.34 M values), and on ten times as many (2 threads): limit is the memory's rate times what each reads and writes"
+printf '%-22s %7s %10s %15s %12s %10s\n' method size 'ours ms' 'over limit [1.5]' 'torch ms' speed-up
+for scale in 1 10; do
+    two optim 2 $seconds $scale >"$B/bench.ours"
+    : >"$B/bench.torch"
+    [ -n "$python" ] && OMP_NUM_THREADS=2 $python tests/bench/torch_optim.py 2 $seconds $scale >"$B/bench.torch"
+    awk -v scale=$scale 'FILENAME ~ /torch/ {t[$1] = $2; next}
+        {printf "%-22s %6dx %10.3f %15.2f %12s %10s\n", $1, scale, $2, $4, ($1 in t ? sprintf("%.3f", t[$1]) : "-"), ($1 in t ? sprintf("%.2fx", t[$1]/$2) : "-")}' \
+        "$B/bench.torch" "$B/bench.ours"
+done
+echo
 echo "hess_max_ev along a training run, another mini-batch each time: products at each tracked step, the first left out"
 runs=$(mktemp -d /tmp/pitot-bench-XXXXXX)
 OMP_NUM_THREADS=2 "$B"/pitot train --quiet --model examples/glyphs_cnn.json --data glyphs:4000 --batch 128 --steps 300 --optimizer adam --set lr=0.001 \

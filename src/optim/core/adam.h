@@ -28,8 +28,8 @@ PITOT_HOT static void adam_update(const pitot_update *u, double decay, double l2
     pitot_real b1 = (pitot_real)o->betas[0], b2 = (pitot_real)o->betas[1], c1 = (pitot_real)(1 - o->betas[0]),
                c2 = (pitot_real)(1 - o->betas[1]);
     double bc1 = 1 - pow(o->betas[0], (double)u->t), bc2 = 1 - pow(o->betas[1], (double)u->t);
-    pitot_real step = (pitot_real)(o->lr / bc1), root = (pitot_real)sqrt(bc2), eps = (pitot_real)o->eps, keep = (pitot_real)decay,
-               add = (pitot_real)l2;
+    pitot_real step = (pitot_real)(o->lr / bc1), root = (pitot_real)(1 / sqrt(bc2)), eps = (pitot_real)o->eps,
+               keep = (pitot_real)decay, add = (pitot_real)l2;
     pitot_real *restrict x = u->x, *restrict m = u->state[0], *restrict v = u->state[1], *restrict most = u->state[2];
     const pitot_real *restrict g = u->g;
     if (most) {
@@ -38,7 +38,7 @@ PITOT_HOT static void adam_update(const pitot_update *u, double decay, double l2
             m[i] = b1 * m[i] + c1 * gi;
             v[i] = b2 * v[i] + c2 * gi * gi;
             most[i] = v[i] > most[i] ? v[i] : most[i];
-            x[i] = keep * x[i] - step * m[i] / (REAL(sqrt)(most[i]) / root + eps);
+            x[i] = keep * x[i] - step * m[i] / (REAL(sqrt)(most[i]) * root + eps);
         }
         return;
     }
@@ -46,7 +46,7 @@ PITOT_HOT static void adam_update(const pitot_update *u, double decay, double l2
         pitot_real gi = g[i] + add * x[i];
         m[i] = b1 * m[i] + c1 * gi;
         v[i] = b2 * v[i] + c2 * gi * gi;
-        x[i] = keep * x[i] - step * m[i] / (REAL(sqrt)(v[i]) / root + eps);
+        x[i] = keep * x[i] - step * m[i] / (REAL(sqrt)(v[i]) * root + eps);
     }
 }
 

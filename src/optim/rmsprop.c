@@ -1,0 +1,90 @@
+/* rmsprop.c: Tieleman, Hinton 2012 (lecture 6.5); centered: Graves 2013 (arXiv 1308.0850), equations 38 to 45. As in PyTorch: eps after
+   the root, the learning rate multiplies the momentum buffer when it is used. */
+
+#include "net/real.h"
+#include "pitot/hot.h"
+#include "pitot/optim.h"
+
+typedef struct rmsprop_options {
+    double lr, alpha, eps, weight_decay, momentum;
+    int64_t centered;
+} rmsprop_options;
+
+static const pitot_option table[] = {
+    { "lr", PITOT_REAL, 1, offsetof(rmsprop_options, lr), "0.01", 0, 1e6, NULL, "", "learning rate" },
+    { "alpha", PITOT_REAL, 1, offsetof(rmsprop_options, alpha), "0.99", 0, PITOT_BELOW_ONE, NULL, "",
+      "decay of the average of squared gradients" },
+    { "eps", PITOT_REAL, 1, offsetof(rmsprop_options, eps), "1e-8", 0, 1e6, NULL, "", "added to the root in the denominator" },
+    { "weight_decay", PITOT_REAL, 1, offsetof(rmsprop_options, weight_decay), "0", 0, 1e6, NULL, "",
+      "L2: times x is added to the gradient" },
+    { "momentum", PITOT_REAL, 1, offsetof(rmsprop_options, momentum), "0", 0, 1e6, NULL, "", "share of the buffer that stays" },
+    { "centered", PITOT_BOOL, 1, offsetof(rmsprop_options, centered), "false", 0, 0, NULL, "",
+      "divide by the root of the variance, the square of the average gradient taken off" },
+    { 0 },
+};
+
+static const char *const slots[] = { "square_avg", "grad_avg", "momentum_buffer", NULL };
+
+static uint32_t uses(const void *options) {
+    const rmsprop_options *o = options;
+    return 1u | (o->centered ? 2u : 0) | (o->momentum > 0 ? 4u : 0);
+}
+
+/* One loop for each of the four: `centered` and `momentum` are constants where it is called. Round-off may leave a variance below 0. */
+static inline __attribute__((always_inline)) void run(const pitot_update *u, int centered, int momentum) {
+    const rmsprop_options *o = u->options;
+    pitot_real lr = (pitot_real)o->lr, a = (pitot_real)o->alpha, c = (pitot_real)(1 - o->alpha), eps = (pitot_real)o->eps,
+               wd = (pitot_real)o->weight_decay, mu = (pitot_real)o->momentum;
+    pitot_real *restrict x = u->x, *restrict square = u->state[0], *restrict mean = u->state[1], *restrict buffer = u->state[2];
+    const pitot_real *restrict g = u->g;
+    for (int64_t i = u->begin; i < u->end; i++) {
+        pitot_real gi = g[i] + wd * x[i], v = a * square[i] + c * gi * gi;
+        square[i] = v;
+        if (centered) {
+            pitot_real m = a * mean[i] + c * gi;
+            mean[i] = m;
+            v -= m * m;
+            v = v > 0 ? v : 0;
+        }
+        pitot_real step = gi / (REAL(sqrt)(v) + eps);
+        if (momentum) step = buffer[i] = mu * buffer[i] + step;
+        x[i] -= lr * step;
+    }
+}
+
+PITOT_HOT static void update(const pitot_update *u) {
+    if (u->state[1] && u->state[2]) run(u, 1, 1);
+    else if (u->state[1]) run(u, 1, 0);
+    else if (u->state[2]) run(u, 0, 1);
+    else run(u, 0, 0);
+}
+
+/* P = sqrt(square_avg) + eps; the variance of `centered` stands nowhere. */
+static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
+    const rmsprop_options *o = s->options;
+    if (k > 0 || o->centered) return PITOT_EINVAL;
+    view->axis = -1;
+    view->n = s->tensor[i].size;
+    view->factor = s->tensor[i].state[0];
+    view->power = -0.5;
+    view->eps = o->eps;
+    return PITOT_OK;
+}
+
+const pitot_optimizer pitot_optimizer_rmsprop = {
+    .struct_size = sizeof(pitot_optimizer),
+    .abi = PITOT_ABI,
+    .name = "rmsprop",
+    .summary = "divides by the root of the average squared gradient, or of the variance; with momentum",
+    .paper = "Tieleman, Hinton 2012, lecture 6.5; centered: Graves 2013, arXiv 1308.0850, equations 38 to 45",
+    .formula = "g += wd x; v = a v + (1-a) g^2; centered: m = a m + (1-a) g, v - m^2 for v; b = momentum b + g / (sqrt(v) + eps); "
+               "x -= lr b",
+    .memory = "D values; D more when centered, D more with momentum",
+    .cost = "one pass over D",
+    .options_size = sizeof(rmsprop_options),
+    .options = table,
+    .slots = slots,
+    .uses = uses,
+    .update = update,
+    .view = view,
+};
