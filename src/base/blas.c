@@ -55,6 +55,31 @@ void blas_trsm(int right, int trans, int64_t m, int64_t n, const pitot_real *a, 
 #endif
 }
 
+typedef struct inverse_job {
+    int64_t n;
+    double *a;
+    int failed;
+} inverse_job;
+
+/* Row-major upper is column-major lower. */
+static void inverse_run(void *job, int64_t begin, int64_t end, int thread) {
+    inverse_job *j = job;
+    lapack_int n = (lapack_int)j->n;
+    (void)end;
+    (void)thread;
+    if (begin > 0) return;
+    j->failed = LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, 'L', n, j->a, n) != 0;
+    if (!j->failed) j->failed = LAPACKE_dpotri_work(LAPACK_COL_MAJOR, 'L', n, j->a, n) != 0;
+}
+
+int blas_inverse(int64_t n, double *a) {
+    inverse_job job = { n, a, 1 };
+    threads_run(2, 2, inverse_run, &job);
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < i; k++) a[i * n + k] = a[k * n + i];
+    return job.failed;
+}
+
 void blas_gram(int64_t n, int64_t k, const double *a, int add, double *g) {
     cblas_dsyrk(CblasRowMajor, CblasUpper, CblasTrans, (int)n, (int)k, 1, a, (int)n, add, g, (int)n);
 }

@@ -22,6 +22,10 @@ void blas_trsm(int right, int trans, int64_t m, int64_t n, const pitot_real *a, 
 int blas_orthonormal(int64_t n, pitot_real *a, pitot_real *r, pitot_real *work);
 int64_t blas_orthonormal_work(int64_t n);
 
+/* Positive definite A (n,n), of which the upper triangle counts, becomes its inverse, whole; in double, on one thread. Nothing is allocated.
+   Nonzero: not positive definite, a is lost. */
+int blas_inverse(int64_t n, double *a);
+
 /* The upper triangle of G (n,n) = A'A, or G + A'A if `add`; A (k,n), without gaps, in double. */
 void blas_gram(int64_t n, int64_t k, const double *a, int add, double *g);
 

@@ -349,7 +349,6 @@ static void test_slots(void **state) {
     }
 }
 
-/* Such methods work without a loop: tests here give gradients alone. */
 /* Methods with traces here want nothing but gradients and move in their first step; what the others owe is in test_optim_all.c. */
 static int is_traced(const pitot_optimizer *m) {
     pitot_optim *o = make(m->name, NULL);

@@ -1,0 +1,185 @@
+/* kronecker.c: see kronecker.h. */
+
+#include "optim/core/kronecker.h"
+
+#include "base/alloc.h"
+#include "base/blas.h"
+#include "optim/core/kronecker_parts.h"
+#include "optim/core/momentum.h"
+
+#include <math.h>
+
+/* ---- work space ---- */
+
+static int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+static void *carve(char *base, int64_t *at, int64_t bytes) {
+    void *here = base ? base + *at : NULL;
+    *at += (bytes + 63) / 64 * 64;
+    return here;
+}
+
+static int64_t doubles_of(const layer *l) {
+    int64_t most = larger(l->rows, l->columns);
+    return l->rows * (l->rows + 1) + l->columns * (l->columns + 1) + blas_eigenvectors_work(most);
+}
+
+/* Places in `base`, or with NULL how many bytes. `all`: how many layers the list has room for. */
+static void place(kronecker_room *r, char *base, layer *list, int64_t n, int64_t all, int64_t parameters) {
+    int64_t real = sizeof(pitot_real), sums = 0, a = 0, g = 0, ta = 0, tg = 0, grad = 0, probe = 0, work = 0;
+    for (int64_t i = 0; i < n; i++) {
+        layer *l = &list[i];
+        int64_t rows = l->samples * l->positions;
+        l->sums = sums;
+        sums += l->groups * larger(l->rows * l->rows + l->columns * l->columns, l->rows * l->columns);
+        a = larger(a, layer_room(l));
+        g = larger(g, l->rows * rows);
+        ta = larger(ta, l->columns * rows);
+        tg = larger(tg, l->rows * rows);
+        grad = larger(grad, l->rows * l->columns);
+        probe = larger(probe, l->columns + l->rows + rows);
+        work = larger(work, doubles_of(l));
+    }
+    *r = (kronecker_room){ 0 };
+    r->layer = carve(base, &r->bytes, all * (int64_t)sizeof *list);
+    r->direction = carve(base, &r->bytes, parameters * real);
+    r->sums = carve(base, &r->bytes, sums * real);
+    r->a = carve(base, &r->bytes, a * real);
+    r->g = carve(base, &r->bytes, g * real);
+    r->ta = carve(base, &r->bytes, ta * real);
+    r->tg = carve(base, &r->bytes, tg * real);
+    r->grad = carve(base, &r->bytes, 2 * grad * real);
+    r->mid = carve(base, &r->bytes, grad * real);
+    r->probe = carve(base, &r->bytes, probe * real);
+    r->work = carve(base, &r->bytes, work * (int64_t)sizeof *r->work);
+}
+
+/* ---- layout ---- */
+
+static void add_slots(const kronecker *k, pitot_layout *l, const layer *y) {
+    int eigen = !kronecker_inverts(k);
+    int64_t s[] = { y->groups, y->rows, y->rows }, a[] = { y->groups, y->columns, y->columns },
+            both[] = { y->groups, y->rows, y->columns };
+    pitot_slot_add(l, "S", 0, 3, s);
+    pitot_slot_add(l, "A", 0, 3, a);
+    pitot_slot_add(l, eigen ? "S_basis" : "S_inverse", 0, 3, s);
+    pitot_slot_add(l, eigen ? "A_basis" : "A_inverse", 0, 3, a);
+    pitot_slot_add(l, "S_values", 0, eigen ? 2 : -1, s);
+    pitot_slot_add(l, "A_values", 0, eigen ? 2 : -1, a);
+    pitot_slot_add(l, "moments", 0, eigen ? 3 : -1, both);
+    pitot_slot_add(l, "numbers", PITOT_F64, 2, (const int64_t[]){ y->groups, KRONECKER_PER_GROUP });
+}
+
+int32_t kronecker_layout(const kronecker *k, pitot_layout *l, pitot_error *error) {
+    layer *list = mem_alloc(l->source->layers, sizeof *list);
+    if (!list) return pitot_fail(error, PITOT_ENOMEM, "no memory for a list of layers");
+    int64_t n = layers_read(l->source, l->tensor, l->n, k->max_dim, list);
+    kronecker_room r;
+    place(&r, NULL, list, n, l->source->layers, l->parameters);
+    l->scratch = r.bytes;
+    if (l->i >= 0) {
+        const layer *y = layer_of(list, n, l->i);
+        pitot_slot_like(l, "momentum_buffer", l->i, k->momentum != 0);
+        if (y) add_slots(k, l, y);
+    }
+    mem_free(list);
+    return PITOT_OK;
+}
+
+/* ---- a step ---- */
+
+static double product_with(const kronecker_job *j, int64_t tensor) {
+    const pitot_tensor_state *t = &j->s->tensor[tensor];
+    double sum = 0;
+    for (int64_t i = 0; t->g && i < t->size; i++) sum += (double)j->room.direction[t->at + i] * (double)t->g[i];
+    return sum;
+}
+
+/* What the directions are multiplied by, so that lr^2 <D,G> is at most kl_clip. */
+static double shortening(const kronecker_job *j) {
+    double sum = 0, lr = j->k->lr;
+    for (int64_t i = 0; i < j->n && j->k->kl_clip > 0; i++) {
+        const layer *l = &j->room.layer[i];
+        sum += product_with(j, l->weight) + (l->bias >= 0 ? product_with(j, l->bias) : 0);
+    }
+    double by = sqrt(j->k->kl_clip / (lr * lr * sum));
+    return sum > 0 && lr > 0 && by < 1 ? by : 1;
+}
+
+static void point(kronecker_job *j, int64_t tensor, double by) {
+    pitot_tensor_state *t = &j->s->tensor[tensor];
+    pitot_real *d = j->room.direction + t->at;
+    for (int64_t i = 0; by < 1 && i < t->size; i++) d[i] *= (pitot_real)by;
+    if (t->g) t->g = d;
+}
+
+static int32_t make_directions(kronecker_job *j) {
+    int32_t status = PITOT_OK;
+    for (int64_t i = 0; i < j->n && !status; i++) status = kronecker_direction(j, &j->room.layer[i]);
+    if (status) return status;
+    double by = shortening(j);
+    for (int64_t i = 0; i < j->n; i++) {
+        point(j, j->room.layer[i].weight, by);
+        if (j->room.layer[i].bias >= 0) point(j, j->room.layer[i].bias, by);
+    }
+    return PITOT_OK;
+}
+
+/* Layers whose weight has no gradient are left out. */
+static void find_layers(kronecker_job *j) {
+    layer *list = j->s->scratch;
+    int64_t all = layers_read(j->s->source, j->s->tensor, j->s->n, j->k->max_dim, list);
+    for (int64_t i = 0; i < all; i++)
+        if (j->s->tensor[list[i].weight].g) list[j->n++] = list[i];
+    place(&j->room, j->s->scratch, list, j->n, j->s->source->layers, j->s->parameters);
+}
+
+int32_t kronecker_step(const kronecker *k, pitot_stepping *s) {
+    kronecker_job j = { .k = k, .s = s };
+    int renew = s->t <= k->t_first || (s->t - 1) % k->t_inv == 0, cov = (s->t - 1) % k->t_cov == 0 || s->t <= k->t_first;
+    int32_t status = PITOT_OK;
+    find_layers(&j);
+    if (k->stat_decay > 0 ? cov : renew) status = kronecker_average(&j);
+    if (!status && renew) kronecker_decompose(&j);
+    if (!status && k->form == KRONECKER_BATCH && (cov || renew)) status = kronecker_moments(&j);
+    if (!status) status = make_directions(&j);
+    momentum_step m = { k->lr, k->momentum, k->weight_decay };
+    for (int64_t i = 0; i < s->n && !status; i++) pitot_elementwise(s, i, momentum_update, &m);
+    return status;
+}
+
+/* ---- what it shows ---- */
+
+int32_t kronecker_view(const kronecker *k, const pitot_stepping *s, int64_t i, int32_t f, pitot_preconditioner *view) {
+    kronecker_job j = { .k = k, .s = (pitot_stepping *)s };
+    int64_t n = layers_read(s->source, s->tensor, s->n, k->max_dim, s->scratch), group = f / 2;
+    const layer *l = layer_of(s->scratch, n, i);
+    int eigen = !kronecker_inverts(k), right = f % 2;
+    if (!l || group >= l->groups) return PITOT_EINVAL;
+    const double *number = kronecker_numbers(&j, l, group);
+    if (number[KRONECKER_COUNT] == 0) return PITOT_EORDER;
+    const pitot_real *used = number[KRONECKER_COMPUTED] > 0 ? kronecker_slot(&j, l, KRONECKER_S_USED + right, group) : NULL;
+    view->axis = right;
+    view->bias_column = right && l->bias >= 0;
+    view->n = right ? l->columns : l->rows;
+    view->factor = kronecker_slot(&j, l, KRONECKER_S + right, group);
+    view->power = -1;
+    view->computed = (int64_t)number[KRONECKER_COMPUTED];
+    view->rows = l->groups * l->rows;
+    view->columns = view->n_columns = l->columns;
+    view->first_row = group * l->rows;
+    view->n_rows = l->rows;
+    if (!eigen) {
+        view->inverse = used;
+        view->damping = number[KRONECKER_S_DAMPING + right];
+    } else if (used) {
+        view->basis = used;
+        view->eigenvalues = kronecker_slot(&j, l, KRONECKER_S_VALUE + right, group);
+        view->corrected = kronecker_slot(&j, l, KRONECKER_MOMENTS, group);
+        view->corrected_power = -1;
+        view->eps = k->damping;
+    }
+    return PITOT_OK;
+}

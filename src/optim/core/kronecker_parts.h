@@ -1,0 +1,75 @@
+/* kronecker_parts.h: the inside of kronecker.h.
+
+   kronecker.c  layout, step, view      kronecker_factors.c  averages      kronecker_use.c  decompositions, directions */
+
+#ifndef PITOT_SRC_OPTIM_KRONECKER_PARTS_H
+#define PITOT_SRC_OPTIM_KRONECKER_PARTS_H
+
+#include "optim/core/kronecker.h"
+
+enum { /* slots of a weight; of other tensors the first alone. g: groups */
+       KRONECKER_MOMENTUM,
+       KRONECKER_S,       /* (g, rows, rows) */
+       KRONECKER_A,       /* (g, columns, columns) */
+       KRONECKER_S_USED,  /* as S: basis, its columns the eigenvectors, or inverse */
+       KRONECKER_A_USED,  /* as A */
+       KRONECKER_S_VALUE, /* (g, rows) eigenvalues */
+       KRONECKER_A_VALUE, /* (g, columns) */
+       KRONECKER_MOMENTS, /* (g, rows, columns): s */
+       KRONECKER_NUMBERS  /* (g, KRONECKER_PER_GROUP), double */
+};
+enum {                     /* numbers of a group */
+       KRONECKER_COUNT,    /* batches in the averages */
+       KRONECKER_COMPUTED, /* step of the decomposition in use; 0: none */
+       KRONECKER_S_DAMPING,
+       KRONECKER_A_DAMPING,
+       KRONECKER_PER_GROUP
+};
+
+typedef struct kronecker_room { /* a step's work space */
+    layer *layer;
+    pitot_real *direction;       /* (D) */
+    pitot_real *sums;            /* all layers': S and A, or squares, of this batch */
+    pitot_real *a, *g, *ta, *tg; /* rows of a block; rotated */
+    pitot_real *grad, *mid;      /* (rows, columns) of a group */
+    pitot_real *probe;           /* (columns + rows + rows of a block) */
+    double *work;
+    int64_t bytes;
+} kronecker_room;
+
+typedef struct kronecker_job {
+    const kronecker *k;
+    pitot_stepping *s;
+    kronecker_room room;
+    int64_t n; /* layers */
+} kronecker_job;
+
+/* Group `group` of one slot of layer l. */
+static inline pitot_real *kronecker_slot(const kronecker_job *j, const layer *l, int slot, int64_t group) {
+    int64_t size[] = { 0,       l->rows * l->rows, l->columns * l->columns, l->rows * l->rows, l->columns * l->columns,
+                       l->rows, l->columns,        l->rows * l->columns };
+    pitot_real *x = j->s->tensor[l->weight].state[slot];
+    return x ? x + group * size[slot] : NULL;
+}
+
+static inline double *kronecker_numbers(const kronecker_job *j, const layer *l, int64_t group) {
+    return (double *)j->s->tensor[l->weight].state[KRONECKER_NUMBERS] + group * KRONECKER_PER_GROUP;
+}
+
+static inline int kronecker_inverts(const kronecker *k) { /* rather than to keep bases */
+    return k->form == KRONECKER_PI || k->form == KRONECKER_EACH;
+}
+
+/* Averages of this batch's factors into S and A. Factors that are not finite are left out. */
+int32_t kronecker_average(kronecker_job *j);
+/* Inverses or bases of S and A as they are now; where that fails the old ones stay. */
+void kronecker_decompose(kronecker_job *j);
+/* s of KRONECKER_BATCH. */
+int32_t kronecker_moments(kronecker_job *j);
+/* D of layer l into room.direction. */
+int32_t kronecker_direction(kronecker_job *j, const layer *l);
+
+int kronecker_finite(const pitot_real *x, int64_t n);
+void kronecker_round(const kronecker *k, pitot_real *x, int64_t n); /* to bfloat16, if it is to be so */
+
+#endif

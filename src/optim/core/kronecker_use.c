@@ -1,0 +1,186 @@
+/* kronecker_use.c: decompositions of the factors, and the gradient preconditioned with them. */
+
+#include "base/blas.h"
+#include "optim/core/kronecker_parts.h"
+#include "pitot/hot.h"
+#include "pitot/probe.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- inverses ---- */
+
+static double trace_of(const pitot_real *x, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += (double)x[i * n + i];
+    return sum;
+}
+
+static double balance(const pitot_real *a, int64_t columns, const pitot_real *s, int64_t rows) {
+    double pi = sqrt(trace_of(a, columns) / (double)columns / (trace_of(s, rows) / (double)rows));
+    return pi > 1e-9 && pi < 1e9 ? pi : 1; /* a factor of zeros says nothing of the other */
+}
+
+static int invert(const pitot_real *x, int64_t n, double damping, double *out) {
+    for (int64_t i = 0; i < n * n; i++) out[i] = (double)x[i];
+    for (int64_t i = 0; i < n; i++) out[i * n + i] += damping;
+    if (blas_inverse(n, out)) return 0;
+    for (int64_t i = 0; i < n * n; i++)
+        if (!(fabs(out[i]) < (double)FLT_MAX)) return 0;
+    return 1;
+}
+
+static void keep(const kronecker *k, const double *from, int64_t n, pitot_real *to) {
+    for (int64_t i = 0; i < n; i++) to[i] = (pitot_real)from[i];
+    kronecker_round(k, to, n);
+}
+
+static int renew_inverses(const kronecker_job *j, const layer *l, int64_t group, double *number) {
+    const pitot_real *s = kronecker_slot(j, l, KRONECKER_S, group), *a = kronecker_slot(j, l, KRONECKER_A, group);
+    double *si = j->room.work, *ai = si + l->rows * l->rows;
+    double pi = balance(a, l->columns, s, l->rows), root = sqrt(j->k->damping);
+    int each = j->k->form == KRONECKER_EACH;
+    double to_s = each ? j->k->damping : root / pi, to_a = each ? j->k->damping : pi * root;
+    if (!invert(s, l->rows, to_s, si) || !invert(a, l->columns, to_a, ai)) return 0;
+    keep(j->k, si, l->rows * l->rows, kronecker_slot(j, l, KRONECKER_S_USED, group));
+    keep(j->k, ai, l->columns * l->columns, kronecker_slot(j, l, KRONECKER_A_USED, group));
+    number[KRONECKER_S_DAMPING] = to_s;
+    number[KRONECKER_A_DAMPING] = to_a;
+    return 1;
+}
+
+/* ---- bases ---- */
+
+static int diagonalise(const pitot_real *x, int64_t n, double *vectors, double *values, double *work) {
+    for (int64_t i = 0; i < n * n; i++) vectors[i] = (double)x[i];
+    if (blas_eigenvectors(n, vectors, values, work)) return 0;
+    for (int64_t i = 0; i < n; i++) {
+        if (!(fabs(values[i]) < (double)FLT_MAX)) return 0;
+        if (values[i] < 0) values[i] = 0; /* round-off */
+    }
+    return 1;
+}
+
+static void keep_basis(const kronecker *k, const double *vectors, const double *values, int64_t n, pitot_real *basis,
+                       pitot_real *value) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t q = 0; q < n; q++) basis[q * n + i] = (pitot_real)vectors[i * n + q];
+    kronecker_round(k, basis, n * n);
+    keep(k, values, n, value);
+}
+
+static int renew_bases(const kronecker_job *j, const layer *l, int64_t group) {
+    int64_t r = l->rows, c = l->columns;
+    double *u = j->room.work, *su = u + r * r, *v = su + r, *sv = v + c * c, *work = sv + c;
+    if (!diagonalise(kronecker_slot(j, l, KRONECKER_S, group), r, u, su, work)) return 0;
+    if (!diagonalise(kronecker_slot(j, l, KRONECKER_A, group), c, v, sv, work)) return 0;
+    pitot_real *moments = kronecker_slot(j, l, KRONECKER_MOMENTS, group);
+    keep_basis(j->k, u, su, r, kronecker_slot(j, l, KRONECKER_S_USED, group), kronecker_slot(j, l, KRONECKER_S_VALUE, group));
+    keep_basis(j->k, v, sv, c, kronecker_slot(j, l, KRONECKER_A_USED, group), kronecker_slot(j, l, KRONECKER_A_VALUE, group));
+    for (int64_t i = 0; i < r; i++)
+        for (int64_t q = 0; q < c; q++) moments[i * c + q] = (pitot_real)(su[i] * sv[q]);
+    kronecker_round(j->k, moments, r * c);
+    return 1;
+}
+
+void kronecker_decompose(kronecker_job *j) {
+    for (int64_t i = 0; i < j->n; i++) {
+        const layer *l = &j->room.layer[i];
+        for (int64_t group = 0; group < l->groups; group++) {
+            double *number = kronecker_numbers(j, l, group);
+            if (number[KRONECKER_COUNT] == 0) continue;
+            int done = kronecker_inverts(j->k) ? renew_inverses(j, l, group, number) : renew_bases(j, l, group);
+            if (done) number[KRONECKER_COMPUTED] = (double)j->s->t;
+        }
+    }
+}
+
+/* ---- directions ---- */
+
+/* P = U'GV from the gradient. */
+static void pull_gradient(const kronecker_job *j, const layer *l, const pitot_real *u, const pitot_real *v, pitot_real *p) {
+    const kronecker_room *r = &j->room;
+    blas_gemm(0, 0, l->rows, l->columns, l->columns, 1, r->grad, l->columns, v, l->columns, 0, r->mid, l->columns);
+    blas_gemm(1, 0, l->rows, l->columns, l->rows, 1, u, l->rows, r->mid, l->columns, 0, p, l->columns);
+}
+
+static int batch_is_cheaper(const layer *l, const pitot_capture *c) {
+    double n = (double)c->n * (double)l->positions, rows = (double)l->rows, columns = (double)l->columns;
+    return n * (rows * rows + columns * columns + rows * columns) < 0.75 * rows * columns * (rows + columns);
+}
+
+/* P = (scale GU)'(AV) from the rows of this batch, in room.ta's place of a block; and whether the gradient is that of these rows: along one
+   direction of the inputs they must agree to round-off. Wrappers, or the loop, may have changed it. */
+static int pull_batch(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group, const pitot_real *u,
+                      const pitot_real *v, pitot_real *p) {
+    const kronecker_room *r = &j->room;
+    int64_t rows = l->rows, columns = l->columns;
+    double scale = c->scale != 0 ? c->scale : 1, lengths[2] = { 0, 0 }, off = 0;
+    pitot_real *w = r->probe, *sum = w + columns, *along = sum + rows;
+    for (int64_t i = 0; i < columns; i++) w[i] = (uint64_t)i * 0x9e3779b97f4a7c15u >> 63 ? 1 : -1;
+    blas_gemm(0, 0, rows, 1, columns, 1, r->grad, columns, w, 1, 0, sum, 1);
+    for (int64_t from = 0; from < c->n; from += l->samples) {
+        int64_t n = c->n - from < l->samples ? c->n - from : l->samples, m = n * l->positions;
+        const pitot_real *g = layer_gradients(l, c, group, from, n, 0, r->g), *x = layer_inputs(l, c, group, from, n, 0, r->a);
+        blas_gemm(0, 0, m, 1, columns, 1, x, columns, w, 1, 0, along, 1);
+        blas_gemm(1, 0, rows, 1, m, -scale, g, rows, along, 1, 1, sum, 1);
+        lengths[0] += pitot_sum_squares(g, m * rows);
+        lengths[1] += pitot_sum_squares(along, m);
+        blas_gemm(0, 0, m, rows, rows, 1, g, rows, u, rows, 0, r->tg, rows);
+        blas_gemm(0, 0, m, columns, columns, 1, x, columns, v, columns, 0, r->ta, columns);
+        blas_gemm(1, 0, rows, columns, m, scale, r->tg, rows, r->ta, columns, from > 0, p, columns);
+    }
+    off = sqrt(pitot_sum_squares(sum, rows));
+    return off <= 16 * (sizeof(pitot_real) == 8 ? DBL_EPSILON : (double)FLT_EPSILON) * scale * sqrt(lengths[0] * lengths[1]);
+}
+
+/* Where s + damping is 0, there was no gradient either. */
+PITOT_HOT static void divide(pitot_real *restrict p, const pitot_real *restrict s, int64_t n, pitot_real damping) {
+    for (int64_t i = 0; i < n; i++) {
+        pitot_real by = s[i] + damping;
+        p[i] *= by > 0 ? 1 / by : 0;
+    }
+}
+
+PITOT_HOT static void add_moment(pitot_real *restrict s, const pitot_real *restrict p, int64_t n, pitot_real stays,
+                                 pitot_real comes) {
+    for (int64_t i = 0; i < n; i++) s[i] = stays * s[i] + comes * p[i] * p[i];
+}
+
+static void renew_average(const kronecker_job *j, const layer *l, const pitot_capture *c, const pitot_real *p,
+                          pitot_real *moments) {
+    double n = j->k->mean ? 1 / (double)c->n : (double)c->n;
+    int64_t size = l->rows * l->columns;
+    if (!kronecker_finite(p, size)) return;
+    add_moment(moments, p, size, (pitot_real)j->k->moment_decay, (pitot_real)((1 - j->k->moment_decay) * n));
+    kronecker_round(j->k, moments, size);
+}
+
+static void precondition(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group) {
+    const kronecker_room *r = &j->room;
+    const pitot_real *u = kronecker_slot(j, l, KRONECKER_S_USED, group), *v = kronecker_slot(j, l, KRONECKER_A_USED, group);
+    pitot_real *moments = kronecker_slot(j, l, KRONECKER_MOMENTS, group), *p = r->grad + l->rows * l->columns;
+    int64_t rows = l->rows, columns = l->columns;
+    if (!batch_is_cheaper(l, c) || !pull_batch(j, l, c, group, u, v, p)) pull_gradient(j, l, u, v, p);
+    if (kronecker_inverts(j->k)) {
+        memcpy(r->grad, p, (size_t)(rows * columns) * sizeof *p);
+        return;
+    }
+    if (j->k->form == KRONECKER_AVERAGE) renew_average(j, l, c, p, moments);
+    divide(p, moments, rows * columns, (pitot_real)j->k->damping);
+    blas_gemm(0, 1, rows, columns, columns, 1, p, columns, v, columns, 0, r->mid, columns);
+    blas_gemm(0, 0, rows, columns, rows, 1, u, rows, r->mid, columns, 0, r->grad, columns);
+}
+
+int32_t kronecker_direction(kronecker_job *j, const layer *l) {
+    pitot_capture c;
+    int32_t status = j->s->source->layer(j->s->source->user, l->index, 0, &c);
+    for (int64_t group = 0; group < l->groups && !status; group++) {
+        layer_gather(l, j->s->tensor, group, j->room.grad);
+        if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] > 0) precondition(j, l, &c, group);
+        if (!kronecker_finite(j->room.grad, l->rows * l->columns)) status = PITOT_EHOST;
+        layer_scatter(l, j->s->tensor, group, j->room.grad, j->room.direction);
+    }
+    return status;
+}

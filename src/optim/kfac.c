@@ -1,0 +1,96 @@
+/* kfac.c: Martens, Grosse 2015 (arXiv 1503.05671) for linear layers, Grosse, Martens 2016 (arXiv 1602.01407) for convolutions, with fixed
+   damping, momentum and length as in the implementations in use (Pauloski et al. 2021, arXiv 2107.01739). */
+
+#include "optim/core/kronecker.h"
+
+typedef struct kfac_options {
+    double lr, momentum, weight_decay, damping, stat_decay, kl_clip;
+    int64_t damping_form, fisher, approx, t_cov, t_inv, t_first, start, gradients, precision, max_dim;
+} kfac_options;
+
+#define AT(field) offsetof(kfac_options, field)
+
+static const pitot_option table[] = {
+    { "lr", PITOT_REAL, 1, AT(lr), "0.1", 0, 1e6, NULL, "", "learning rate" },
+    { "damping", PITOT_REAL, 1, AT(damping), "0.001", 0, 1e12, NULL, "", "l: added to the curvature" },
+    { "damping_form", PITOT_CHOICE, 1, AT(damping_form), "pi", 0, 0, "pi|eigen|each", "",
+      "l in shares to both factors, to the products of their eigenvalues, or whole to each factor" },
+    { "fisher", PITOT_CHOICE, 1, AT(fisher), "drawn", 0, 0, FISHER_NAMES, "", FISHER_HELP },
+    { "approx", PITOT_CHOICE, 1, AT(approx), "expand", 0, 0, "expand|reduce", "",
+      "positions are rows of their own, or are averaged first" },
+    { "stat_decay", PITOT_REAL, 1, AT(stat_decay), "0.95", 0, PITOT_BELOW_ONE, NULL, "", "share of the factors that stays" },
+    { "start", PITOT_CHOICE, 1, AT(start), "batch", 0, 0, "batch|identity", "",
+      "factors begin as plain averages over the first steps, or as identities" },
+    { "T_cov", PITOT_INT, 1, AT(t_cov), "1", 1, 1e9, NULL, "steps", "between updates of the factors" },
+    { "T_inv", PITOT_INT, 1, AT(t_inv), "20", 1, 1e9, NULL, "steps", "between inverses" },
+    { "T_first", PITOT_INT, 1, AT(t_first), "3", 0, 1e9, NULL, "steps", "at the start, each with inverses of its own" },
+    { "kl_clip", PITOT_REAL, 1, AT(kl_clip), "0.001", 0, 1e12, NULL, "", "most that lr^2 <D,G> may be; 0: no limit" },
+    { "momentum", PITOT_REAL, 1, AT(momentum), "0.9", 0, 1e6, NULL, "", "share of the buffer that stays" },
+    { "weight_decay", PITOT_REAL, 1, AT(weight_decay), "0", 0, 1e6, NULL, "", "times x is added to the direction" },
+    { "gradients", PITOT_CHOICE, 1, AT(gradients), "own", 0, 0, "own|mean", "",
+      "S of the samples' own gradients, or of what they add to the mean loss's" },
+    { "precision", PITOT_CHOICE, 1, AT(precision), "real", 0, 0, "real|bf16", "", "bf16: factors and inverses are rounded to it" },
+    { "max_dim", PITOT_INT, 1, AT(max_dim), "8192", 0, 32000, NULL, "", "layers with a larger factor take plain steps" },
+    { 0 },
+};
+
+static kronecker plan(const void *options) {
+    const kfac_options *o = options;
+    return (kronecker){ .purpose = "kfac",
+                        .lr = o->lr,
+                        .momentum = o->momentum,
+                        .weight_decay = o->weight_decay,
+                        .damping = o->damping,
+                        .stat_decay = o->stat_decay,
+                        .kl_clip = o->kl_clip,
+                        .t_cov = o->t_cov,
+                        .t_inv = o->t_inv,
+                        .t_first = o->t_first,
+                        .fisher = o->fisher,
+                        .form = (const int[]){ KRONECKER_PI, KRONECKER_EIGEN, KRONECKER_EACH }[o->damping_form],
+                        .start = o->start,
+                        .reduce = o->approx,
+                        .mean = o->gradients,
+                        .bf16 = o->precision,
+                        .max_dim = o->max_dim };
+}
+
+static uint32_t wants(const void *options) {
+    return fisher_wants(((const kfac_options *)options)->fisher);
+}
+
+static int32_t layout(pitot_layout *l, pitot_error *error) {
+    kronecker k = plan(l->options);
+    return kronecker_layout(&k, l, error);
+}
+
+static int32_t step(pitot_stepping *s) {
+    kronecker k = plan(s->options);
+    return kronecker_step(&k, s);
+}
+
+static int32_t view(const pitot_stepping *s, int64_t i, int32_t f, pitot_preconditioner *v) {
+    kronecker k = plan(s->options);
+    return kronecker_view(&k, s, i, f, v);
+}
+
+const pitot_optimizer pitot_optimizer_kfac = {
+    .struct_size = sizeof(pitot_optimizer),
+    .abi = PITOT_ABI,
+    .needs = PITOT_WANTS_LAYERS,
+    .name = "kfac",
+    .summary = "natural gradient with a Kronecker product for each layer's Fisher information",
+    .paper = "Martens, Grosse 2015, arXiv 1503.05671; convolutions: Grosse, Martens 2016, arXiv 1602.01407",
+    .formula = "A = mean aa', S = mean gg' (averages over steps); D = (S + sqrt(l)/pi I)^-1 G (A + pi sqrt(l) I)^-1; "
+               "b = momentum b + nu D + wd x; x -= lr b; nu = min(1, sqrt(kl_clip / (lr^2 <D,G>)))",
+    .memory = "a layer (rows, columns): 2 (rows^2 + columns^2), and D values with momentum",
+    .cost =
+        "a backward pass of drawn labels; N (rows^2 + columns^2) and 2 rows columns (rows + columns); rows^3 + columns^3 in T_inv "
+        "steps",
+    .options_size = sizeof(kfac_options),
+    .options = table,
+    .wants = wants,
+    .layout = layout,
+    .step = step,
+    .view = view,
+};
