@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MOST_VECTORS = 64 };
+enum { FEW_VECTORS = 64, MOST_VECTORS = 200, BASIS_BYTES = 1 << 30 };
 
 static const double least_share = 1e-4; /* of the largest |theta|: an end below is taken as it is found */
 
@@ -44,15 +44,27 @@ static void bound(const guard *g, double largest, spectrum_pair *p, int32_t n) {
     }
 }
 
+static int32_t at_most(int64_t a, int64_t b) {
+    return (int32_t)(a < b ? a : b);
+}
+
+/* Vectors to iterate in, for a tolerance: where it lets them be less than orthogonal up to round-off (pitot_lanczos_top), as many as
+   BASIS_BYTES hold, so that nothing is made twice; else, or if these are no more, enough to keep restarts few. */
+static int32_t vectors_for(const guard *g, double tolerance) {
+    int32_t wanted = at_most(g->task->pairs, g->op.n), few = at_most(2 * (int64_t)wanted + 10, FEW_VECTORS);
+    int32_t many = at_most(BASIS_BYTES / (int64_t)sizeof(pitot_real) / g->op.n, MOST_VECTORS);
+    return many > FEW_VECTORS && tolerance >= sqrt(sizeof(pitot_real) == 8 ? DBL_EPSILON : (double)FLT_EPSILON) ? many : few;
+}
+
 /* basis: what to start from, and what was found; room behind it. */
 static int32_t find_end(guard *g, int bottom, double tolerance, pitot_real *basis, spectrum_pair *out, int32_t *n) {
     const spectrum_task *t = g->task;
     pitot_eigenpair pair[SPECTRUM_PAIRS];
-    int32_t wanted = t->pairs < g->op.n ? t->pairs : (int32_t)g->op.n, vectors = 2 * wanted + 10;
+    int32_t wanted = at_most(t->pairs, g->op.n);
     pitot_lanczos how = { .struct_size = sizeof how,
                           .tolerance = tolerance,
                           .products = 60 * wanted + 400,
-                          .vectors = vectors < MOST_VECTORS ? vectors : MOST_VECTORS,
+                          .vectors = vectors_for(g, tolerance),
                           .work = basis + (int64_t)wanted * g->op.n,
                           .seed = t->seed,
                           .step = (uint64_t)bottom };
@@ -134,10 +146,10 @@ static int32_t add_ends(guard *g, spectrum *s, pitot_error *error) {
     int32_t k = g->task->pairs, status;
     pitot_real *basis;
     if (!k) return PITOT_OK;
-    int64_t rows = 3 * k + 10 < k + MOST_VECTORS ? 3 * k + 10 : k + MOST_VECTORS;
+    double tolerance = g->task->tolerance;
+    int64_t vectors = vectors_for(g, tolerance), few = vectors_for(g, 0), rows = k + (vectors > few ? vectors : few);
     basis = calloc((size_t)rows, (size_t)g->op.n * sizeof *basis);
     if (!basis) return pitot_fail(error, PITOT_ENOMEM, "no memory for %lld vectors; a smaller --top takes fewer", (long long)rows);
-    double tolerance = g->task->tolerance;
     status = find_end(g, 0, tolerance, basis, s->top, &s->n_top);
     double top = s->n_top ? fabs(s->top[0].value) : 0;
     if (!status) memset(basis, 0, (size_t)k * (size_t)g->op.n * sizeof *basis);

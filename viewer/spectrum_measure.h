@@ -17,7 +17,8 @@ typedef struct spectrum_task {
 
 /* Fills in what stands behind `loss` in *s, which is cleared there: both ends by Lanczos iteration, then the quadrature. Ended by progress:
    PITOT_OK, what is done, and complete 0. PITOT_EHOST: products are not finite. Cost: about 4 pairs + 30 products for each end, and
-   draws * steps; 2 pairs + 10 vectors of op->n values, and `pairs` more. */
+   draws * steps; for the ends as many vectors of op->n values as a GiB holds, at most 200, and `pairs` more; 2 pairs + 10 where that is not
+   more than 64, or with a tolerance below the root of round-off. */
 int32_t spectrum_measure(const pitot_linop *op, const spectrum_task *task, spectrum *s, pitot_error *error);
 
 #endif

@@ -14,8 +14,9 @@ typedef struct pitot_lanczos {
     size_t struct_size;
     double tolerance; /* residual |Op u - theta u| wanted, as a share of the largest |theta| seen; 0: 1e-2 */
     int64_t products; /* most products with the operator, those that check the residuals included; 0: 100 */
-    int64_t vectors;  /* vectors of n values in `work`: 6 or more, of which 64 are used. The search restarts when they are full; 10
-                            are enough along a training run, 20 find a small end more surely from a cold start */
+    int64_t vectors;  /* vectors of n values in `work`: 6 or more, of which 256 are used. The search restarts when they are full; 10
+                            are enough along a training run, 20 find a small end more surely from a cold start, 100 or more spare
+                            several eigenvalues restarts and most of the reorthogonalisation: see pitot_lanczos_top */
     pitot_real *work; /* (vectors, n) */
     double random;    /* share of a random direction in a warm start, so that an eigenvector that came up from below is found.
                             One call in four, drawn from (seed, step), searches on for it: mostly within 5 calls; 0: 0.1 */
@@ -52,8 +53,11 @@ typedef struct pitot_extremes {
 PITOT_API int32_t pitot_lanczos_extremes(const pitot_linop *op, const pitot_lanczos *settings, pitot_real *top, pitot_real *bottom,
                                          pitot_extremes *out);
 
-/* The k largest eigenvalues of a symmetric operator, by sign, k <= vectors - 3 with at most 64 vectors, by the same iteration, with the same
-   sums and statuses, and nothing allocated; 300 KB of stack. basis (k,n): in, eigenvectors of a similar operator to start from, largest
+/* The k largest eigenvalues of a symmetric operator, by sign, k <= vectors - 3 and <= 61, by the same iteration, with the same
+   sums and statuses, and nothing allocated; 400 KB of stack. With more than 64 vectors, the last few of which then hold the small matrices
+   (8 r^2 doubles for r vectors that stay), and a tolerance of sqrt(u) or more (3.5e-4, in double 1.5e-8), vectors are reorthogonalised
+   only when products of two of them come up to the tolerance, or to 1e-2 (Simon 1984, Math. Comp. 42), and those found once more.
+   basis (k,n): in, eigenvectors of a similar operator to start from, largest
    value first, or zeros (rows that are not finite count as zeros); out, the unit eigenvectors found, orthogonal, largest value first. pairs (k):
    theta as the iteration has it, and a residual that adds to the iteration's own what one product shows, with the sum of all k vectors
    under random signs: the errors of products and round-off of all k together. Pairs there is no vector for (n < k, or `products` < k + 1)
@@ -65,8 +69,8 @@ PITOT_API int32_t pitot_lanczos_extremes(const pitot_linop *op, const pitot_lanc
    the vectors have nothing is found mostly at once. Of eigenvalues that lie within tolerance * largest |theta| of each other the wrong one
    may be returned. Work for k + 8 vectors or more keeps restarts few. Cost: products with the operator (with a tolerance of 1e-2, k = 10
    and 10 outliers in a spectrum as nets have them: 25 to 35 cold, 13 to 17 warm, whether vectors turn by 0 or by 0.3 from call to call),
-   and for each about 12 n flops per vector kept. PITOT_EINVAL: as above, or k < 1 or more than the vectors allow. Not thread-safe on one
-   `work`. */
+   and for each about 12 n flops per vector kept, of which the larger work above takes a third or less. PITOT_EINVAL: as above, or k < 1
+   or more than the vectors allow. Not thread-safe on one `work`. */
 PITOT_API int32_t pitot_lanczos_top(const pitot_linop *op, const pitot_lanczos *settings, int32_t k, pitot_real *basis,
                                     pitot_eigenpair *pairs, int64_t *products);
 

@@ -7,7 +7,14 @@
    (then it is the band Lanczos process, Ruhe 1979, Math. Comp. 33), and they may be reflected, so that the one that is wanted most comes
    next. E, with G = E'E, is what was dropped for want of room or of weight. Every new vector is made orthogonal to all kept ones, H holds
    all products with them, so that no structure of H is relied on. An eigenpair (theta, s) of H gives the Ritz pair (theta, V s), whose
-   residual is |P L s + E s|, as far as products are exact. */
+   residual is |P L s + E s|, as far as products are exact.
+
+   With room for more than EIGEN_MOST vectors, and a tolerance that allows it, the rows are kept orthogonal only up to sqrt(u), or to the
+   tolerance if that is more (Simon 1984,
+   "The Lanczos algorithm with partial reorthogonalization", Math. Comp. 42): omega (rows,rows), about the products of rows, goes on by the
+   recurrence that H and L give for it. When one comes up to that, the vector that was multiplied and the one that came of it
+   are made orthogonal to all before them, in one pass over these (krylov_semi.c). What that takes from the former is along
+   eigenvectors that have converged by then, and H stays as it is. */
 
 #ifndef PITOT_SRC_KRYLOV_H
 #define PITOT_SRC_KRYLOV_H
@@ -15,6 +22,8 @@
 #include "curve/basis.h"
 #include "curve/eigen.h"
 #include "pitot/solve.h"
+
+enum { KRYLOV_MOST = BASIS_MIXED, KRYLOV_OWN = 5 * EIGEN_MOST * EIGEN_MOST + EIGEN_MOST };
 
 typedef struct krylov {
     const pitot_linop *op;
@@ -24,10 +33,20 @@ typedef struct krylov {
     int top, bottom;            /* pairs at each end that a restart must keep; both 0: half of all, from both ends */
     uint64_t seed, step, draws; /* of random directions */
     int64_t products, restarts;
-    double largest;    /* |Op x| seen, |x| = 1 */
-    double negligible; /* rows of L that short are dropped at a restart */
-    double h[EIGEN_MOST][EIGEN_MOST], link[EIGEN_MOST][EIGEN_MOST], lost[EIGEN_MOST][EIGEN_MOST]; /* H, L, G */
-    double value[EIGEN_MOST], s[EIGEN_MOST][EIGEN_MOST]; /* eigenpairs of H, ascending: krylov_solve */
+    double largest;                /* |Op x| seen, |x| = 1 */
+    double negligible;             /* rows of L that short are dropped at a restart */
+    int apart;                     /* elements from one row of the matrices to the next */
+    double *h, *link, *lost;       /* H, L, G */
+    double *value, *s;             /* eigenpairs of H, ascending: krylov_solve */
+    double *scratch;               /* (apart,apart), for the moment */
+    int large;                     /* 1: the matrices lie in the caller's work space, and EIGEN_MOST does not bind */
+    int semi, again;               /* 1: orthogonal up to sqrt(u); steps that are to be made orthogonal whatever omega says */
+    double *omega, *last, *lapack; /* if large; last: |last component| of the eigenvectors of H, if it is tridiagonal */
+    double most;                   /* that omega may come up to */
+    double noise, slip;            /* of a product along a row, in units of round-off: as it is taken; the most that was seen */
+    int learnt;                    /* 1: omega has been compared with what there was */
+    int plain, solved;             /* 1: H is tridiagonal; value and s are those of H */
+    double own[KRYLOV_OWN];        /* the matrices if not large */
 } krylov;
 
 static inline pitot_real *krylov_row(const krylov *z, int i) {
@@ -57,8 +76,11 @@ void krylov_aim(krylov *z, const double *g);
 /* One product, with the first column of P, which becomes the last of V. Takes one free row. At the end of an invariant subspace a random
    vector goes on. PITOT_EHOST: it was not finite. */
 int32_t krylov_step(krylov *z);
-/* Eigenpairs of H. */
-void krylov_solve(krylov *z);
+/* Eigenpairs of H; of one that is solved already nothing is done. PITOT_EHOST: LAPACK found none. */
+int32_t krylov_solve(krylov *z);
+/* The same, or, if large and H is tridiagonal still, of a single vector's Krylov space, the eigenvalues and krylov_estimate alone, for about
+   20 k^2 flops. */
+int32_t krylov_glance(krylov *z);
 /* L s of column `j` of s: the residual's coordinates along P (p). */
 void krylov_residual(const krylov *z, int j, double *g);
 /* |Op u - theta u| of column `j` of s, according to the decomposition. */
@@ -75,8 +97,21 @@ int32_t krylov_measure_pair(krylov *z, const int column[2], pitot_real *u, pitot
    = the root of their number times the length of what the product differs by from what the decomposition says. The errors of single
    pairs, where they are independent, add up to that in square, so that none of them is longer. Takes two free rows. */
 int32_t krylov_check(krylov *z, int bottom, int top, double *error);
+/* The same for the m columns of s named, from their Ritz vectors u (m,n): for many rows that is a pass over u in place of two over these. */
+int32_t krylov_check_vectors(krylov *z, const int *column, int m, const pitot_real *u, double *error);
 /* Keeps part of the Ritz vectors if there are not `spare` free rows: half of them, from both ends; or `top` and `bottom` ones and part of
-   the rest, next to them. Solved, before and after. */
-void krylov_make_room(krylov *z, int spare);
+   the rest, next to them. Solved after that, if it was before or if it kept part. */
+int32_t krylov_make_room(krylov *z, int spare);
+
+/* ---- krylov_semi.c ---- */
+
+/* What y = Op p_0, in the first free row, has along V and P; y loses it, as far as L says that there is any, and becomes unit. Returns
+   the length of the rest, 0 if that is round-off, NaN if anything was not finite. */
+double krylov_part(krylov *z, double *along);
+/* P is made orthogonal to V, omega forgotten, and so are the next two steps' vectors: after a restart. */
+void krylov_renew(krylov *z);
+/* Makes row i orthogonal to all before it, up to about sqrt(u). Returns the length of the rest; 0 if that is round-off, or not more than
+   `least`. */
+double krylov_welcome(krylov *z, int i, double least);
 
 #endif

@@ -104,7 +104,7 @@ static int32_t measure_ends(search *z) {
    for both of them to have converged. */
 static int has_not_moved(const search *z) {
     const krylov *k = &z->k;
-    double along[2], g = pitot_dot(z->top, z->bottom, k->n), a = k->h[0][0], b = k->link[0][0];
+    double along[2], g = pitot_dot(z->top, z->bottom, k->n), a = k->h[0], b = k->link[0];
     const pitot_real *u[2] = { z->top, z->bottom };
     for (int i = 0; i < 2; i++)
         along[i] = a * pitot_dot(u[i], k->row, k->n) + b * (k->p ? pitot_dot(u[i], krylov_row(k, 1), k->n) : 0);
@@ -135,8 +135,9 @@ static int32_t iterate(search *z) {
     for (int rounds = 0; rounds < ROUNDS;) {
         int32_t status = step(z);
         if (status) return status;
-        krylov_solve(k);
-        krylov_make_room(k, 1);
+        status = krylov_solve(k);
+        if (!status) status = krylov_make_room(k, 1);
+        if (status) return status;
         if (!seems_done(z) && may_step(z)) continue;
         status = measure_ends(z);
         if (status || is_done(z) || !may_step(z)) return status;

@@ -23,7 +23,9 @@
 
 enum { STEPS = 64, DRAWS = 4, MOST_TOGETHER = 64, NEGLIGIBLE = 4, FLOOR = 16 };
 
-static const double UNIT = sizeof(pitot_real) == 4 ? FLT_EPSILON : DBL_EPSILON;
+#define UNIT (sizeof(pitot_real) == 4 ? (double)FLT_EPSILON : DBL_EPSILON)
+
+static const double SHORT = 0.1, COARSE = 1e-12;
 
 typedef struct lane {
     int32_t draw, made;
@@ -47,23 +49,6 @@ typedef struct run {
     int stopped;
     uint64_t purpose;
 } run;
-
-/* ---- one vector moves on ---- */
-
-typedef struct shift_job {
-    pitot_real *before, *x;
-    const pitot_real *y;
-    double scale;
-} shift_job;
-
-static void shift_task(void *job, int64_t begin, int64_t end, int thread) {
-    (void)thread;
-    const shift_job *s = job;
-    for (int64_t i = begin; i < end; i++) {
-        s->before[i] = s->x[i];
-        s->x[i] = (pitot_real)(s->scale * (double)s->y[i]);
-    }
-}
 
 /* ---- settings ---- */
 
@@ -146,12 +131,30 @@ static double rest_of(run *r, lane *l, pitot_real *y, double length) {
     return length;
 }
 
+/* x becomes unit; returns the length that it had. */
+static double unit(pitot_real *x, int64_t n, double square) {
+    basis_scale(x, n, 1 / sqrt(square));
+    return sqrt(square);
+}
+
+/* beta_j v_{j-1} goes from y; returns alpha. *beta as the lengths say it, whose sums are in double; where values are, too, where lengths
+   cancel too far, or where y is needed, alpha v_j goes as well and *gone is 1. */
+static double coefficients(const run *r, const lane *l, pitot_real *y, pitot_real *x, pitot_real *before, double *beta, int *gone) {
+    double product[2];
+    basis_subtract_one(y, l->side, before, x, r->n, product);
+    double square = product[1] - product[0] * product[0];
+    *gone = l->basis || UNIT < COARSE || !(square > SHORT * SHORT * product[1]);
+    *beta = sqrt(*gone ? basis_update(y, product[0], x, y, r->n) : square);
+    return product[0];
+}
+
 /* Takes the product in row i of y; 1: the lane has come to its end. Not finite: *status. */
 static int advance(run *r, int i, int32_t *status) {
     lane *l = &r->lane[i];
     pitot_real *x = r->x + i * r->n, *y = r->y + i * r->n, *before = r->before + i * r->n;
     int j = l->made++;
-    double alpha = basis_update(y, l->side, before, x, r->n), beta = sqrt(basis_update(y, alpha, x, y, r->n));
+    int gone;
+    double beta, alpha = coefficients(r, l, y, x, before, &beta, &gone);
     if (!isfinite(alpha) || !isfinite(beta)) {
         *status = PITOT_EHOST;
         return 1;
@@ -162,8 +165,8 @@ static int advance(run *r, int i, int32_t *status) {
     l->side = l->beta[j] = rest_of(r, l, y, beta);
     if (!isfinite(l->side)) *status = PITOT_EHOST;
     if (!(l->side > 0) || l->made == r->steps) return 1;
-    shift_job shift = { before, x, y, 1 / l->side };
-    threads_run(sums_threads(r->n), r->n, shift_task, &shift);
+    double square = basis_turn(y, gone ? 0 : alpha, x, before, 1 / l->side, r->n);
+    if (!gone && fabs(square - 1) > UNIT) l->side = l->beta[j] *= unit(x, r->n, square);
     if (l->basis) memcpy(l->basis + l->made * r->n, x, (size_t)r->n * sizeof *x);
     return 0;
 }

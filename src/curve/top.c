@@ -97,27 +97,32 @@ static int worst(const search *z) {
     return most <= z->bar * z->tolerance * z->size && k->k > z->wanted ? next_one(z) : at;
 }
 
-/* Turns what is pending for the next step. */
-static void aim(search *z) {
+/* Turns what is pending for the next step, where there is a choice. */
+static int32_t aim(search *z) {
     krylov *k = &z->k;
-    double g[EIGEN_MOST] = { 0 };
-    if (z->deep > 0) {
-        z->deep--;
-        g[k->p - 1] = 1;
-    } else if (k->k > 0) krylov_residual(k, worst(z), g);
+    double g[KRYLOV_MOST] = { 0 };
+    int deep = z->deep > 0;
+    z->deep -= deep;
+    if (k->p < 2) return PITOT_OK;
+    int32_t status = deep ? PITOT_OK : krylov_solve(k);
+    if (status) return status;
+    if (deep) g[k->p - 1] = 1;
+    else if (k->k > 0) krylov_residual(k, worst(z), g);
     krylov_aim(k, g);
+    return PITOT_OK;
 }
 
+/* Steps from another direction go on whatever the eigenpairs are: if large, these wait until then. */
 static int32_t step(search *z) {
     krylov *k = &z->k;
-    aim(z);
-    int32_t status = krylov_step(k);
-    if (status) return status;
-    krylov_solve(k);
-    z->size = fmax(z->size, fmax(fabs(k->value[0]), fabs(k->value[k->k - 1])));
+    int32_t status = aim(z);
+    if (!status) status = krylov_step(k);
+    if (!status && !(k->large && z->deep > 0)) {
+        status = krylov_glance(k);
+        z->size = fmax(z->size, fmax(fabs(k->value[0]), fabs(k->value[k->k - 1])));
+    }
     k->negligible = FAINT * z->tolerance * z->size;
-    krylov_make_room(k, SPARE);
-    return PITOT_OK;
+    return status ? status : krylov_make_room(k, SPARE);
 }
 
 /* Whether the pair next to those wanted, in column `next`, has no claim to be one of them; `last`: the last of them. */
@@ -150,8 +155,7 @@ static double sum_of_wanted(const search *z) {
 /* Whether there is room for one more direction to go on with; makes it. */
 static int has_room(search *z) {
     if (z->wanted + z->k.p + SPARE + 1 > z->k.room || z->k.k + z->k.p >= z->k.n) return 0;
-    krylov_make_room(&z->k, SPARE + 1);
-    return 1;
+    return krylov_make_room(&z->k, SPARE + 1) == PITOT_OK;
 }
 
 /* Goes on with a vector given that was left behind; 0: there is none. */
@@ -194,6 +198,35 @@ static int judge(const search *z, double error, pitot_eigenpair *pairs) {
     return all;
 }
 
+/* What rows that are orthogonal up to sqrt(u) have left to do. */
+static void make_orthonormal(pitot_real *v, int m, int64_t n) {
+    double along[EIGEN_MOST];
+    for (int i = 0; i < m; i++) {
+        double rest = basis_orthogonalise(v, i, n, v + i * n, along, 0);
+        if (rest > 0) basis_scale(v + i * n, n, 1 / rest);
+    }
+}
+
+/* Puts the vectors found into the basis; what was given there is gone. */
+static void deliver(search *z) {
+    krylov *k = &z->k;
+    int found = count(z);
+    z->given = 0;
+    for (int i = 0; i < k->k; i++)
+        for (int j = 0; j < found; j++) k->scratch[i * k->apart + j] = k->s[i * k->apart + column_of(z, j)];
+    basis_mix(k->row, k->k, k->n, k->scratch, k->apart, found, z->basis);
+    memset(z->basis + found * k->n, 0, (size_t)((z->wanted - found) * k->n) * sizeof *z->basis);
+    if (k->semi) make_orthonormal(z->basis, found, k->n);
+}
+
+static int32_t check(search *z, double *error) {
+    int column[EIGEN_MOST];
+    if (!z->k.large) return krylov_check(&z->k, count_bottom(z), count_top(z), error);
+    deliver(z);
+    for (int j = 0; j < count(z); j++) column[j] = column_of(z, j);
+    return krylov_check_vectors(&z->k, column, count(z), z->basis, error);
+}
+
 static int32_t iterate(search *z, pitot_eigenpair *pairs) {
     krylov *k = &z->k;
     for (int rounds = 0; rounds < ROUNDS;) {
@@ -201,7 +234,8 @@ static int32_t iterate(search *z, pitot_eigenpair *pairs) {
         if (status) return status;
         if (may_step(z) && (!seems_done(z) || look_back(z) || look_deeper(z))) continue;
         double error = 0;
-        status = krylov_check(k, count_bottom(z), count_top(z), &error);
+        status = krylov_solve(k);
+        if (!status) status = check(z, &error);
         if (status || judge(z, error, pairs) || !may_step(z)) return status;
         z->bar *= 0.5;
         rounds++;
@@ -220,18 +254,13 @@ static int32_t measure_start(search *z, pitot_eigenpair *pairs) {
 
 static int32_t find(search *z, double share, pitot_eigenpair *pairs) {
     krylov *k = &z->k;
-    int warm = start(z, share), found;
+    int warm = start(z, share);
     if (z->limit < 2) return measure_start(z, pairs);
     z->given = warm ? z->wanted : 0;
     z->looks = warm == z->wanted ? 0 : DEEP;
     int32_t status = iterate(z, pairs);
     if (status) return status;
-    double c[BASIS_MOST][BASIS_MOST];
-    found = count(z);
-    for (int i = 0; i < k->k; i++)
-        for (int j = 0; j < found; j++) c[i][j] = k->s[i][column_of(z, j)];
-    basis_mix(k->row, k->k, k->n, c, found, z->basis);
-    memset(z->basis + found * k->n, 0, (size_t)((z->wanted - found) * k->n) * sizeof *z->basis);
+    if (!k->large) deliver(z);
     return PITOT_OK;
 }
 
@@ -239,8 +268,8 @@ int32_t pitot_lanczos_ends(const pitot_linop *op, const pitot_lanczos *settings,
                            pitot_eigenpair *pairs, int64_t *products) {
     search z = { .bar = CLOSE, .basis = basis };
     int64_t k = (int64_t)top + bottom;
-    if (!krylov_open(&z.k, op, settings) || top < 0 || bottom < 0 || k < 1 || k > z.k.room - SPARE - 1 || !basis || !pairs ||
-        !products)
+    if (!krylov_open(&z.k, op, settings) || top < 0 || bottom < 0 || k < 1 || k > z.k.room - SPARE - 1 ||
+        k > EIGEN_MOST - SPARE - 1 || !basis || !pairs || !products)
         return PITOT_EINVAL;
     z.tolerance = krylov_tolerance(settings);
     z.limit = krylov_limit(settings);

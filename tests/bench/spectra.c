@@ -15,7 +15,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { MOST = 1000, TOP = 10, VECTORS = 32, STEPS = 100, TOGETHER = 8 };
+enum { MOST = 1000, TOP = 10, VECTORS = 103, STEPS = 100, TOGETHER = 8 };
 
 typedef struct bench {
     pitot_point *point;

@@ -249,6 +249,59 @@ static void test_one_is_the_largest(void **state) {
     probe_free(&p);
 }
 
+/* ---- more than 64 vectors: orthogonal as far as needed, matrices in `work` ---- */
+
+/* All of them are there, to the tolerance, and no copies; cold and warm. */
+static void check_wide(matrix *m, int k, int64_t vectors, double tolerance, const double *value, const char *name) {
+    int64_t n = m->n;
+    probe p = probe_new(n, k, vectors);
+    p.set.tolerance = tolerance;
+    p.set.products = 3000;
+    double size = fmax(fabs(value[0]), fabs(value[n - 1]));
+    int there = n < k ? (int)n : k;
+    for (int warm = 0; warm < 2; warm++) {
+        p.set.step = (uint64_t)warm;
+        if (search(&p, m, size) != there) fail_msg("%s: k = %d, %d vectors: not converged", name, k, (int)vectors);
+        for (int j = 0; j < there; j++)
+            if (!(fabs(p.pairs[j].value - value[n - 1 - j]) <= 2 * tolerance * size))
+                fail_msg("%s%s: k = %d, %d vectors, tolerance %g, value %d: %.9g instead of %.9g", name, warm ? ", warm" : "", k,
+                         (int)vectors, tolerance, j, p.pairs[j].value, value[n - 1 - j]);
+        if (n >= MANY) print_message("%s: k = %d, %d vectors: %d products\n", name, k, (int)vectors, (int)p.products);
+    }
+    probe_free(&p);
+}
+
+static void test_wide(void **state) {
+    (void)state;
+    double *diagonal = mem_alloc(MANY, sizeof *diagonal), *value = mem_alloc(MANY, sizeof *value);
+    fill_net_like(diagonal, MANY);
+    memcpy(value, diagonal, MANY * sizeof *value);
+    qsort(value, MANY, sizeof *value, ascending);
+    matrix m = matrix_new(MANY, diagonal, NULL);
+    check_wide(&m, 10, 140, 1e-3, value, "net-like");
+    check_wide(&m, 30, 220, 4e-4, value, "net-like");
+    check_wide(&m, 30, 75, 1e-3, value, "net-like, with restarts");
+    m.noise = 1e-4; /* of which the operator says nothing */
+    check_wide(&m, 10, 140, 1e-2, value, "net-like, noise");
+    mem_free(m.x);
+    mem_free(value);
+    mem_free(diagonal);
+    for (size_t i = 0; i < sizeof spectra / sizeof *spectra; i++) {
+        int64_t n = spectra[i].n;
+        double *few = mem_alloc(n, sizeof *few), *mirror = mem_alloc(2 * n, sizeof *mirror), *right = mem_alloc(n, sizeof *right);
+        fill(&spectra[i], few);
+        memcpy(right, few, (size_t)n * sizeof *few);
+        qsort(right, (size_t)n, sizeof *right, ascending);
+        matrix d = matrix_new(n, few, NULL);
+        set_mirrors(&d, mirror);
+        check_wide(&d, 5, 1500, 1e-3, right, spectra[i].name);
+        mem_free(d.x);
+        mem_free(right);
+        mem_free(mirror);
+        mem_free(few);
+    }
+}
+
 /* ---- limits and starts ---- */
 
 static void test_limits(void **state) {
@@ -553,6 +606,7 @@ int main(void) {
         cmocka_unit_test(test_known_spectra),
         cmocka_unit_test(test_net_like),
         cmocka_unit_test(test_one_is_the_largest),
+        cmocka_unit_test(test_wide),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_bad_starts),
         cmocka_unit_test(test_crossing),
