@@ -102,7 +102,7 @@ def main():
     torch.set_num_threads(threads)
     torch.manual_seed(0)
     net = separate(build(model))
-    x, y = torch.rand(batch, *model["input"]) * 2 - 1, torch.arange(batch) % 10
+    x, y = torch.randn(batch, *model["input"]), torch.randint(10, (batch,))
     for what in sys.argv[4:] or WHAT:
         try:
             print("%s %.2f" % (what, WHAT[what](net, x, y)), flush=True)

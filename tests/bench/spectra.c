@@ -1,4 +1,5 @@
-/* spectra.c: what eigenvalues and densities of the Hessian of a model file cost, on made-up samples, weights as initialised:
+/* spectra.c: what eigenvalues and densities of the Hessian of a model file cost, on normally distributed samples with random classes, weights as
+   initialised:
 
        spectra MODEL BATCH THREADS SECONDS   prints: gradient ms; a product ms, and its share of the sgemm rate seen in the same process;
                                              ms of each of 8 products asked for at once; the ten largest eigenvalues with residuals of 1e-3
@@ -9,6 +10,7 @@
 
 #include "bench.h"
 
+#include <math.h>
 #include <omp.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -16,6 +18,17 @@
 #include <time.h>
 
 enum { MOST = 1000, TOP = 10, VECTORS = 103, STEPS = 100, TOGETHER = 8 };
+
+/* Uniform in (0,1); standard normal. */
+static double draw(uint64_t *state) {
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return ((double)(*state >> 33) + 0.5) / 2147483648.0;
+}
+
+static double draw_normal(uint64_t *state) {
+    double r = sqrt(-2 * log(draw(state)));
+    return r * cos(2 * M_PI * draw(state));
+}
 
 typedef struct bench {
     pitot_point *point;
@@ -98,8 +111,9 @@ int main(int argc, char **argv) {
     b.basis = calloc((size_t)(TOP * facts.parameters), sizeof *b.basis);
     b.work = calloc((size_t)((STEPS + 3) * facts.parameters), sizeof *b.work);
     if (!x || !y || !b.basis || !b.work) return 1;
-    for (int64_t i = 0; i < n * facts.input; i++) x[i] = (pitot_real)((double)(i * 7919 % 1009) / 504.5 - 1);
-    for (int64_t i = 0; i < n; i++) y[i] = (int32_t)(i * 31 % 101 % facts.output);
+    uint64_t state = 1;
+    for (int64_t i = 0; i < n * facts.input; i++) x[i] = (pitot_real)draw_normal(&state);
+    for (int64_t i = 0; i < n; i++) y[i] = (int32_t)(draw(&state) * (double)facts.output);
     pitot_net_batch batch = { .struct_size = sizeof batch, .n = n, .x = x, .classes = y };
     b.point =
         pitot_point_new(&(pitot_point_config){ .struct_size = sizeof(pitot_point_config), .net = net, .batch = &batch }, &error);
