@@ -101,6 +101,7 @@ static void put_lists(writer *w, const spectrum *s, const char *key, const doubl
 static void write_all(writer *w, const spectrum *s) {
     fprintf(w->out, "{\"pitot\": \"%s\",\n ", pitot_version());
     put_text(w, "operator", s->kind);
+    if (s->preconditioned[0]) put_text(w, "preconditioned", s->preconditioned);
     put_text(w, "model", s->model);
     put_text(w, "weights", s->weights);
     put_text(w, "data", s->data);
@@ -208,6 +209,7 @@ static int32_t density(spectrum *s, const cJSON *of) {
 
 static int32_t take(spectrum *s, const cJSON *all) {
     text(all, "operator", s->kind, sizeof s->kind);
+    text(all, "preconditioned", s->preconditioned, sizeof s->preconditioned);
     text(all, "model", s->model, sizeof s->model);
     text(all, "weights", s->weights, sizeof s->weights);
     text(all, "data", s->data, sizeof s->data);

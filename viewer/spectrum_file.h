@@ -18,7 +18,8 @@ typedef struct spectrum_estimate {
 } spectrum_estimate;
 
 typedef struct spectrum {
-    char kind[32]; /* "hessian" */
+    char kind[32];           /* "hessian" */
+    char preconditioned[48]; /* optimizer whose preconditioner it is seen through; "": it is not */
     char model[SPECTRUM_TEXT], weights[SPECTRUM_TEXT], data[SPECTRUM_TEXT], group[SPECTRUM_TEXT], precision[16];
     int64_t parameters, samples; /* parameters: of the group */
     int64_t step;                /* of the checkpoint; -1: not known */

@@ -66,6 +66,7 @@ static int read_run(spectrum_source *s, const args *a, const char *run) {
     pitot_error error = { 0 };
     pitot_log *log = pitot_log_open(run, &error);
     if (!log) return fail_error(&error);
+    snprintf(s->run, sizeof s->run, "%s", run);
     snprintf(s->model, sizeof s->model, "%s/model.json", run);
     pitot_log_fact(log, "train.data", s->data, sizeof s->data);
     if (!s->data[0]) pitot_log_fact(log, "data", s->data, sizeof s->data);

@@ -8,6 +8,7 @@
 enum { SOURCE_WEIGHTS = 512, SOURCE_PATH = 4096 };
 
 typedef struct spectrum_source {
+    char run[SOURCE_PATH]; /* directory; "": none */
     char model[SOURCE_PATH], data[SOURCE_PATH], optimizer[64];
     int n;
     char *weights[SOURCE_WEIGHTS];                /* paths */

@@ -47,6 +47,9 @@ typedef struct pitot_preconditioner {
     const pitot_real *corrected;
     double corrected_power; /* -1/2 SOAP, -1 EKFAC */
     double correction;      /* corrected times this is unbiased; 0: 1 */
+    int32_t
+        diagonal; /* 1: factor and inverse along that axis are diagonal, (n) values, without a basis; not for pitot_add_preconditioner */
+    int32_t reserved;
 } pitot_preconditioner;
 
 #ifdef __cplusplus

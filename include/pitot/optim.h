@@ -146,8 +146,9 @@ typedef struct pitot_optimizer {
     /* Or the whole step, all tensors: where it is not NULL, update is not called by the core. Gradients are finite. A status other than
        PITOT_OK: x and state are as good as before the step. */
     int32_t (*step)(pitot_stepping *s);
-    /* Factor k of tensor i's preconditioner, after t updates; .param is the caller's to fill in, .computed is an update's number. PITOT_EINVAL:
-       there are no more; PITOT_EORDER: not yet. NULL: the method has no preconditioner. */
+    /* Factor k of tensor i's preconditioner, after t updates; .param is the caller's to fill in, .bias is 1 + the index of a tensor, .computed is
+       an update's number. PITOT_EINVAL: there are no more; PITOT_ENOTSUP: there are, in no form that can be shown; PITOT_EORDER: not yet. NULL:
+       the method has no preconditioner. */
     int32_t (*view)(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view);
     /* Puts the parameters into x at which the model is to be evaluated and saved, where these are not those that gradients are taken at. The
        core keeps x and puts it back. NULL: they are the same. */
@@ -207,7 +208,8 @@ PITOT_API int32_t pitot_optim_prepare(pitot_optim *optim, const pitot_optim_tens
    with finite gradients is an ordinary one. The gradient arrays are afterwards what they were before. Statuses of the source are passed on. */
 PITOT_API int32_t pitot_optim_step(pitot_optim *optim);
 /* Factor k, from 0, of the preconditioner of tensor i as the last update left it; arrays are the optimizer's own, good until the next step.
-   .computed counts updates. PITOT_ENOTSUP: the method has none; PITOT_EORDER: no update yet; PITOT_EINVAL: no such tensor, or no more factors. */
+   .computed counts updates, .bias is 1 + the index of a tensor. PITOT_ENOTSUP: the method has none, or more than it can show of this tensor;
+   PITOT_EORDER: no update yet; PITOT_EINVAL: no such tensor, or no more factors. */
 PITOT_API int32_t pitot_optim_view(const pitot_optim *optim, int64_t i, int32_t k, pitot_preconditioner *view);
 /* 1: the parameters to evaluate and save stand in the tensors, until 0: those to train on stand there again, bit by bit. Nothing happens for
    methods to which they are the same. Between the two no step is made. */

@@ -18,14 +18,15 @@ typedef struct pitot_precond_tensor { /* in the order of vectors of D values */
     int64_t size, rows;               /* rows of the tensor as a matrix: its first axis */
 } pitot_precond_tensor;
 
-/* From factors whose param is 1 + the index of a tensor (0: all of them, diagonal), on axes 0 and 1 or the diagonal, as they are in use: inverse,
-   or basis with eigenvalues or `corrected`. What no factor is about stays as it is. What factors point to is copied. NULL with a message:
-   PITOT_EINVAL: sizes do not fit, or a factor shows neither; PITOT_EHOST: it is not finite, or not positive; PITOT_ENOMEM. Cost: an
-   eigendecomposition of every `inverse` (9 n^3 flops). */
+/* From factors whose param and bias are 1 + the index of a tensor (param 0: all of them, diagonal), on axes 0 and 1 or the diagonal, as they are
+   in use: inverse, or basis with eigenvalues or `corrected`. What no factor is about stays as it is; a bias column whose bias is not known is
+   left out after each power. What factors point to is copied. NULL with a message: PITOT_EINVAL: sizes do not fit, or a factor shows neither;
+   PITOT_EHOST: it is not finite, or not positive beyond round-off; PITOT_ENOMEM. Cost: an eigendecomposition of every `inverse` (9 n^3
+   flops). */
 PITOT_API pitot_precond *pitot_precond_new(const pitot_preconditioner *factors, int64_t n, const pitot_precond_tensor *tensors,
                                            int64_t n_tensors, pitot_error *error);
-/* The same of an optimizer whose tensors these are, as its last update left it. PITOT_ENOTSUP: it has no preconditioner; PITOT_EORDER: it has
-   made no step. */
+/* The same of an optimizer whose tensors these are, as its last update left it: up to what lengthens or shortens whole updates (clipping, kl_clip,
+   grafting). PITOT_ENOTSUP: it has no preconditioner, or does not show all of it; PITOT_EORDER: none is in use yet. */
 PITOT_API pitot_precond *pitot_precond_of(const pitot_optim *optim, const pitot_precond_tensor *tensors, int64_t n_tensors,
                                           pitot_error *error);
 PITOT_API void pitot_precond_free(pitot_precond *p); /* NULL allowed */

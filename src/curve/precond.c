@@ -7,14 +7,17 @@
 #include "base/blas.h"
 #include "curve/precond.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
+
+static const double round_off = sizeof(pitot_real) == 8 ? DBL_EPSILON : (double)FLT_EPSILON;
 
 typedef struct block {
     int64_t at, row_step;     /* where its first value stands in vectors of D values; from one row to the next */
     int64_t m, n, own;        /* rows, columns; columns without the bias's */
     int64_t bias_at;          /* of its first row's bias; -1: none */
-    pitot_real *left, *right; /* (m,m), (n,n): rows are the basis; NULL: the identity */
+    pitot_real *left, *right; /* (m,m), (n,n): rows are the basis; NULL: the axes themselves */
     double *weight;           /* (m,n) w; a diagonal has m = 1 */
 } block;
 
@@ -47,40 +50,67 @@ static int32_t make_diagonal(const pitot_preconditioner *p, const pitot_precond_
     return PITOT_OK;
 }
 
+/* Of a diagonal along an axis. */
+static int32_t make_values(const pitot_preconditioner *p, double **value) {
+    if (!(*value = mem_alloc(p->n, sizeof **value))) return PITOT_ENOMEM;
+    for (int64_t i = 0; i < p->n; i++)
+        (*value)[i] = p->inverse ? (double)p->inverse[i] : pow(fmax(0, (double)p->factor[i]) + p->damping, p->power);
+    return PITOT_OK;
+}
+
+/* What is negative by no more than round-off of the largest is 0. */
+static void drop_round_off(int64_t n, double *value) {
+    double most = 0;
+    for (int64_t i = 0; i < n; i++) most = fmax(most, fabs(value[i]));
+    for (int64_t i = 0; i < n; i++)
+        if (value[i] < 0 && -value[i] <= (double)n * round_off * most) value[i] = 0;
+}
+
 /* One axis: its basis, and what it multiplies by there. */
 static int32_t make_axis(const pitot_preconditioner *p, pitot_real **basis, double **value) {
+    if (p->diagonal) return make_values(p, value);
     double *wide = mem_alloc(p->n, (size_t)p->n * sizeof *wide), *work = mem_alloc(p->n, (size_t)p->n * sizeof *work);
     *basis = mem_alloc(p->n, (size_t)p->n * sizeof **basis);
     *value = mem_alloc(p->n, sizeof **value);
     int32_t status = wide && work && *basis && *value ? precond_in_use(p, wide, *value, work) : PITOT_ENOMEM;
     for (int64_t i = 0; i < p->n * p->n && !status; i++) (*basis)[i] = (pitot_real)wide[i];
+    if (!status && !p->basis) drop_round_off(p->n, *value);
     mem_free(wide);
     mem_free(work);
     return status;
 }
 
-static void shape_block(const pitot_preconditioner *left, const pitot_preconditioner *right, const pitot_precond_tensor *t,
-                        block *b) {
+/* Where a factor's block stands, if that is within its tensor and, if it has one, its bias. */
+static int32_t shape_block(const pitot_preconditioner *left, const pitot_preconditioner *right, const pitot_precond_tensor *t,
+                           int64_t n_tensors, block *b) {
     const pitot_preconditioner *any = left ? left : right;
     const pitot_precond_tensor *of = &t[any->param - 1];
-    int64_t rows = any->rows ? any->rows : of->rows, columns = of->size / rows;
+    int64_t rows = any->rows ? any->rows : of->rows, columns = rows > 0 ? of->size / rows : 0;
+    int bias = right && right->bias_column;
     *b = (block){ .m = left ? left->n : any->n_rows ? any->n_rows : rows, .row_step = columns, .bias_at = -1 };
     b->n = right ? right->n : any->n_columns ? any->n_columns : columns;
-    b->own = b->n - (right && right->bias_column);
+    b->own = b->n - bias;
+    if (columns < 1 || rows * columns != of->size || b->m < 1 || b->own < 1 || any->first_row < 0 || any->first_column < 0)
+        return PITOT_EINVAL;
+    if (b->m > rows - any->first_row || b->own > columns - any->first_column) return PITOT_EINVAL;
     b->at = offset_of(t, any->param - 1) + any->first_row * columns + any->first_column;
-    if (right && right->bias_column && right->bias > 0) b->bias_at = offset_of(t, right->bias - 1) + any->first_row;
+    if (!bias || right->bias <= 0) return PITOT_OK;
+    if (right->bias > n_tensors || t[right->bias - 1].size != rows) return PITOT_EINVAL;
+    b->bias_at = offset_of(t, right->bias - 1) + any->first_row;
+    return PITOT_OK;
 }
 
-static int fits(const block *b, int64_t size) {
-    return b->m > 0 && b->own > 0 && b->at >= 0 && b->own <= b->row_step && b->at + (b->m - 1) * b->row_step + b->own <= size &&
-           (b->bias_at < 0 || b->bias_at + b->m <= size);
+/* As it multiplies gradients; `corrected` needs a basis alone. */
+static int is_shown(const pitot_preconditioner *p, int corrected) {
+    return !p || p->diagonal || precond_applies(p) || (corrected && p->basis);
 }
 
 static int32_t make_weights(const pitot_preconditioner *left, const pitot_preconditioner *right, const double *l, const double *r,
                             block *b) {
     const pitot_preconditioner *c = left && left->corrected ? left : right && right->corrected ? right : NULL;
+    if (!is_shown(left, c != NULL) || !is_shown(right, c != NULL)) return PITOT_EINVAL;
+    if (c && c->n_rows && (c->n_rows != b->m || c->n_columns != b->n)) return PITOT_EINVAL;
     if (!(b->weight = mem_alloc(b->m, (size_t)b->n * sizeof *b->weight))) return PITOT_ENOMEM;
-    if (!c && ((left && !precond_applies(left)) || (right && !precond_applies(right)))) return PITOT_EINVAL;
     for (int64_t i = 0; i < b->m; i++)
         for (int64_t j = 0; j < b->n; j++) {
             double w = c ? precond_corrected(c, (double)c->corrected[i * b->n + j]) : (l ? l[i] : 1) * (r ? r[j] : 1);
@@ -91,10 +121,9 @@ static int32_t make_weights(const pitot_preconditioner *left, const pitot_precon
 }
 
 static int32_t make_block(const pitot_preconditioner *left, const pitot_preconditioner *right, const pitot_precond_tensor *t,
-                          int64_t size, block *b) {
+                          int64_t n_tensors, block *b) {
     double *l = NULL, *r = NULL;
-    shape_block(left, right, t, b);
-    int32_t status = fits(b, size) ? PITOT_OK : PITOT_EINVAL;
+    int32_t status = shape_block(left, right, t, n_tensors, b);
     if (!status && left) status = make_axis(left, &b->left, &l);
     if (!status && right) status = make_axis(right, &b->right, &r);
     if (!status) status = make_weights(left, right, l, r, b);
@@ -131,7 +160,7 @@ static int32_t add_factor(pitot_precond *p, const pitot_preconditioner *f, int64
     }
     const pitot_preconditioner *other = other_axis(f, n, i, &first);
     if (!first) return PITOT_OK;
-    return make_block(one->axis == 0 ? one : other, one->axis == 1 ? one : other, t, p->size, &p->block[p->n++]);
+    return make_block(one->axis == 0 ? one : other, one->axis == 1 ? one : other, t, n_tensors, &p->block[p->n++]);
 }
 
 pitot_precond *pitot_precond_new(const pitot_preconditioner *factors, int64_t n, const pitot_precond_tensor *tensors,
@@ -139,7 +168,10 @@ pitot_precond *pitot_precond_new(const pitot_preconditioner *factors, int64_t n,
     pitot_precond *p = mem_alloc(1, sizeof *p);
     int64_t largest = 1;
     int32_t status = p && (p->block = mem_alloc(n, sizeof *p->block)) ? PITOT_OK : PITOT_ENOMEM;
-    if (!status) p->size = offset_of(tensors, n_tensors);
+    for (int64_t i = 0; i < n_tensors && !status; i++) {
+        status = tensors[i].size < 0 || tensors[i].size > INT64_MAX - p->size ? PITOT_EINVAL : PITOT_OK;
+        if (!status) p->size += tensors[i].size;
+    }
     for (int64_t i = 0; i < n && !status; i++) status = add_factor(p, factors, n, i, tensors, n_tensors);
     for (int64_t k = 0; !status && k < p->n; k++)
         if (p->block[k].m * p->block[k].n > largest) largest = p->block[k].m * p->block[k].n;

@@ -52,7 +52,7 @@ static int32_t check_file(const pitot_net *net, const tensor_file *file, pitot_e
             return pitot_fail(error, PITOT_ENOTSUP, "%s:%s: holds bytes (U8), not numbers; save it as F32", file->path,
                               net->param[i].name);
     }
-    int checkpoint = tensor_file_meta(file, "optimizer") != NULL; /* its optimizer's state is "PARAMETER:SLOT" */
+    int checkpoint = tensor_file_meta(file, "optimizer") != NULL; /* whose state is "PARAMETER:SLOT" */
     for (int64_t i = 0; i < file->n; i++)
         if (!find_param(net, file->entry[i].name) && !(checkpoint && strchr(file->entry[i].name, ':')))
             return pitot_fail(error, PITOT_EMISMATCH,

@@ -351,7 +351,8 @@ static int32_t step(pitot_stepping *s) {
 
 /* P = sqrt(V) of tensors that keep all of it; of others V is nowhere. */
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
-    if (k > 0 || !s->tensor[i].state[SQUARE]) return PITOT_EINVAL;
+    if (!s->tensor[i].state[SQUARE]) return PITOT_ENOTSUP;
+    if (k > 0) return PITOT_EINVAL;
     view->axis = -1;
     view->n = s->tensor[i].size;
     view->factor = s->tensor[i].state[SQUARE];

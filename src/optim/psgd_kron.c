@@ -408,11 +408,11 @@ static int32_t step(pitot_stepping *s) {
     return psgd_kron_step(s, &(psgd_draws){ normal, uniform, &d });
 }
 
-/* Dense factors as what multiplies the gradient; of vectors and single values the diagonal. */
+/* Factors as what multiplies the gradient; of vectors and single values the diagonal. */
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t n, pitot_preconditioner *view) {
     const pitot_tensor_state *t = &s->tensor[i];
     shape k = shape_of(t, s->options);
-    int a = k.dense[0] ? n : n + 1;
+    int a = k.dense[0] || k.axes == 1 || !k.dense[1] ? n : !n; /* a dense one first */
     view->power = 1;
     view->computed = (int64_t) * (const double *)t->state[COMPUTED];
     if (k.axes == 1 && !k.dense[0]) {
@@ -421,8 +421,9 @@ static int32_t view(const pitot_stepping *s, int64_t i, int32_t n, pitot_precond
         view->factor = t->state[APPLIED];
         return n ? PITOT_EINVAL : PITOT_OK;
     }
-    if (a > 1 || !k.dense[a]) return PITOT_EINVAL;
+    if (n >= k.axes) return PITOT_EINVAL;
     view->axis = a;
+    view->diagonal = !k.dense[a];
     view->n = k.n[a];
     view->factor = view->inverse = t->state[APPLIED + a];
     view->rows = view->n_rows = k.n[0];

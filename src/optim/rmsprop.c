@@ -62,7 +62,8 @@ PITOT_HOT static void update(const pitot_update *u) {
 /* P = sqrt(square_avg) + eps; the variance of `centered` stands nowhere. */
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
     const rmsprop_options *o = s->options;
-    if (k > 0 || o->centered) return PITOT_EINVAL;
+    if (o->centered) return PITOT_ENOTSUP;
+    if (k > 0) return PITOT_EINVAL;
     view->axis = -1;
     view->n = s->tensor[i].size;
     view->factor = s->tensor[i].state[0];

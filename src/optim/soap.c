@@ -189,7 +189,7 @@ static int32_t view(const pitot_stepping *s, int64_t i, int32_t n, pitot_precond
     block k;
     int side;
     view->power = -0.5;
-    view->eps = o->eps;
+    view->eps = o->eps * sqrt(correction); /* the correction is the step's, not v's */
     if (!b.has[0] && !b.has[1]) {
         view->axis = -1;
         view->n = t->size;

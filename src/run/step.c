@@ -329,8 +329,10 @@ static int block_fits(const pitot_preconditioner *f, int64_t size) {
 /* A factor is as large as its axis, or as that and the ones behind it laid flat, and one more if the bias is folded in; a diagonal as
    its tensor. */
 static int factor_fits(const pitot_run *run, const pitot_preconditioner *f) {
-    if (f->param < 0 || f->param > run->n_params || f->n < 1 || !f->factor || f->axis < -1) return 0;
+    if (f->param < 0 || f->param > run->n_params || f->n < 1 || !f->factor || f->axis < -1 || f->diagonal) return 0;
     if (f->param == 0) return f->axis == -1;
+    if (f->bias < 0 || f->bias > run->n_params) return 0;
+    if (f->bias && f->rows && run->param[f->bias - 1].layout.size != f->rows) return 0;
     const array_layout *a = &run->param[f->param - 1].layout;
     int64_t n = 1;
     if (f->rows) return block_fits(f, a->size);

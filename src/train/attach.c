@@ -138,7 +138,9 @@ static void show_preconditioner(const pitot_attached *a) {
     if (!a->optim || !(pitot_due(a->run) & PITOT_DUE_PRECONDITIONER)) return;
     for (int64_t i = 0; i < pitot_net_param_count(a->net); i++)
         for (int32_t k = 0; pitot_optim_view(a->optim, i, k, &p) == PITOT_OK; k++) {
+            if (p.diagonal) continue;
             p.param = a->first + (int32_t)i;
+            p.bias += p.bias > 0 ? a->first - 1 : 0;
             p.computed += pitot_step(a->run) - pitot_optim_steps(a->optim) - 1;
             pitot_add_preconditioner(a->run, &p);
         }

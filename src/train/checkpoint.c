@@ -92,9 +92,21 @@ static int32_t misfit(const tensor_file *file, const char *name, pitot_error *er
                       name);
 }
 
+/* Doubles among an optimizer's state are bytes to a file of floats, values to one of doubles. */
+static int are_doubles(const tensor_entry *e, const tensor_out *like) {
+    int64_t n = 1;
+    for (int32_t k = 0; k < like->n_dim; k++) n *= like->shape[k];
+    if (e->dtype == TENSOR_F64) return like->dtype == TENSOR_U8 && n == e->size * (int64_t)sizeof(double);
+    return e->dtype == TENSOR_U8 && like->dtype == TENSOR_F64 && e->size == n * (int64_t)sizeof(double);
+}
+
 /* The values called as `like` is, which have its shape. */
 static int32_t read_tensor(const tensor_file *file, const tensor_out *like, void *to, pitot_error *error) {
     const tensor_entry *e = tensor_file_find(file, like->name);
+    if (e && are_doubles(e, like)) {
+        memcpy(to, e->bytes, (size_t)e->size * (e->dtype == TENSOR_F64 ? sizeof(double) : 1));
+        return PITOT_OK;
+    }
     if (!e || e->n_dim != like->n_dim || memcmp(e->shape, like->shape, (size_t)e->n_dim * sizeof *e->shape) ||
         (e->dtype == TENSOR_U8) != (like->dtype == TENSOR_U8))
         return misfit(file, like->name, error);
@@ -121,8 +133,8 @@ static int32_t read_optimizer(const tensor_file *file, pitot_optim *optim, pitot
     int32_t status = PITOT_OK;
     optimizer_name(optim, own, sizeof own);
     if (!method || strcmp(method, own))
-        return pitot_fail(error, PITOT_EMISMATCH, "%s: is of optimizer %.60s, not %s; resume with the same one", file->path,
-                          method ? method : "(none)", own);
+        return pitot_fail(error, PITOT_EMISMATCH, "%s: is of optimizer %.60s, not %s; the optimizer has to be the same one",
+                          file->path, method ? method : "(none)", own);
     for (int64_t j = 0; !status && pitot_optim_state(optim, j, &a) == PITOT_OK; j++) {
         tensor_out like = out_of(&a, name);
         status = read_tensor(file, &like, a.data, error);
@@ -131,6 +143,8 @@ static int32_t read_optimizer(const tensor_file *file, pitot_optim *optim, pitot
 }
 
 int32_t pitot_checkpoint_read(const char *path, pitot_net *net, pitot_optim *optim, int64_t *step, pitot_error *error) {
+    pitot_error own = { 0 };
+    if (!error) error = &own;
     tensor_file *file = tensor_file_open(path, error);
     if (!file) return error->status;
     const char *steps = tensor_file_meta(file, "step");

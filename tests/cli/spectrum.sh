@@ -75,6 +75,67 @@ cmp -s "$here/a/b/spectrum.png" "$here/redrawn/spectrum.png"; check $? "is the s
 echo '{"operator": 1' >"$here/bad.json"
 refuses "a damaged spectrum" 1 "bad.json" "$PITOT" spectrum "$here/a/b/spectrum.json" "$here/bad.json" --out "$here/redrawn"
 
+# ---- as the optimizer sees it ----
+
+for o in adam soap; do
+    works "a run of $o" "$PITOT" train --model "$m" --data glyphs:300 --optimizer $o --steps 40 --checkpoint-every 20 --set lr=0.01 --set cosine.last=0.5 \
+        --set hess_spectrum.draws=1 --probes loss,hess_spectrum@20 --out "$here/run_$o" --quiet
+    works "preconditioned by $o" "$PITOT" spectrum "$here/run_$o" --preconditioned --samples 50 --top 3 --density --draws 20 --steps 40 --precision double \
+        --out "$here/pre_$o"
+done
+works "a run of kfac" "$PITOT" train --model "$m" --data glyphs:300 --optimizer kfac --steps 20 --set momentum=0.5 --set kl_clip=0 --set lr=0.02 --probes loss \
+    --out "$here/run_kfac" --quiet
+works "the GGN preconditioned by kfac" "$PITOT" spectrum "$here/run_kfac" --preconditioned --operator ggn --samples 50 --out "$here/pre_kfac"
+grep -aq 'Hessian preconditioned by adam' "$here/pre_adam/spectrum-step-00000040.png"; check $? "the figure says so" "it does not"
+works "drawn again" "$PITOT" spectrum "$here/pre_adam/spectrum-step-00000040.json" --out "$here/redrawn"
+cmp -s "$here/pre_adam/spectrum-step-00000040.png" "$here/redrawn/spectrum.png"; check $? "is the same picture" "they differ"
+if have python3; then
+    python3 - "$here" "$PITOT_D" "$m" <<'END'
+import json, math, struct, subprocess, sys
+here, pitot, m = sys.argv[1:]
+read = lambda name: json.load(open(here + "/" + name + ".json"))
+a, b, s, k = read("pre_adam/spectrum-step-00000040"), read("pre_adam/spectrum-step-00000020"), read("pre_soap/spectrum-step-00000040"), read("pre_kfac/spectrum")
+assert [x["preconditioned"] for x in (a, b, s, k)] == ["adam", "adam", "soap", "kfac"] and a["operator"] == "hessian" and k["operator"] == "ggn"
+D = a["parameters"]
+# the learning rate of the step after it, on the way to half of what it was
+lr = lambda t: 0.01 * (0.5 + 0.5 * (1 + math.cos(math.pi * t / 40)) / 2)
+for x, t, beta in ((a, 40, 0.9), (b, 20, 0.9), (s, 40, 0.95)):
+    want = (2 + 2 * beta) / ((1 - beta) * lr(t))
+    assert x["limit"]["name"] == "(2+2b)/((1-b) lr)" and abs(x["limit"]["value"] / want - 1) < 1e-9, (x["limit"], want)
+assert k["limit"]["name"] == "2(1+b)/lr" and abs(k["limit"]["value"] - 150) < 1e-9 and k["bottom"][0]["value"] > -1e-3 * k["top"][0]["value"]
+# the trace is the Hessian's diagonal over Adam's denominators, from the checkpoint's bytes and products with unit vectors
+path = here + "/run_adam/checkpoints/step-00000040.safetensors"
+raw = open(path, "rb").read()
+n = struct.unpack("<Q", raw[:8])[0]
+head = json.loads(raw[8:8 + n])
+v = []
+for name in ("fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"):
+    begin, end = head[name + ":exp_avg_sq"]["data_offsets"]
+    v += struct.unpack("<%df" % ((end - begin) // 4), raw[8 + n + begin:8 + n + end])
+assert len(v) == D
+p = [1 / (math.sqrt(x / (1 - 0.999 ** 40)) + 1e-8) for x in v]
+trace = 0
+for j in range(D):
+    text = "{'descr': '<f8', 'fortran_order': False, 'shape': (%d,), }" % D
+    text += " " * (63 - (10 + len(text)) % 64) + "\n"
+    with open(here + "/e.npy", "wb") as f:
+        f.write(b"\x93NUMPY\x01\x00" + struct.pack("<H", len(text)) + text.encode() + struct.pack("<%dd" % D, *[float(i == j) for i in range(D)]))
+    q = subprocess.run([pitot, "inspect", "--model", m, "--weights", path, "--data", "glyphs:300", "--batch", "50", "--probes", "product",
+                        "--set", "product.vector=" + here + "/e.npy"], capture_output=True, check=True)
+    trace += p[j] * json.loads(q.stdout)["probes"]["product"]["value"][j]
+assert abs(a["trace"]["value"] - trace) < 5 * a["trace"]["stderr"], (a["trace"], trace)
+assert a["trace"]["stderr"] < abs(trace) / 4
+END
+    check $? "its numbers are those of P and H" "see the log"
+fi
+refuses "--preconditioned without a run" 2 "needs a run directory" $(s) --preconditioned
+refuses "--preconditioned of a drawn spectrum" 2 "needs a run directory" "$PITOT" spectrum "$here/a/b/spectrum.json" --preconditioned
+refuses "--preconditioned with a group" 2 "goes without --group" "$PITOT" spectrum "$here/run_adam" --preconditioned --group fc2
+refuses "--preconditioned with options" 2 "goes without --set" "$PITOT" spectrum "$here/run_adam" --preconditioned --set lr=1
+refuses "--preconditioned of sgd" 1 "optimizer sgd has no preconditioner" "$PITOT" spectrum "$here/run" --preconditioned --out "$here/none"
+refuses "weights without the optimizer's state" 1 "w.safetensors: is of optimizer (none), not adam" "$PITOT" spectrum "$here/run_adam" --preconditioned --weights "$w" \
+    --out "$here/none"
+
 # ---- the pane ----
 
 works "watch --once --density" "$PITOT" watch --once --density --size 90x20 "$here/run"

@@ -270,7 +270,7 @@ static void check_view(const char *name, const char *const *set) {
             if (v.axis == -1 && v.n != p->size) fail_msg("%s: %s: a diagonal of %lld", name, p->name, (long long)v.n);
             if (v.axis >= 0 && (v.computed < 0 || v.computed > STEPS))
                 fail_msg("%s: %s: computed at %lld", name, p->name, (long long)v.computed);
-            for (int64_t j = 0; j < (v.axis < 0 ? v.n : v.n * v.n); j++) assert_true(isfinite((double)v.factor[j]));
+            for (int64_t j = 0; j < (v.axis < 0 || v.diagonal ? v.n : v.n * v.n); j++) assert_true(isfinite((double)v.factor[j]));
         }
         assert_true(k < 64);
     }

@@ -5,6 +5,7 @@
 #include "figure/spectrum.h"
 #include "progress.h"
 #include "spectrum_measure.h"
+#include "spectrum_precond.h"
 #include "spectrum_source.h"
 
 #include <errno.h>
@@ -55,6 +56,8 @@ typedef struct job {
     pitot_net *net;
     pitot_data *data;
     const char *kind, *group;
+    int preconditioned;
+    spectrum_precond precond;
     int64_t samples, memory, draws; /* memory: bytes for what passes keep; draws: labels a sample, of ggn_mc */
     spectrum *done;                 /* (source.n) */
     int n;
@@ -99,7 +102,8 @@ static int32_t open_job(job *j, pitot_error *error) {
     j->net = pitot_net_read(j->source.model, error);
     if (!j->net) return error->status;
     int32_t status = pitot_net_fits(j->net, j->data, j->source.model, error);
-    return status ? status : pitot_net_prepare(j->net, chunk_of(j), 0, error);
+    if (!status) status = pitot_net_prepare(j->net, chunk_of(j), 0, error);
+    return status || !j->preconditioned ? status : precond_open(&j->precond, j->source.run, j->net, error);
 }
 
 static void describe(const job *j, spectrum *s, int k, const pitot_linop *op) {
@@ -110,7 +114,10 @@ static void describe(const job *j, spectrum *s, int k, const pitot_linop *op) {
     snprintf(s->group, sizeof s->group, "%.*s", (int)sizeof s->group - 1, j->group ? j->group : "");
     snprintf(s->precision, sizeof s->precision, "%s", pitot_real_size() == 8 ? "double" : "float");
     s->parameters = op->n, s->samples = j->samples, s->seed = (int64_t)j->task.seed, s->step = j->source.step[k];
-    s->limit = source_limit(&j->source, s->limit_name, sizeof s->limit_name);
+    if (j->preconditioned) {
+        snprintf(s->preconditioned, sizeof s->preconditioned, "%s", precond_name(&j->precond));
+        s->limit = precond_limit(&j->precond, s->limit_name, sizeof s->limit_name);
+    } else s->limit = source_limit(&j->source, s->limit_name, sizeof s->limit_name);
 }
 
 /* The operator, once it is seen to be one. */
@@ -124,13 +131,16 @@ static int32_t check(const job *j, const pitot_linop *op, pitot_error *error) {
 
 static int32_t measure_at(job *j, int k, pitot_point *p, pitot_error *error) {
     spectrum *s = &j->done[k];
-    pitot_linop op;
+    pitot_linop inner, op;
     int32_t status = pitot_point_gradient(p, &s->loss, NULL);
-    if (!status) status = pitot_point_operator(p, pitot_operator_find(j->kind), &op);
+    if (!status) status = pitot_point_operator(p, pitot_operator_find(j->kind), &inner);
     if (status) {
         *error = *pitot_point_error(p);
         return status;
     }
+    op = inner;
+    if (j->preconditioned) status = pitot_precond_operator(j->precond.at, &inner, &op);
+    if (status) return pitot_fail(error, status, "no memory for a vector of %lld values", (long long)inner.n);
     describe(j, s, k, &op);
     j->started = clock_now();
     status = check(j, &op, error);
@@ -146,7 +156,8 @@ static int32_t say(const job *j, int k, const pitot_error *inner, pitot_error *e
 
 static int32_t measure(job *j, int k, pitot_error *error) {
     pitot_error inner = { 0 };
-    int32_t status = pitot_net_load(j->net, j->source.weights[k], error);
+    const char *weights = j->source.weights[k];
+    int32_t status = j->preconditioned ? precond_read(&j->precond, weights, j->net, error) : pitot_net_load(j->net, weights, error);
     if (status) return status;
     pitot_point_config config = { .struct_size = sizeof config,
                                   .net = j->net,
@@ -248,6 +259,26 @@ static int read_format(const char *text) {
     return *text ? EXIT_DONE : fail_usage("spectrum", "spectrum: --format: is empty");
 }
 
+static int is_file(const char *path) {
+    size_t n = path ? strlen(path) : 0;
+    return n > 5 && strcmp(path + n - 5, ".json") == 0;
+}
+
+/* The optimizer and its state are a run's, and of all parameters. */
+static int check_preconditioned(const args *a) {
+    static const char *const others[] = { "--group", "--optimizer", "--set" };
+    if (!args_get(a, "--preconditioned")) return EXIT_DONE;
+    if (!args_rest(a) || is_file(args_rest_at(a, 0)))
+        return fail_usage("spectrum",
+                          "spectrum: --preconditioned needs a run directory, whose checkpoints have the optimizer's state");
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (args_get(a, others[i]))
+            return fail_usage("spectrum",
+                              "spectrum: --preconditioned goes without %s: it is of all parameters, with the run's optimizer",
+                              others[i]);
+    return EXIT_DONE;
+}
+
 static int read_flags(job *j, const args *a) {
     int bad = 0, both = !args_get(a, "--top") && !args_get(a, "--density");
     const char *precision = args_get(a, "--precision");
@@ -267,7 +298,8 @@ static int read_flags(job *j, const args *a) {
     j->out = args_get(a, "--out") ? args_get(a, "--out") : ".";
     j->format = args_get(a, "--format") ? args_get(a, "--format") : "png";
     j->kind = args_get(a, "--operator") ? args_get(a, "--operator") : "hessian";
-    if (bad || read_format(j->format)) return EXIT_USAGE;
+    j->preconditioned = args_get(a, "--preconditioned") != NULL;
+    if (bad || read_format(j->format) || check_preconditioned(a)) return EXIT_USAGE;
     if (precision && strcmp(precision, "float") && strcmp(precision, "double"))
         return fail_usage("spectrum", "spectrum: --precision %s: float or double", precision);
     if (!pitot_operator_find(j->kind))
@@ -276,11 +308,6 @@ static int read_flags(job *j, const args *a) {
 }
 
 /* ---- spectra that are there already ---- */
-
-static int is_file(const char *path) {
-    size_t n = path ? strlen(path) : 0;
-    return n > 5 && strcmp(path + n - 5, ".json") == 0;
-}
 
 static int draw_files(job *j, const args *a) {
     pitot_error error = { 0 };
@@ -326,6 +353,7 @@ static int run(const args *a) {
     if (code == EXIT_DONE) code = j->done ? run_job(j) : fail("out of memory");
     for (int i = 0; j->done && i < j->source.n; i++) spectrum_free(&j->done[i]);
     free(j->done);
+    precond_close(&j->precond);
     pitot_net_free(j->net);
     pitot_data_free(j->data);
     source_free(&j->source);
@@ -340,6 +368,7 @@ static const flag flags[] = {
     { "--operator", "NAME", "hessian (default), ggn, ggn_mc or empirical_fisher, of the mean loss over the samples", 0 },
     { "--labels", "N", "drawn for each sample, of ggn_mc; default 1", 0 },
     { "--group", "LAYER", "its block for these layers or parameters alone, separated by commas", 0 },
+    { "--preconditioned", NULL, "P^(1/2) of it P^(1/2), P the preconditioner of RUNDIR's optimizer at each checkpoint", 0 },
     { "--samples", "N", "the first N in file order; default 1000, or all training samples if there are fewer", 0 },
     { "--memory", "MB", "for what passes keep of samples; more samples go in chunks; default 2048", 0 },
     { "--top", "K", "that many eigenvalues at each end; default 10", 0 },
@@ -370,6 +399,7 @@ const command command_spectrum = {
         "  pitot spectrum --model m.json --weights m.safetensors --data mnist:data --top 20 --density --out spectrum\n"
         "  pitot spectrum --model m.json --weights m.safetensors --data glyphs --operator ggn --group fc2 --set lr=0.1\n"
         "  pitot spectrum runs/first --samples 500 --out runs/first/figures\n"
+        "  pitot spectrum runs/adam --preconditioned --out runs/adam/preconditioned\n"
         "  pitot spectrum runs/first/figures/spectrum-*.json --format pdf --out runs/first/figures\n",
     .flags = flags,
     .run = run,

@@ -19,7 +19,7 @@ int32_t spectrum_evolution_figure(const char *path, const spectrum *s, int n, co
 
 /* Draws them into `area`, as many as fit. */
 void spectrum_numbers(cairo_t *cr, const spectrum *s, rect area, double font);
-/* "the Hessian", "the GGN, fc2"; what it is of: model, parameters, samples. */
+/* "the Hessian", "the GGN, fc2", "the Hessian preconditioned by adam"; what it is of: model, parameters, samples. */
 void spectrum_title(const spectrum *s, char *out, size_t size);
 void spectrum_subtitle(const spectrum *s, char *out, size_t size);
 fact_list spectrum_facts(const spectrum *s);

@@ -22,7 +22,8 @@ static const char *kind_name(const char *kind) {
 }
 
 void spectrum_title(const spectrum *s, char *out, size_t size) {
-    snprintf(out, size, "Spectrum of the %s%s%s", kind_name(s->kind), s->group[0] ? ", " : "", s->group);
+    snprintf(out, size, "Spectrum of the %s%s%s%s%s", kind_name(s->kind), s->preconditioned[0] ? " preconditioned by " : "",
+             s->preconditioned, s->group[0] ? ", " : "", s->group);
 }
 
 void spectrum_subtitle(const spectrum *s, char *out, size_t size) {
@@ -35,7 +36,8 @@ void spectrum_subtitle(const spectrum *s, char *out, size_t size) {
 fact_list spectrum_facts(const spectrum *s) {
     fact_list f = { .n = 5 };
     snprintf(f.fact[0].key, sizeof f.fact[0].key, "operator");
-    snprintf(f.fact[0].value, sizeof f.fact[0].value, "%s", s->kind[0] ? s->kind : "?");
+    snprintf(f.fact[0].value, sizeof f.fact[0].value, "%s%s%s", s->kind[0] ? s->kind : "?",
+             s->preconditioned[0] ? ", preconditioned by " : "", s->preconditioned);
     snprintf(f.fact[1].key, sizeof f.fact[1].key, "model");
     snprintf(f.fact[1].value, sizeof f.fact[1].value, "%.230s", s->model[0] ? s->model : "?");
     snprintf(f.fact[2].key, sizeof f.fact[2].key, "weights");

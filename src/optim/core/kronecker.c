@@ -163,6 +163,7 @@ int32_t kronecker_view(const kronecker *k, const pitot_stepping *s, int64_t i, i
     const pitot_real *used = number[KRONECKER_COMPUTED] > 0 ? kronecker_slot(&j, l, KRONECKER_S_USED + right, group) : NULL;
     view->axis = right;
     view->bias_column = right && l->bias >= 0;
+    view->bias = view->bias_column ? (int32_t)l->bias + 1 : 0;
     view->n = right ? l->columns : l->rows;
     view->factor = kronecker_slot(&j, l, KRONECKER_S + right, group);
     view->power = -1;

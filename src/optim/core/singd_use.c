@@ -92,7 +92,8 @@ static int32_t look_at_diagonal(singd_job *j, const layer *l, int64_t i, int32_t
 static int32_t look_at_side(singd_job *j, const layer *l, int32_t f, pitot_preconditioner *view) {
     int64_t group = f / 2;
     int side = f % 2 == 0, status; /* rows first */
-    if (group >= l->groups || !singd_is_viewed(j->o, l)) return PITOT_EINVAL;
+    if (!singd_is_viewed(j->o, l)) return PITOT_ENOTSUP;
+    if (group >= l->groups) return PITOT_EINVAL;
     structure t = singd_structure(j->o, l, side);
     int64_t n = t.d, other = l->rows * l->rows;
     pitot_real *factor = j->room.views + l->views + 2 * group * (other + l->columns * l->columns) + (side ? 0 : 2 * other),
@@ -106,6 +107,7 @@ static int32_t look_at_side(singd_job *j, const layer *l, int32_t f, pitot_preco
     for (int64_t i = 0; i < n * n; i++) factor[i] = (pitot_real)j->room.work[i];
     view->axis = !side;
     view->bias_column = !side && l->bias >= 0;
+    view->bias = view->bias_column ? (int32_t)l->bias + 1 : 0;
     view->n = n;
     view->factor = factor;
     view->inverse = inverse;
