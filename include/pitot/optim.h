@@ -200,7 +200,8 @@ PITOT_API void pitot_optim_plan(pitot_optim *optim, int64_t steps, uint64_t seed
 /* PITOT_WANTS_... of method and wrappers with the options as they stand. */
 PITOT_API uint32_t pitot_optim_wants(const pitot_optim *optim);
 /* Checks the options together and allocates state. After it, only "lr" may still be set. threads 0: 1. Tensors' names are copied, arrays are
-   not. PITOT_ENOTSUP: the source does not provide what the method wants; the message says what. */
+   not. PITOT_ENOTSUP: the source does not provide what the method wants; the message says what. PITOT_EINVAL: no tensors, sizes that do not
+   agree with shapes, addresses or names that are NULL. */
 PITOT_API int32_t pitot_optim_prepare(pitot_optim *optim, const pitot_optim_tensor *tensors, int64_t n, int32_t threads,
                                       pitot_error *error);
 /* One step on all tensors. Allocates nothing. Values whose gradient is not finite stay as they are, and their state with them: element by

@@ -75,7 +75,7 @@ static void describe_range(const pitot_option *o, char *text, size_t size) {
 }
 
 static int32_t complain(const pitot_option *o, const char *owner, const char *text, const char *what, pitot_error *error) {
-    char range[ROOM];
+    char range[4 * ROOM]; /* choices may be many */
     describe_range(o, range, sizeof range);
     return pitot_fail(error, PITOT_EINVAL, "%s: %s: \"%.60s\" %s; %s (%s)", owner, o->name, text, what, range, o->help);
 }

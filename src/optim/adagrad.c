@@ -1,6 +1,7 @@
 /* adagrad.c: Duchi, Hazan, Singer 2011, figure 1, diagonal, as in PyTorch: eps after the root, L2 decay, a learning rate that may decay. */
 
 #include "net/real.h"
+#include "optim/core/quotient.h"
 #include "pitot/hot.h"
 #include "pitot/optim.h"
 
@@ -39,7 +40,7 @@ PITOT_HOT static void update(const pitot_update *u) {
     for (int64_t i = u->begin; i < u->end; i++) {
         pitot_real gi = g[i] + wd * x[i];
         sum[i] += gi * gi;
-        x[i] -= lr * gi / (REAL(sqrt)(sum[i]) + eps);
+        x[i] -= quotient(lr * gi, REAL(sqrt)(sum[i]) + eps);
     }
 }
 

@@ -8,6 +8,7 @@
    corrected in the denominator and L and w are not. Sum of weights and largest L are kept of each tensor, for those that skip steps. */
 
 #include "net/real.h"
+#include "optim/core/quotient.h"
 #include "pitot/hot.h"
 #include "pitot/optim.h"
 
@@ -70,7 +71,7 @@ PITOT_HOT static void update(const pitot_update *u) {
     const pitot_real *restrict g = u->g;
     for (int64_t i = u->begin; i < u->end; i++) {
         v[i] = b2 * v[i] + c2 * g[i] * g[i];
-        pitot_real step = g[i] / (REAL(sqrt)(v[i]) * root + eps) + wd * y[i];
+        pitot_real step = quotient(g[i], REAL(sqrt)(v[i]) * root + eps) + wd * y[i];
         y[i] += c * (z[i] - y[i]) - back * step;
         z[i] -= lr * step;
     }

@@ -10,10 +10,9 @@
 #include "optim/core/bases.h"
 #include "optim/core/blocks.h"
 #include "optim/core/matrix.h"
+#include "optim/core/quotient.h"
 #include "optim/core/room.h"
 #include "pitot/hot.h"
-
-#include <limits.h>
 
 typedef struct eshampoo_options {
     double lr, betas[2], epsilon, weight_decay, tolerance;
@@ -69,16 +68,14 @@ static room_of take(room *r, const eshampoo_options *o, const pitot_tensor_state
 }
 
 static int32_t layout(pitot_layout *l, pitot_error *error) {
-    static const char *const factor[] = { "factor_rows", "factor_columns" }, *const basis[] = { "basis_rows", "basis_columns" };
     const eshampoo_options *o = l->options;
     if (l->i < 0) return PITOT_OK;
     const pitot_tensor_state *t = &l->tensor[l->i];
     blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
     room r = { 0 };
-    if (b.n[0] > INT_MAX || b.n[1] > INT_MAX)
-        return pitot_fail(error, PITOT_ENOTSUP, "optimizer eshampoo: an axis of %s is too long for it", t->name);
-    for (int a = 0; a < 2; a++) pitot_slot_add(l, factor[a], 0, b.has[a] ? 1 : -1, (int64_t[]){ blocks_factors(&b, a) });
-    for (int a = 0; a < 2; a++) pitot_slot_add(l, basis[a], 0, b.has[a] ? 1 : -1, (int64_t[]){ blocks_factors(&b, a) });
+    if (!blocks_fit(&b, "eshampoo", t->name, error)) return PITOT_ENOTSUP;
+    blocks_slots(l, &b, "factor_rows", "factor_columns");
+    blocks_slots(l, &b, "basis_rows", "basis_columns");
     pitot_slot_add(l, "computed", PITOT_F64, 2, (int64_t[]){ blocks_count(&b), 2 });
     pitot_slot_like(l, "exp_avg", l->i, o->betas[0] > 0);
     pitot_slot_add(l, "corrected_eigenvalues", 0, 1, &t->size); /* block after block */
@@ -91,11 +88,7 @@ static void begin(pitot_stepping *s) {
     const eshampoo_options *o = s->options;
     for (int64_t i = 0; i < s->n; i++) {
         blocks b = blocks_of(&s->tensor[i], o->max_preconditioner_dim, 0);
-        for (int64_t j = 0; j < blocks_count(&b); j++) {
-            block k = blocks_at(&b, j);
-            for (int a = 0; a < 2; a++)
-                if (b.has[a]) matrix_identity(k.n[a], 1, (pitot_real *)s->tensor[i].state[BASIS + a] + k.at[a]);
-        }
+        blocks_identity(&b, s->tensor[i].state + BASIS);
     }
 }
 
@@ -135,8 +128,7 @@ PITOT_HOT static void correct(int64_t n, pitot_real beta, pitot_real c, pitot_re
     pitot_real rest = 1 - beta;
     for (int64_t i = 0; i < n; i++) {
         v[i] = beta * v[i] + rest * g[i] * g[i];
-        pitot_real below = c * REAL(sqrt)(v[i]) + eps;
-        h[i] = below > 0 ? h[i] / below : 0;
+        h[i] = quotient(h[i], c * REAL(sqrt)(v[i]) + eps);
     }
 }
 

@@ -59,13 +59,22 @@ static pitot_real *pair_row(const pitot_stepping *s, int slot, int64_t k) {
     return (pitot_real *)s->run[slot] + k * s->parameters;
 }
 
+/* State may have been read from a file: numbers that cannot be are a memory without pairs. */
+static int64_t count_of(const pitot_stepping *s) {
+    const lbfgs_options *o = s->options;
+    const double *memory = s->run[MEMORY];
+    double most = (double)o->history;
+    int fine = memory[COUNT] >= 0 && memory[COUNT] <= most && memory[NEWEST] >= 0 && memory[NEWEST] < most;
+    return fine ? (int64_t)memory[COUNT] : 0;
+}
+
 /* ---- the direction ---- */
 
 /* d = -H g by two loops, newest to oldest and back; the k-th newest pair stands in row (newest - k) mod m. */
 static void two_loops(const pitot_stepping *s, const pitot_real *g, pitot_real *d) {
     const lbfgs_options *o = s->options;
     const double *memory = s->run[MEMORY], *curvature = s->run[CURVATURE];
-    int64_t count = (int64_t)memory[COUNT], newest = (int64_t)memory[NEWEST], m = o->history, n = s->parameters;
+    int64_t count = count_of(s), newest = count ? (int64_t)memory[NEWEST] : 0, m = o->history, n = s->parameters;
     double *alpha = s->scratch;
     for (int64_t i = 0; i < n; i++) d[i] = -g[i];
     for (int64_t k = 0; k < count; k++) {
@@ -113,7 +122,7 @@ static double direct(const pitot_stepping *s, const pitot_real *g, pitot_real *d
 static void remember(const pitot_stepping *s, const pitot_real *g, const pitot_real *after, double a, const pitot_real *d) {
     const lbfgs_options *o = s->options;
     double *memory = s->run[MEMORY], *curvature = s->run[CURVATURE];
-    int64_t n = s->parameters, row = memory[COUNT] > 0 ? ((int64_t)memory[NEWEST] + 1) % o->history : 0;
+    int64_t n = s->parameters, count = count_of(s), row = count ? ((int64_t)memory[NEWEST] + 1) % o->history : 0;
     pitot_real *y = vector(s, WORK);
     for (int64_t i = 0; i < n; i++) y[i] = after[i] - g[i];
     leave_out(s, y);
@@ -125,13 +134,13 @@ static void remember(const pitot_stepping *s, const pitot_real *g, const pitot_r
     curvature[row] = sy;
     memory[NEWEST] = (double)row;
     memory[GAMMA] = sy / yy;
-    if (memory[COUNT] < (double)o->history) memory[COUNT] += 1;
+    memory[COUNT] = (double)(count < o->history ? count + 1 : count);
 }
 
 static double first_length(const pitot_stepping *s, const pitot_real *g) {
     const lbfgs_options *o = s->options;
     double sum = 0;
-    if (((const double *)s->run[MEMORY])[COUNT] > 0) return o->lr;
+    if (count_of(s) > 0) return o->lr;
     for (int64_t i = 0; i < s->parameters; i++) sum += fabs((double)g[i]);
     return o->lr / fmax(1, sum);
 }

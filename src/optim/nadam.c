@@ -6,6 +6,7 @@
    The product is state: each tensor has its own count of steps. */
 
 #include "net/real.h"
+#include "optim/core/quotient.h"
 #include "pitot/hot.h"
 #include "pitot/optim.h"
 
@@ -57,7 +58,7 @@ PITOT_HOT static void update(const pitot_update *u) {
         pitot_real gi = g[i] + add * x[i];
         m[i] = b1 * m[i] + c1 * gi;
         v[i] = b2 * v[i] + c2 * gi * gi;
-        x[i] = keep * x[i] - (of_g * gi + of_m * m[i]) / (REAL(sqrt)(v[i]) * root + eps);
+        x[i] = keep * x[i] - quotient(of_g * gi + of_m * m[i], REAL(sqrt)(v[i]) * root + eps);
     }
 }
 

@@ -8,6 +8,7 @@
    The paper's threshold is 4; its authors' code and PyTorch take 5, and their eps. */
 
 #include "net/real.h"
+#include "optim/core/quotient.h"
 #include "pitot/hot.h"
 #include "pitot/optim.h"
 
@@ -54,7 +55,7 @@ PITOT_HOT static void update(const pitot_update *u) {
             pitot_real gi = g[i] + add * x[i];
             m[i] = b1 * m[i] + c1 * gi;
             v[i] = b2 * v[i] + c2 * gi * gi;
-            x[i] = keep * x[i] - step * m[i] / (REAL(sqrt)(v[i]) + eps);
+            x[i] = keep * x[i] - quotient(step * m[i], REAL(sqrt)(v[i]) + eps);
         }
         return;
     }

@@ -2,6 +2,7 @@
    the root, the learning rate multiplies the momentum buffer when it is used. */
 
 #include "net/real.h"
+#include "optim/core/quotient.h"
 #include "pitot/hot.h"
 #include "pitot/optim.h"
 
@@ -46,7 +47,7 @@ static inline __attribute__((always_inline)) void run(const pitot_update *u, int
             v -= m * m;
             v = v > 0 ? v : 0;
         }
-        pitot_real step = gi / (REAL(sqrt)(v) + eps);
+        pitot_real step = quotient(gi, REAL(sqrt)(v) + eps);
         if (momentum) step = buffer[i] = mu * buffer[i] + step;
         x[i] -= lr * step;
     }

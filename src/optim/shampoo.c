@@ -8,11 +8,10 @@
 #include "net/real.h"
 #include "optim/core/blocks.h"
 #include "optim/core/matrix.h"
+#include "optim/core/quotient.h"
 #include "optim/core/roots.h"
 #include "optim/core/room.h"
 #include "pitot/hot.h"
-
-#include <limits.h>
 
 typedef struct shampoo_options {
     double lr, betas[2], epsilon, exponent, momentum, dampening, weight_decay;
@@ -78,16 +77,14 @@ static work take(room *r, const shampoo_options *o, const pitot_tensor_state *t,
 }
 
 static int32_t layout(pitot_layout *l, pitot_error *error) {
-    static const char *const factor[] = { "factor_rows", "factor_columns" }, *const root[] = { "root_rows", "root_columns" };
     const shampoo_options *o = l->options;
     if (l->i < 0) return PITOT_OK;
     const pitot_tensor_state *t = &l->tensor[l->i];
     blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
     room r = { 0 };
-    if (b.n[0] > INT_MAX || b.n[1] > INT_MAX)
-        return pitot_fail(error, PITOT_ENOTSUP, "optimizer shampoo: an axis of %s is too long for it", t->name);
-    for (int a = 0; a < 2; a++) pitot_slot_add(l, factor[a], 0, b.has[a] ? 1 : -1, (int64_t[]){ blocks_factors(&b, a) });
-    for (int a = 0; a < 2; a++) pitot_slot_add(l, root[a], 0, b.has[a] ? 1 : -1, (int64_t[]){ blocks_factors(&b, a) });
+    if (!blocks_fit(&b, "shampoo", t->name, error)) return PITOT_ENOTSUP;
+    blocks_slots(l, &b, "factor_rows", "factor_columns");
+    blocks_slots(l, &b, "root_rows", "root_columns");
     pitot_slot_add(l, "computed", PITOT_F64, 2, (int64_t[]){ blocks_count(&b), 2 });
     pitot_slot_like(l, "exp_avg", l->i, o->betas[0] > 0);
     pitot_slot_like(l, "grafted_sq", l->i, o->grafting >= GRAFT_ADAGRAD);
@@ -101,11 +98,7 @@ static void begin(pitot_stepping *s) {
     const shampoo_options *o = s->options;
     for (int64_t i = 0; i < s->n; i++) {
         blocks b = blocks_of(&s->tensor[i], o->max_preconditioner_dim, 0);
-        for (int64_t j = 0; j < blocks_count(&b); j++) {
-            block k = blocks_at(&b, j);
-            for (int a = 0; a < 2; a++)
-                if (b.has[a]) matrix_identity(k.n[a], 1, (pitot_real *)s->tensor[i].state[ROOT + a] + k.at[a]);
-        }
+        blocks_identity(&b, s->tensor[i].state + ROOT);
     }
 }
 
@@ -132,8 +125,7 @@ PITOT_HOT static void graft_squares(int64_t n, pitot_real keep, pitot_real add, 
     for (int64_t i = 0; i < n; i++) {
         pitot_real gi = g[i] + l2 * x[i];
         v[i] = keep * v[i] + add * gi * gi;
-        pitot_real below = c * REAL(sqrt)(v[i]) + eps;
-        out[i] = below > 0 ? h[i] / below : 0;
+        out[i] = quotient(h[i], c * REAL(sqrt)(v[i]) + eps);
     }
 }
 

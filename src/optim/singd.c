@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "optim/core/momentum.h"
+#include "optim/core/room.h"
 
 #define AT(field) offsetof(singd_options, field)
 
@@ -46,12 +47,6 @@ static int64_t larger(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
-static void *carve(char *base, int64_t *at, int64_t values, int64_t size) {
-    void *here = base ? base + *at : NULL;
-    *at += (values * size + 63) / 64 * 64;
-    return here;
-}
-
 typedef struct sizes {
     int64_t sums, views, a, g, rows, most, structure, grad, work;
 } sizes;
@@ -78,22 +73,24 @@ static void place(singd_room *r, const singd_options *o, char *base, layer *list
     enum { REAL = sizeof(pitot_real) };
     sizes z = { 0 };
     for (int64_t i = 0; i < n; i++) add_layer(&z, o, &list[i]);
+    room at = { base, 0 };
     *r = (singd_room){ 0 };
-    r->layer = carve(base, &r->bytes, all, sizeof *list);
-    r->direction = carve(base, &r->bytes, parameters, REAL);
-    r->sums = carve(base, &r->bytes, z.sums, REAL);
-    r->a = carve(base, &r->bytes, z.a, REAL);
-    r->g = carve(base, &r->bytes, z.g, REAL);
-    r->rotated = carve(base, &r->bytes, z.rows, REAL);
-    r->k = carve(base, &r->bytes, z.most, REAL);
-    r->c = carve(base, &r->bytes, z.most, REAL);
-    r->m = carve(base, &r->bytes, z.most, REAL);
-    r->product = carve(base, &r->bytes, z.most, REAL);
-    r->structure = carve(base, &r->bytes, z.structure, REAL);
-    r->grad = carve(base, &r->bytes, z.grad, REAL);
-    r->mid = carve(base, &r->bytes, z.grad, REAL);
-    r->views = carve(base, &r->bytes, z.views, REAL);
-    r->work = carve(base, &r->bytes, z.work, sizeof *r->work);
+    r->layer = room_take(&at, all * (int64_t)sizeof *list);
+    r->direction = room_take(&at, parameters * REAL);
+    r->sums = room_take(&at, z.sums * REAL);
+    r->a = room_take(&at, z.a * REAL);
+    r->g = room_take(&at, z.g * REAL);
+    r->rotated = room_take(&at, z.rows * REAL);
+    r->k = room_take(&at, z.most * REAL);
+    r->c = room_take(&at, z.most * REAL);
+    r->m = room_take(&at, z.most * REAL);
+    r->product = room_take(&at, z.most * REAL);
+    r->structure = room_take(&at, z.structure * REAL);
+    r->grad = room_take(&at, z.grad * REAL);
+    r->mid = room_take(&at, z.grad * REAL);
+    r->views = room_take(&at, z.views * REAL);
+    r->work = room_take(&at, z.work * (int64_t)sizeof *r->work);
+    r->bytes = at.used;
 }
 
 /* ---- layout ---- */
@@ -129,9 +126,8 @@ static int32_t layout(pitot_layout *l, pitot_error *error) {
 static singd_job job_of(const pitot_stepping *s, int moving) {
     singd_job j = { .o = s->options, .s = s };
     layer *list = s->scratch;
-    int64_t all = layers_read(s->source, s->tensor, s->n, singd_most(j.o), list);
-    for (int64_t i = 0; i < all; i++)
-        if (!moving || s->tensor[list[i].weight].g) list[j.n++] = list[i];
+    j.n = layers_read(s->source, s->tensor, s->n, singd_most(j.o), list);
+    if (moving) j.n = layers_moving(s->tensor, list, j.n);
     place(&j.room, j.o, s->scratch, list, j.n, s->source->layers, s->parameters);
     return j;
 }
@@ -151,10 +147,6 @@ static void begin(pitot_stepping *s) {
 
 /* ---- a step ---- */
 
-static void point(const singd_job *j, pitot_tensor_state *t) {
-    if (t->g) t->g = j->room.direction + t->at;
-}
-
 static int32_t step(pitot_stepping *s) {
     const singd_options *o = s->options;
     singd_job j = job_of(s, 1);
@@ -162,10 +154,7 @@ static int32_t step(pitot_stepping *s) {
     int32_t status = (s->t - 1) % o->t == 0 ? singd_renew(&j) : PITOT_OK;
     for (int64_t i = 0; i < j.n && !status; i++) status = singd_direction(&j, &j.room.layer[i]);
     if (status) return status;
-    for (int64_t i = 0; i < j.n; i++) {
-        point(&j, &s->tensor[j.room.layer[i].weight]);
-        if (j.room.layer[i].bias >= 0) point(&j, &s->tensor[j.room.layer[i].bias]);
-    }
+    for (int64_t i = 0; i < j.n; i++) layer_point(&j.room.layer[i], s->tensor, j.room.direction);
     for (int64_t i = 0; i < s->n; i++) pitot_elementwise(s, i, momentum_update, &m);
     return PITOT_OK;
 }

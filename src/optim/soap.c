@@ -8,10 +8,10 @@
 #include "optim/core/bases.h"
 #include "optim/core/blocks.h"
 #include "optim/core/matrix.h"
+#include "optim/core/quotient.h"
 #include "optim/core/room.h"
 #include "pitot/hot.h"
 
-#include <limits.h>
 #include <string.h>
 
 typedef struct soap_options {
@@ -72,8 +72,7 @@ static int32_t layout(pitot_layout *l, pitot_error *error) {
     const pitot_tensor_state *t = &l->tensor[l->i];
     blocks b = cut(t, l->options);
     room r = { 0 };
-    if (b.n[0] > INT_MAX || b.n[1] > INT_MAX)
-        return pitot_fail(error, PITOT_ENOTSUP, "optimizer soap: an axis of %s is too long for it", t->name);
+    if (!blocks_fit(&b, "soap", t->name, error)) return PITOT_ENOTSUP;
     for (int a = 0; a < 2; a++) pitot_slot_add(l, factor[a], 0, b.has[a] ? 2 : -1, (int64_t[]){ b.n[a], b.n[a] });
     for (int a = 0; a < 2; a++) pitot_slot_add(l, basis[a], 0, b.has[a] ? 2 : -1, (int64_t[]){ b.n[a], b.n[a] });
     pitot_slot_like(l, "exp_avg", l->i, 1);
@@ -87,8 +86,7 @@ static int32_t layout(pitot_layout *l, pitot_error *error) {
 static void begin(pitot_stepping *s) {
     for (int64_t i = 0; i < s->n; i++) {
         blocks b = cut(&s->tensor[i], s->options);
-        for (int a = 0; a < 2; a++)
-            if (b.has[a]) matrix_identity(b.n[a], 1, s->tensor[i].state[BASIS + a]);
+        blocks_identity(&b, s->tensor[i].state + BASIS);
     }
 }
 
@@ -136,8 +134,7 @@ PITOT_HOT static void adam(int64_t n, const soap_options *o, const pitot_real *r
     for (int64_t i = 0; i < n; i++) {
         m[i] = b1 * m[i] + c1 * g[i];
         v[i] = b2 * v[i] + c2 * g[i] * g[i];
-        pitot_real below = REAL(sqrt)(v[i]) + eps;
-        d[i] = below > 0 ? m[i] / below : 0;
+        d[i] = quotient(m[i], REAL(sqrt)(v[i]) + eps);
     }
 }
 

@@ -8,6 +8,7 @@
 
 #include "net/real.h"
 #include "optim/core/chunks.h"
+#include "optim/core/quotient.h"
 #include "pitot/hot.h"
 
 typedef struct vr_options {
@@ -78,7 +79,7 @@ PITOT_HOT static void update(const pitot_update *u) {
         pitot_real h = corrected * p[i] * g[i];
         m[i] = b1 * m[i] + c1 * h;
         v[i] = b2 * v[i] + c2 * h * h;
-        x[i] -= step * m[i] / (REAL(sqrt)(v[i]) * root + eps);
+        x[i] -= quotient(step * m[i], REAL(sqrt)(v[i]) * root + eps);
     }
 }
 

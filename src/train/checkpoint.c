@@ -6,11 +6,14 @@
 #include "train/train.h"
 
 #include <dirent.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { NAME_SIZE = 320, REAL = sizeof(pitot_real) == 8 ? TENSOR_F64 : TENSOR_F32 };
+
+static const double MOST_STEPS = 9007199254740992.0;
 
 static int path_of(const trainer *t, int64_t step, const char *ending, char out[PATH_SIZE]) {
     return snprintf(out, PATH_SIZE, "%s/checkpoints/step-%08lld.%s", t->config.out, (long long)step, ending) < PATH_SIZE;
@@ -88,8 +91,9 @@ int32_t checkpoint_save(trainer *t, pitot_error *error) {
 
 static int32_t misfit(const tensor_file *file, const char *name, pitot_error *error) {
     return pitot_fail(error, PITOT_EMISMATCH,
-                      "%s:%.200s: is missing or has another shape; is this checkpoint of another model or optimizer?", file->path,
-                      name);
+                      "%s:%.200s: is missing or has another shape or precision; is this checkpoint of another model, or an "
+                      "optimizer with other options?",
+                      file->path, name);
 }
 
 /* Doubles among an optimizer's state are bytes to a file of floats, values to one of doubles. */
@@ -126,30 +130,44 @@ static int32_t read_parameters(const tensor_file *file, pitot_net *net, pitot_er
     return status;
 }
 
+/* Numbers of steps: whole, not negative, exact as doubles. */
+static int counts_are_good(const pitot_optim_array *a) {
+    const double *count = a->data;
+    const char *dot = strrchr(a->name, '.'); /* ":steps" of the method, ":sam.steps" of a wrapper */
+    if (a->name[0] != ':' || strcmp(dot ? dot + 1 : a->name + 1, "steps")) return 1;
+    for (int64_t i = 0; i < a->bytes / (int64_t)sizeof *count; i++)
+        if (!(count[i] >= 0 && count[i] < MOST_STEPS && count[i] == floor(count[i]))) return 0;
+    return 1;
+}
+
+static int32_t read_array(const tensor_file *file, const pitot_optim_array *a, pitot_error *error) {
+    char name[NAME_SIZE];
+    tensor_out like = out_of(a, name);
+    int32_t status = read_tensor(file, &like, a->data, error);
+    if (status || counts_are_good(a)) return status;
+    return pitot_fail(error, PITOT_EFORMAT, "%s:%.200s: is damaged: no numbers of steps", file->path, name);
+}
+
 static int32_t read_optimizer(const tensor_file *file, pitot_optim *optim, pitot_error *error) {
     const char *method = tensor_file_meta(file, "optimizer");
-    char own[NAME_SIZE], name[NAME_SIZE];
+    char own[NAME_SIZE];
     pitot_optim_array a;
     int32_t status = PITOT_OK;
     optimizer_name(optim, own, sizeof own);
     if (!method || strcmp(method, own))
         return pitot_fail(error, PITOT_EMISMATCH, "%s: is of optimizer %.60s, not %s; the optimizer has to be the same one",
                           file->path, method ? method : "(none)", own);
-    for (int64_t j = 0; !status && pitot_optim_state(optim, j, &a) == PITOT_OK; j++) {
-        tensor_out like = out_of(&a, name);
-        status = read_tensor(file, &like, a.data, error);
-    }
+    for (int64_t j = 0; !status && pitot_optim_state(optim, j, &a) == PITOT_OK; j++) status = read_array(file, &a, error);
     return status;
 }
 
 int32_t pitot_checkpoint_read(const char *path, pitot_net *net, pitot_optim *optim, int64_t *step, pitot_error *error) {
-    pitot_error own = { 0 };
-    if (!error) error = &own;
-    tensor_file *file = tensor_file_open(path, error);
-    if (!file) return error->status;
+    pitot_error own = { 0 }, *e = error ? error : &own;
+    tensor_file *file = tensor_file_open(path, e);
+    if (!file) return e->status;
     const char *steps = tensor_file_meta(file, "step");
-    int32_t status = read_parameters(file, net, error);
-    if (!status && optim) status = read_optimizer(file, optim, error);
+    int32_t status = read_parameters(file, net, e);
+    if (!status && optim) status = read_optimizer(file, optim, e);
     if (step) *step = steps ? strtoll(steps, NULL, 10) : -1;
     tensor_file_close(file);
     return status;

@@ -2,6 +2,8 @@
 
 #include "base/alloc.h"
 #include "base/file.h"
+#include "base/nearest.h"
+#include "pitot/probe.h"
 #include "train/train.h"
 
 #include <cjson/cJSON.h>
@@ -39,10 +41,25 @@ static int32_t make_net(trainer *t, pitot_error *error) {
 
 /* ---- KEY=VALUE: bare keys and WRAPPER.OPTION go to the optimizer, PROBE.OPTION to the probes ---- */
 
-static int is_wrapper(const char *item, size_t n) {
+typedef struct owner { /* of WRAPPER.OPTION or PROBE.OPTION */
     char name[64];
-    snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, item);
-    return pitot_wrapper_find(name) != NULL;
+} owner;
+
+static owner owner_of(const char *item, const char *dot) {
+    owner o;
+    size_t n = (size_t)(dot - item);
+    snprintf(o.name, sizeof o.name, "%.*s", n < sizeof o.name ? (int)n : (int)sizeof o.name - 1, item);
+    return o;
+}
+
+static int32_t unknown_owner(const owner *o, pitot_error *error) {
+    const char *names[256];
+    char list[512];
+    int n = 0;
+    for (const pitot_optimizer *const *w = pitot_wrappers(); *w && n < 128; w++) names[n++] = (*w)->name;
+    for (const pitot_probe *const *p = pitot_probes(); *p && n < 256; p++) names[n++] = (*p)->name;
+    nearest_list(o->name, names, n, list, sizeof list);
+    return pitot_fail(error, PITOT_EINVAL, "--set: unknown wrapper or probe \"%.60s\"; %s", o->name, list);
 }
 
 static int32_t set_options(trainer *t, char *probes, size_t size, pitot_error *error) {
@@ -50,7 +67,9 @@ static int32_t set_options(trainer *t, char *probes, size_t size, pitot_error *e
     for (int64_t i = 0; i < t->config.n_set; i++) {
         const char *item = t->config.set[i], *equals = strchr(item, '='), *dot = strchr(item, '.');
         if (!equals || equals == item) return pitot_fail(error, PITOT_EINVAL, "--set: \"%.80s\" is not KEY=VALUE", item);
-        if (dot && dot < equals && !is_wrapper(item, (size_t)(dot - item))) {
+        owner o = dot && dot < equals ? owner_of(item, dot) : (owner){ "" };
+        if (*o.name && !pitot_wrapper_find(o.name)) {
+            if (!pitot_probe_find(o.name)) return unknown_owner(&o, error);
             used += (size_t)snprintf(probes + used, size - used, "%s\n", item);
             if (used >= size) return pitot_fail(error, PITOT_EINVAL, "--set: too many options for probes");
             continue;

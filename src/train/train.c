@@ -123,9 +123,10 @@ static int32_t step(trainer *t, pitot_error *error) {
     pitot_attached_backward(&t->attached);
     status = pitot_optim_step(t->optim);
     if (status == PITOT_EHOST)
-        pitot_fail(&t->trouble, status, "step %lld: gradients are not finite: the optimizer left the step out", (long long)t->step);
+        pitot_fail(&t->trouble, status, "step %lld: gradients, or the step made of them, are not finite: the optimizer left it out",
+                   (long long)t->step);
     else if (status)
-        return pitot_fail(error, status, "step %lld: optimizer %s: %s", (long long)t->step, pitot_optim_method(t->optim)->name,
+        return pitot_fail(error, status, "step %lld: optimizer %.100s: %s", (long long)t->step, t->config.optimizer,
                           pitot_strerror(status));
     t->step++;
     pitot_after_update(t->run, pitot_optim_lr(t->optim));

@@ -35,7 +35,7 @@ static inline pitot_optim *make_optim(pitot_net *net, int threads) {
     pitot_optim_tensor *list = calloc((size_t)n, sizeof *list);
     if (!o || !list) exit(1);
     for (int64_t i = 0; i < n; i++)
-        list[i] = (pitot_optim_tensor){ p[i].name, p[i].size, p[i].data, (const pitot_real *const *)&p[i].grad };
+        list[i] = (pitot_optim_tensor){ p[i].name, p[i].size, p[i].data, (const pitot_real *const *)&p[i].grad, { 0 } };
     if (pitot_optim_prepare(o, list, n, threads, NULL)) exit(1);
     free(list);
     return o;

@@ -80,7 +80,7 @@ refuses "option out of range" 2 "out of range" $(t) --model "$m" --optimizer ada
 refuses "option not a number" 2 "is not a number" $(t) --model "$m" --set lr=much
 refuses "unknown probe" 2 'did you mean "grad_norm"?' $(t) --model "$m" --probes grad_nrm
 refuses "bad schedule" 2 "behind the @" $(t) --model "$m" --probes loss@0
-refuses "unknown probe in --set" 2 'unknown probe "nosuch"' $(t) --model "$m" --set nosuch.x=1
+refuses "unknown probe in --set" 2 'unknown wrapper or probe "nosuch"' $(t) --model "$m" --set nosuch.x=1
 refuses "unknown data" 2 'no format "nosuch"' "$PITOT" train --model "$m" --out "$here/never" --data nosuch:x
 
 # ---- wrong files ----

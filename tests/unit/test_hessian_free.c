@@ -167,7 +167,7 @@ static void test_iterates(void **state) {
 /* ---- when to stop ---- */
 
 static int iterations_by_the_rule(const quadratic *q, double lambda, double epsilon) {
-    double x[MOST], g[MOST], d[MOST] = { 0 }, r[MOST], p[MOST], ap[MOST], phi[200] = { 0 }, rr = 0;
+    double x[MOST] = { 0 }, g[MOST], d[MOST] = { 0 }, r[MOST], p[MOST], ap[MOST], phi[200] = { 0 }, rr = 0;
     int n = (int)q->n;
     for (int i = 0; i < n; i++) x[i] = (double)q->x[i];
     gradient_at(q, x, g);

@@ -223,6 +223,27 @@ static void test_left_out(void **state) {
     pitot_optim_free(o);
 }
 
+/* A memory that cannot be, as of a damaged file, is none: the first step along the gradient again. */
+static void test_impossible_memory(void **state) {
+    (void)state;
+    static const double odd[][2] = { { 5, 0 }, { -1, 0 }, { 1, 4 }, { 1, -1 }, { NAN, 0 }, { 1, NAN }, { 1e300, 1e300 } };
+    for (size_t k = 0; k < sizeof odd / sizeof *odd; k++) {
+        quadratic q = drawn_quadratic(6), fresh = drawn_quadratic(6);
+        pitot_optim_array a;
+        quadratic_begin(&q, "lbfgs", (const char *const[]){ "history_size", "4", NULL });
+        quadratic_begin(&fresh, "lbfgs", (const char *const[]){ "history_size", "4", NULL });
+        for (int64_t j = 0; pitot_optim_state(q.optim, j, &a) == PITOT_OK; j++)
+            if (strcmp(a.name, ":memory") == 0) memcpy(a.data, odd[k], sizeof odd[k]);
+        for (int t = 0; t < 3; t++) {
+            assert_int_equal(quadratic_step(&q), PITOT_OK);
+            assert_int_equal(quadratic_step(&fresh), PITOT_OK);
+        }
+        assert_memory_equal(q.x, fresh.x, sizeof q.x);
+        quadratic_end(&q);
+        quadratic_end(&fresh);
+    }
+}
+
 /* ---- threads ---- */
 
 enum { LARGE = 140000 };
@@ -274,7 +295,8 @@ static void test_threads(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_recursion), cmocka_unit_test(test_termination), cmocka_unit_test(test_valley),
-        cmocka_unit_test(test_wall),      cmocka_unit_test(test_left_out),    cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_wall),      cmocka_unit_test(test_left_out),    cmocka_unit_test(test_impossible_memory),
+        cmocka_unit_test(test_threads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -295,6 +295,32 @@ static void test_nesterov_check(void **state) {
     }
 }
 
+/* Sizes and shapes that do not agree would be read beyond their ends. */
+static void test_bad_tensors(void **state) {
+    (void)state;
+    pitot_real x[6] = { 0 }, g[6] = { 0 };
+    const pitot_real *at = g;
+    const int64_t much = INT64_C(1) << 40;
+    const pitot_optim_tensor good = { "w", 6, x, &at, { 2, 3 } }, bad[] = {
+        { "w", 6, x, &at, { 2, 4 } },      { "w", 6, x, &at, { 3 } },        { "w", 6, x, &at, { -2, -3 } },
+        { "w", 0, x, &at, { 0 } },         { "w", -6, x, &at, { 0 } },       { "w", 6, x, &at, { much, much, much } },
+        { NULL, 6, x, &at, { 0 } },        { "w", 6, NULL, &at, { 0 } },     { "w", 6, x, NULL, { 0 } },
+        { "w", INT64_MAX, x, &at, { 0 } }, { "w", much << 9, x, &at, { 0 } }
+    };
+    for (const pitot_optimizer *const *m = pitot_optimizers(); *m; m++) {
+        pitot_optim *o = pitot_optim_new((*m)->name, NULL);
+        for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+            pitot_optim_tensor two[2] = { good, bad[i] };
+            pitot_error error = { 0 };
+            if (pitot_optim_prepare(o, two, 2, 1, &error) != PITOT_EINVAL) fail_msg("%s: takes bad tensor %zu", (*m)->name, i);
+            assert_true(error.text[0]);
+            assert_int_equal(pitot_optim_step(o), PITOT_EORDER);
+        }
+        assert_int_equal(pitot_optim_prepare(o, &good, 0, 1, NULL), PITOT_EINVAL);
+        pitot_optim_free(o);
+    }
+}
+
 static void test_order_of_calls(void **state) {
     (void)state;
     pitot_real x = 1, g = 2;
@@ -524,9 +550,10 @@ int main(void) {
         cmocka_unit_test(test_traces),         cmocka_unit_test(test_every_method_has_a_trace),
         cmocka_unit_test(test_descriptors),    cmocka_unit_test(test_options),
         cmocka_unit_test(test_unknown_method), cmocka_unit_test(test_nesterov_check),
-        cmocka_unit_test(test_order_of_calls), cmocka_unit_test(test_slots),
-        cmocka_unit_test(test_skipping),       cmocka_unit_test(test_threads),
-        cmocka_unit_test(test_odd_gradients),  cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_order_of_calls), cmocka_unit_test(test_bad_tensors),
+        cmocka_unit_test(test_slots),          cmocka_unit_test(test_skipping),
+        cmocka_unit_test(test_threads),        cmocka_unit_test(test_odd_gradients),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, read_golden, free_golden);
 }

@@ -1,6 +1,7 @@
 /* What every optimizer and every wrapper owes, whatever it does inside: on a net with a convolution, through the trainer's own door
-   (pitot_provide). Resuming from saved state is bit for bit; a step of NaN is left out; zero gradients, a learning rate of zero and tensors
-   of one value or one row leave finite numbers; steps allocate nothing; the loop's gradients are as they were; the loss comes down. */
+   (pitot_provide). Resuming from saved state is bit for bit, also between two renewals of a basis; a step of NaN is left out; zero gradients,
+   a damping of zero where factors lack rank, a learning rate of zero and tensors of one value or one row leave finite numbers; any number of
+   threads gives the same bits; steps allocate nothing; the loop's gradients are as they were; the loss comes down. */
 
 #include "base/alloc.h"
 #include "base/random.h"
@@ -15,13 +16,13 @@
 
 #include <cmocka.h>
 
-enum { N = 12, STEPS = 6 };
+enum { N = 12, STEPS = 6, WIDE = 200 /* WIDE^2 values are shared among threads */ };
 
 typedef struct rig {
     pitot_net *net;
     pitot_optim *optim;
     pitot_provided provided;
-    pitot_real x[N * 2 * 5 * 5];
+    pitot_real x[N * WIDE];
     int32_t classes[N];
     double loss;
 } rig;
@@ -42,7 +43,8 @@ static void build_net(rig *r) {
     pitot_net_add(r->net, "flatten", NULL, NULL, NULL, &error);
     pitot_net_add(r->net, "linear", "fc1", NULL, "out_features=6", &error);
     pitot_net_add(r->net, "relu", NULL, NULL, NULL, &error);
-    pitot_net_add(r->net, "linear", "one", NULL, "out_features=1", &error); /* 1xn, and then nx1 */
+    pitot_net_add(r->net, "linear", "one", NULL, "out_features=1", &error); /* 1xn, then 1x1, then nx1 */
+    pitot_net_add(r->net, "linear", "dot", NULL, "out_features=1", &error);
     pitot_net_add(r->net, "linear", "fc2", NULL, "out_features=4, bias=false", &error);
     assert_int_equal(error.status, PITOT_OK);
     assert_int_equal(pitot_net_prepare(r->net, N, 1, &error), PITOT_OK);
@@ -55,19 +57,36 @@ static void build_net(rig *r) {
     }
 }
 
-static rig *open_rig(const char *name, const char *const *set) {
+static void build_wide_net(rig *r) {
+    pitot_error error = { 0 };
+    r->net = pitot_net_new("wide", (const int64_t[]){ WIDE, 0 }, "cross_entropy", &error);
+    pitot_net_add(r->net, "linear", "fc1", NULL, "out_features=200", &error);
+    pitot_net_add(r->net, "tanh", NULL, NULL, NULL, &error);
+    pitot_net_add(r->net, "linear", "fc2", NULL, "out_features=4", &error);
+    assert_int_equal(error.status, PITOT_OK);
+    assert_int_equal(pitot_net_prepare(r->net, N, 1, &error), PITOT_OK);
+    assert_int_equal(pitot_net_init(r->net, 3), PITOT_OK);
+    for (int64_t i = 0; i < N * WIDE; i++) r->x[i] = (pitot_real)(random_uniform(5, 5, 0, (uint64_t)i) - 0.5);
+    for (int n = 0; n < N; n++) r->classes[n] = n % 4;
+}
+
+static rig *open_rig_on(void (*build)(rig *r), int32_t threads, const char *name, const char *const *set) {
     pitot_error error = { 0 };
     rig *r = mem_alloc(1, sizeof *r);
-    build_net(r);
+    build(r);
     r->optim = pitot_optim_new(name, &error);
     if (!r->optim) fail_msg("%s", error.text);
     for (; set && *set; set += 2)
         if (pitot_optim_set(r->optim, set[0], set[1], &error)) fail_msg("%s", error.text);
     pitot_optim_plan(r->optim, STEPS, 11);
-    if (pitot_provide_prepare(&r->provided, r->net, r->optim, 1, &error)) fail_msg("%s: %s", name, error.text);
+    if (pitot_provide_prepare(&r->provided, r->net, r->optim, threads, &error)) fail_msg("%s: %s", name, error.text);
     r->provided.data = data_gradient;
     r->provided.user = r;
     return r;
+}
+
+static rig *open_rig(const char *name, const char *const *set) {
+    return open_rig_on(build_net, 1, name, set);
 }
 
 static void close_rig(rig *r) {
@@ -104,10 +123,10 @@ static void check_finite(const rig *r, const char *name, const char *when) {
 }
 
 static void must_be_same(const rig *a, const rig *b, const char *name, const char *when) {
-    pitot_real x[512], y[512];
-    int64_t n = parameters(a, x);
-    parameters(b, y);
-    if (memcmp(x, y, (size_t)n * sizeof *x)) fail_msg("%s: %s: other bits", name, when);
+    const pitot_net_param *p = pitot_net_params(a->net), *q = pitot_net_params(b->net);
+    for (int64_t i = 0; i < pitot_net_param_count(a->net); i++)
+        if (memcmp(p[i].data, q[i].data, (size_t)p[i].size * sizeof *p[i].data))
+            fail_msg("%s: %s: %s: other bits", name, when, p[i].name);
 }
 
 /* ---- every name, with options that make it move ---- */
@@ -119,6 +138,83 @@ static void for_each(void (*check)(const char *name, const char *const *set)) {
         snprintf(name, sizeof name, "sgd+%s", (*w)->name);
         check(name, (const char *const[]){ "lr", "0.1", "momentum", "0.9", NULL });
     }
+}
+
+/* Methods on matrices with what is renewed only now and then, so that the state between holds something stale; N is less than fc1 has inputs and
+   the outputs' gradients add up to 0, so that without damping there are factors that lack rank. */
+typedef struct setting {
+    const char *name, *set[17];
+} setting;
+
+static const setting settings[] = {
+    { "shampoo", { "precondition_frequency", "2", "grafting", "adam", "betas", "0.9,0.99", "momentum", "0.9" } },
+    { "shampoo", { "precondition_frequency", "4", "start_preconditioning_step", "1", "max_preconditioner_dim", "4" } },
+    { "shampoo", { "epsilon", "0", "max_preconditioner_dim", "5" } },
+    { "shampoo", { "epsilon", "0", "exponent", "1" } },
+    { "eshampoo", { "precondition_frequency", "2", "max_preconditioner_dim", "4" } },
+    { "eshampoo", { "precondition_frequency", "4", "basis", "eigh" } },
+    { "eshampoo", { "epsilon", "0", "tolerance", "0", "max_iterations", "1" } },
+    { "soap", { "precondition_frequency", "2", "precondition_1d", "true" } },
+    { "soap", { "precondition_frequency", "4", "max_precond_dim", "5", "normalize_grads", "true" } },
+    { "soap", { "eps", "0" } },
+    { "psgd_kron", { "preconditioner_update_probability", "0.5", "momentum", "0.9", "whiten_grad", "false" } },
+    { "psgd_kron", { "dq", "qeq", "update_preconditioner_first", "false", "damping", "0" } },
+    { "psgd_kron", { "dq", "eq", "preconditioner_max_size", "5" } },
+    { "kfac", { "T_inv", "2", "T_cov", "2", "T_first", "1" } },
+    { "kfac", { "T_inv", "4", "T_first", "0", "damping_form", "eigen", "start", "identity", "precision", "bf16" } },
+    { "kfac", { "T_inv", "2", "T_first", "0", "damping_form", "each", "fisher", "exact", "approx", "reduce" } },
+    { "kfac", { "damping", "0" } },
+    { "kfac", { "damping", "0", "damping_form", "each", "fisher", "empirical" } },
+    { "kfac", { "damping", "0", "damping_form", "eigen" } },
+    { "ekfac", { "update_freq", "2", "stat_decay", "0.9", "momentum", "0.9" } },
+    { "ekfac", { "update_freq", "4", "T_cov", "2", "moments", "average", "fisher", "drawn" } },
+    { "ekfac", { "eps", "0", "kl_clip", "0.001" } },
+    { "ekfac", { "eps", "0", "kl_clip", "0.001", "moments", "average" } },
+    { "singd", { "T", "2", "precision", "bf16" } },
+    { "singd", { "T", "4", "structure", "hierarchical", "top", "2", "bottom", "1", "approx", "reduce" } },
+    { "singd", { "T", "2", "structure", "tril_toeplitz", "structure_c", "diagonal", "fisher", "exact" } },
+    { "singd", { "T", "2", "structure", "diagonal", "damping", "0" } },
+    { "singd", { "T", "1", "damping", "0", "kfac_like", "true" } },
+    { "muon", { "aux", "ends", "nesterov", "false" } },
+    { "lbfgs", { "history_size", "2" } },
+    { "lbfgs", { "line_search", "none", "lr", "0.1" } },
+    { "hessian_free", { "damping", "0", "max_iterations", "5" } },
+    { "hessian_free", { "data", "true", "precondition", "false", "max_iterations", "5" } },
+    { "kfac+accumulate", { "T_inv", "2", "T_first", "0", "accumulate.every", "2" } },
+    { "soap+sam+average", { "precondition_frequency", "2" } },
+};
+
+/* Without eps a value that never had a gradient has 0/0 for its step. */
+static const setting bare[] = {
+    { "adam", { "eps", "0" } },
+    { "adam", { "eps", "0", "amsgrad", "true" } },
+    { "adamw", { "eps", "0" } },
+    { "adamw_schedule_free", { "eps", "0" } },
+    { "adagrad", { "eps", "0" } },
+    { "rmsprop", { "eps", "0", "centered", "true" } },
+    { "nadam", { "eps", "0" } },
+    { "radam", { "eps", "0" } },
+    { "vr_adam", { "eps", "0" } },
+    { "muon", { "aux_eps", "0" } },
+    { "shampoo", { "grafting", "rmsprop", "grafting_epsilon", "0" } },
+};
+
+static void for_bare(void (*check)(const char *name, const char *const *set)) {
+    for (size_t i = 0; i < sizeof bare / sizeof *bare; i++) check(bare[i].name, bare[i].set);
+}
+
+/* Without damping round-off in a direction in which F is 0 is multiplied up, in single precision until steps are left out. */
+static const setting undamped[] = {
+    { "natural_gradient", { "damping", "0" } },
+    { "natural_gradient", { "damping", "0", "fisher", "empirical" } },
+};
+
+static void for_undamped(void (*check)(const char *name, const char *const *set)) {
+    for (size_t i = 0; i < sizeof undamped / sizeof *undamped; i++) check(undamped[i].name, undamped[i].set);
+}
+
+static void for_settings(void (*check)(const char *name, const char *const *set)) {
+    for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) check(settings[i].name, settings[i].set);
 }
 
 static void copy_state(pitot_optim *from, pitot_optim *to, const char *name) {
@@ -148,7 +244,7 @@ static void check_resume(const char *name, const char *const *set) {
         one_step(second);
     }
     must_be_same(whole, second, name, "resumed");
-    assert_true(pitot_optim_steps(second->optim) == STEPS);
+    assert_true(pitot_optim_steps(second->optim) == pitot_optim_steps(whole->optim));
     close_rig(whole);
     close_rig(first);
     close_rig(second);
@@ -157,6 +253,8 @@ static void check_resume(const char *name, const char *const *set) {
 static void test_resume(void **state) {
     (void)state;
     for_each(check_resume);
+    for_settings(check_resume);
+    for_undamped(check_resume);
 }
 
 /* A step with a NaN in a gradient changes nothing, and later steps are those of a run without it. */
@@ -180,6 +278,27 @@ static void check_nan(const char *name, const char *const *set) {
 static void test_nan(void **state) {
     (void)state;
     for_each(check_nan);
+    for_settings(check_nan);
+}
+
+/* A single NaN: all stays finite, and the next step is made. */
+static void check_one_nan(const char *name, const char *const *set) {
+    rig *r = open_rig(name, set);
+    int64_t last = pitot_net_param_count(r->net) - 1;
+    for (int i = 0; i < STEPS; i++) {
+        backward(r);
+        if (i == 2) pitot_net_params(r->net)[last].grad[1] = NAN;
+        int32_t status = pitot_optim_step(r->optim);
+        if ((status == PITOT_EHOST) != (i == 2)) fail_msg("%s: step %d: status %d", name, i, status);
+        check_finite(r, name, i < 2 ? "before a NaN" : "after a NaN");
+    }
+    close_rig(r);
+}
+
+static void test_one_nan(void **state) {
+    (void)state;
+    for_each(check_one_nan);
+    for_settings(check_one_nan);
 }
 
 static void check_zero(const char *name, const char *const *set) {
@@ -197,6 +316,9 @@ static void check_zero(const char *name, const char *const *set) {
 static void test_zero(void **state) {
     (void)state;
     for_each(check_zero);
+    for_settings(check_zero);
+    for_undamped(check_zero);
+    for_bare(check_zero);
 }
 
 /* A learning rate of 0 stands still; nothing is allocated, and gradients are left as they were. */
@@ -205,16 +327,15 @@ static void check_still(const char *name, const char *const *set) {
     pitot_real before[512], after[512], g[512];
     if (pitot_optim_set(r->optim, "lr", "0", NULL)) fail_msg("%s: does not take lr=0", name);
     int64_t n = parameters(r, before);
-    for (int i = 0; i < 3; i++) {
+    for (int i = 0; i < 4; i++) {
         backward(r);
         int64_t at = 0;
         const pitot_net_param *p = pitot_net_params(r->net);
         for (int64_t k = 0; k < pitot_net_param_count(r->net); at += p[k++].size)
             memcpy(g + at, p[k].grad, (size_t)p[k].size * sizeof *g);
-        if (i == 0) pitot_optim_step(r->optim); /* a net's room for products is taken once */
         int64_t requests = mem_count().requests;
-        if (i) pitot_optim_step(r->optim);
-        if (i && mem_count().requests != requests) fail_msg("%s: a step allocates", name);
+        pitot_optim_step(r->optim); /* the first ones take a net's room for products: accumulate, in the second step */
+        if (i > 1 && mem_count().requests != requests) fail_msg("%s: a step allocates", name);
         at = 0;
         for (int64_t k = 0; k < pitot_net_param_count(r->net); at += p[k++].size)
             if (memcmp(g + at, p[k].grad, (size_t)p[k].size * sizeof *g))
@@ -228,6 +349,7 @@ static void check_still(const char *name, const char *const *set) {
 static void test_still(void **state) {
     (void)state;
     for_each(check_still);
+    for_settings(check_still);
 }
 
 /* With the defaults, or for wrappers sgd's options above, the loss is lower after 60 steps. */
@@ -250,6 +372,26 @@ static void check_descent(const char *name, const char *const *set) {
 static void test_descent(void **state) {
     (void)state;
     for_each(check_descent);
+}
+
+/* Three threads, three again, and one give the same bits. */
+static void check_threads(const char *name, const char *const *set) {
+    static const int32_t threads[3] = { 3, 3, 1 };
+    rig *r[3];
+    if (strstr(name, "natural_gradient")) return; /* is for smaller nets */
+    for (int k = 0; k < 3; k++) {
+        r[k] = open_rig_on(build_wide_net, threads[k], name, set);
+        for (int i = 0; i < 3; i++)
+            if (one_step(r[k])) fail_msg("%s: step %d on %d threads", name, i, threads[k]);
+    }
+    must_be_same(r[0], r[1], name, "three threads again");
+    must_be_same(r[0], r[2], name, "three threads and one");
+    for (int k = 0; k < 3; k++) close_rig(r[k]);
+}
+
+static void test_threads(void **state) {
+    (void)state;
+    for_each(check_threads);
 }
 
 /* Every factor that a method shows fits its tensor. */
@@ -333,8 +475,9 @@ static void test_names(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_resume),  cmocka_unit_test(test_nan),  cmocka_unit_test(test_zero),    cmocka_unit_test(test_still),
-        cmocka_unit_test(test_descent), cmocka_unit_test(test_view), cmocka_unit_test(test_missing), cmocka_unit_test(test_names),
+        cmocka_unit_test(test_resume),  cmocka_unit_test(test_nan),     cmocka_unit_test(test_one_nan), cmocka_unit_test(test_zero),
+        cmocka_unit_test(test_still),   cmocka_unit_test(test_threads), cmocka_unit_test(test_descent), cmocka_unit_test(test_view),
+        cmocka_unit_test(test_missing), cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include "data/safetensors.h"
 
 #include <ftw.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -267,6 +268,30 @@ static void test_resume_from_the_middle(void **state) {
     assert_int_equal(last_progress.resumed, 12);
     assert_true(same_files(path_of("middle.1"), path_of("middle.3")));
     remove_tree(path_of("middle"));
+}
+
+/* Counters of an optimizer that are no numbers of steps: passed over as damaged, too. */
+static void test_resume_from_damaged_counters(void **state) {
+    (void)state;
+    static const double odd[] = { -1, 0.5, 1e300, -HUGE_VAL }, made[2] = { 6, 6 };
+    plan p = { .optimizer = "adam", .steps = 6, .checkpoint_every = 3, .out = path_of("counters") }, again = p;
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        int64_t size;
+        pitot_error error = { 0 };
+        train(&p);
+        unsigned char *bytes = file_read(path_of("counters/checkpoints/step-00000006.safetensors"), 0, &size, &error);
+        assert_non_null(bytes);
+        unsigned char *at = memmem(bytes, (size_t)size, made, sizeof made);
+        assert_non_null(at);
+        memcpy(at, &odd[i], sizeof odd[i]);
+        assert_int_equal(file_replace(path_of("counters/checkpoints/step-00000006.safetensors"), bytes, size, 0, &error), PITOT_OK);
+        mem_free(bytes);
+        again.resume = 1;
+        train(&again);
+        assert_int_equal(last_progress.resumed, 3);
+        remove_tree(path_of("counters"));
+    }
+    assert_true(pitot_checkpoint_read(path_of("not there"), NULL, NULL, NULL, NULL) != PITOT_OK);
 }
 
 static void test_resume_of_nothing(void **state) {
@@ -536,6 +561,7 @@ int main(void) {
         cmocka_unit_test(test_resume_adam),
         cmocka_unit_test(test_resume_amsgrad),
         cmocka_unit_test(test_resume_from_the_middle),
+        cmocka_unit_test(test_resume_from_damaged_counters),
         cmocka_unit_test(test_resume_of_nothing),
         cmocka_unit_test(test_resume_of_another),
         cmocka_unit_test(test_interrupted),

@@ -139,15 +139,18 @@ static void range_text(const pitot_option *o, char *out, size_t size) {
     if (o->kind == PITOT_CHOICE) snprintf(out, size, "%s", o->choices);
     else if (o->kind == PITOT_BOOL) snprintf(out, size, "true|false");
     else if (o->min != o->max)
-        snprintf(out, size, "%c%g, %g%c", o->min == PITOT_ABOVE_ZERO ? '(' : '[', o->min, o->max,
+        snprintf(out, size, "%c%g, %g%c", o->min == PITOT_ABOVE_ZERO ? '(' : '[', o->min == PITOT_ABOVE_ZERO ? 0 : o->min, o->max,
                  o->max == PITOT_BELOW_ONE ? ')' : ']');
 }
 
 static void print_options(const pitot_option *table) {
-    char range[96];
+    char range[512];
+    int width = 18;
+    for (const pitot_option *o = table; o && o->name; o++)
+        if ((int)strlen(o->name) > width) width = (int)strlen(o->name);
     for (const pitot_option *o = table; o && o->name; o++) {
         range_text(o, range, sizeof range);
-        printf("    %-18s %-14s %-22s %s\n", o->name, o->initial ? o->initial : "(required)", range, o->help);
+        printf("    %-*s %-14s %-22s %s\n", width, o->name, o->initial ? o->initial : "(required)", range, o->help);
     }
 }
 

@@ -269,7 +269,7 @@ static const flag flags[] = {
     { "--model", "FILE", "model file (JSON)", 0 },
     { "--data", "SPEC", "mnist:DIR, cifar10:DIR, npz:FILE or glyphs[:N]; default glyphs", 0 },
     { "--optimizer", "NAME", "see `pitot list optimizers`; default sgd", 0 },
-    { "--set", "KEY=VALUE", "option of the optimizer (lr=0.1), or PROBE.OPTION=VALUE; repeats", 1 },
+    { "--set", "KEY=VALUE", "option of the optimizer (lr=0.1), or WRAPPER.OPTION=VALUE, PROBE.OPTION=VALUE; repeats", 1 },
     { "--probes", "LIST", "economy, business, full, all, none, or names; NAME@N: every N steps, NAME@log; default economy", 0 },
     { "--every", "N", "track every N steps; default 1", 0 },
     { "--budget", "P%", "track as often as keeps the probes' share of the time below P percent", 0 },

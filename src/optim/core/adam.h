@@ -9,6 +9,7 @@
 
 #include "pitot/hot.h"
 #include "net/real.h"
+#include "optim/core/quotient.h"
 #include "pitot/optim.h"
 
 typedef struct adam_options {
@@ -38,7 +39,7 @@ PITOT_HOT static void adam_update(const pitot_update *u, double decay, double l2
             m[i] = b1 * m[i] + c1 * gi;
             v[i] = b2 * v[i] + c2 * gi * gi;
             most[i] = v[i] > most[i] ? v[i] : most[i];
-            x[i] = keep * x[i] - step * m[i] / (REAL(sqrt)(most[i]) * root + eps);
+            x[i] = keep * x[i] - quotient(step * m[i], REAL(sqrt)(most[i]) * root + eps);
         }
         return;
     }
@@ -46,7 +47,7 @@ PITOT_HOT static void adam_update(const pitot_update *u, double decay, double l2
         pitot_real gi = g[i] + add * x[i];
         m[i] = b1 * m[i] + c1 * gi;
         v[i] = b2 * v[i] + c2 * gi * gi;
-        x[i] = keep * x[i] - step * m[i] / (REAL(sqrt)(v[i]) * root + eps);
+        x[i] = keep * x[i] - quotient(step * m[i], REAL(sqrt)(v[i]) * root + eps);
     }
 }
 

@@ -5,6 +5,7 @@
 #include "base/blas.h"
 #include "optim/core/matrix.h"
 
+#include <limits.h>
 #include <string.h>
 
 static int64_t least(int64_t a, int64_t b) {
@@ -56,6 +57,24 @@ int64_t blocks_side(const blocks *b) {
     for (int a = 0; a < 2; a++)
         if (b->has[a] && b->most[a] > n) n = b->most[a];
     return n;
+}
+
+int blocks_fit(const blocks *b, const char *optimizer, const char *tensor, pitot_error *error) {
+    if (b->n[0] <= INT_MAX && b->n[1] <= INT_MAX) return 1;
+    pitot_fail(error, PITOT_ENOTSUP, "optimizer %s: an axis of %s is too long for it", optimizer, tensor);
+    return 0;
+}
+
+void blocks_slots(pitot_layout *l, const blocks *b, const char *rows, const char *columns) {
+    for (int a = 0; a < 2; a++) pitot_slot_add(l, a ? columns : rows, 0, b->has[a] ? 1 : -1, (int64_t[]){ blocks_factors(b, a) });
+}
+
+void blocks_identity(const blocks *b, void *const factors[2]) {
+    for (int64_t j = 0; j < blocks_count(b); j++) {
+        block k = blocks_at(b, j);
+        for (int a = 0; a < 2; a++)
+            if (b->has[a]) matrix_identity(k.n[a], 1, (pitot_real *)factors[a] + k.at[a]);
+    }
 }
 
 static int64_t start(const block *k) {

@@ -31,6 +31,13 @@ int64_t blocks_factors(const blocks *b, int side);
 int64_t blocks_area(const blocks *b);
 int64_t blocks_side(const blocks *b);
 
+/* Whether both sides fit BLAS; a message if not. */
+int blocks_fit(const blocks *b, const char *optimizer, const char *tensor, pitot_error *error);
+/* A slot for all L, one for all R; sides without are not in use. */
+void blocks_slots(pitot_layout *l, const blocks *b, const char *rows, const char *columns);
+/* factors[0], factors[1]: identities in all L, all R. */
+void blocks_identity(const blocks *b, void *const factors[2]);
+
 /* F = keep F + add GG' (side 0) or keep F + add G'G for the block of g (all of the tensor). Both triangles. */
 void block_gather(const block *k, int side, const pitot_real *g, double keep, double add, pitot_real *factors);
 /* out = A'XB if `trans`, else AXB', on the block of x (all of a tensor of that shape), into that of out, another one. A and B are the block's

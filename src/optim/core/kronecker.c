@@ -6,6 +6,7 @@
 #include "base/blas.h"
 #include "optim/core/kronecker_parts.h"
 #include "optim/core/momentum.h"
+#include "optim/core/room.h"
 
 #include <math.h>
 
@@ -13,12 +14,6 @@
 
 static int64_t larger(int64_t a, int64_t b) {
     return a > b ? a : b;
-}
-
-static void *carve(char *base, int64_t *at, int64_t bytes) {
-    void *here = base ? base + *at : NULL;
-    *at += (bytes + 63) / 64 * 64;
-    return here;
 }
 
 static int64_t doubles_of(const layer *l) {
@@ -42,18 +37,20 @@ static void place(kronecker_room *r, char *base, layer *list, int64_t n, int64_t
         probe = larger(probe, l->columns + l->rows + rows);
         work = larger(work, doubles_of(l));
     }
+    room at = { base, 0 };
     *r = (kronecker_room){ 0 };
-    r->layer = carve(base, &r->bytes, all * (int64_t)sizeof *list);
-    r->direction = carve(base, &r->bytes, parameters * real);
-    r->sums = carve(base, &r->bytes, sums * real);
-    r->a = carve(base, &r->bytes, a * real);
-    r->g = carve(base, &r->bytes, g * real);
-    r->ta = carve(base, &r->bytes, ta * real);
-    r->tg = carve(base, &r->bytes, tg * real);
-    r->grad = carve(base, &r->bytes, 2 * grad * real);
-    r->mid = carve(base, &r->bytes, grad * real);
-    r->probe = carve(base, &r->bytes, probe * real);
-    r->work = carve(base, &r->bytes, work * (int64_t)sizeof *r->work);
+    r->layer = room_take(&at, all * (int64_t)sizeof *list);
+    r->direction = room_take(&at, parameters * real);
+    r->sums = room_take(&at, sums * real);
+    r->a = room_take(&at, a * real);
+    r->g = room_take(&at, g * real);
+    r->ta = room_take(&at, ta * real);
+    r->tg = room_take(&at, tg * real);
+    r->grad = room_take(&at, 2 * grad * real);
+    r->mid = room_take(&at, grad * real);
+    r->probe = room_take(&at, probe * real);
+    r->work = room_take(&at, work * (int64_t)sizeof *r->work);
+    r->bytes = at.used;
 }
 
 /* ---- layout ---- */
@@ -108,11 +105,10 @@ static double shortening(const kronecker_job *j) {
     return sum > 0 && lr > 0 && by < 1 ? by : 1;
 }
 
-static void point(kronecker_job *j, int64_t tensor, double by) {
-    pitot_tensor_state *t = &j->s->tensor[tensor];
+static void shorten(kronecker_job *j, int64_t tensor, double by) {
+    const pitot_tensor_state *t = &j->s->tensor[tensor];
     pitot_real *d = j->room.direction + t->at;
     for (int64_t i = 0; by < 1 && i < t->size; i++) d[i] *= (pitot_real)by;
-    if (t->g) t->g = d;
 }
 
 static int32_t make_directions(kronecker_job *j) {
@@ -121,8 +117,10 @@ static int32_t make_directions(kronecker_job *j) {
     if (status) return status;
     double by = shortening(j);
     for (int64_t i = 0; i < j->n; i++) {
-        point(j, j->room.layer[i].weight, by);
-        if (j->room.layer[i].bias >= 0) point(j, j->room.layer[i].bias, by);
+        const layer *l = &j->room.layer[i];
+        shorten(j, l->weight, by);
+        if (l->bias >= 0) shorten(j, l->bias, by);
+        layer_point(l, j->s->tensor, j->room.direction);
     }
     return PITOT_OK;
 }
@@ -130,9 +128,7 @@ static int32_t make_directions(kronecker_job *j) {
 /* Layers whose weight has no gradient are left out. */
 static void find_layers(kronecker_job *j) {
     layer *list = j->s->scratch;
-    int64_t all = layers_read(j->s->source, j->s->tensor, j->s->n, j->k->max_dim, list);
-    for (int64_t i = 0; i < all; i++)
-        if (j->s->tensor[list[i].weight].g) list[j->n++] = list[i];
+    j->n = layers_moving(j->s->tensor, list, layers_read(j->s->source, j->s->tensor, j->s->n, j->k->max_dim, list));
     place(&j->room, j->s->scratch, list, j->n, j->s->source->layers, j->s->parameters);
 }
 

@@ -2,14 +2,11 @@
 
 #include "base/blas.h"
 #include "optim/core/kronecker_parts.h"
+#include "optim/core/matrix.h"
 #include "optim/core/optimizer.h"
 #include "pitot/hot.h"
 
 #include <string.h>
-
-int kronecker_finite(const pitot_real *x, int64_t n) {
-    return finite_values(x, n);
-}
 
 void kronecker_round(const kronecker *k, pitot_real *x, int64_t n) {
     for (int64_t i = 0; k->bf16 && i < n; i++) x[i] = (pitot_real)pitot_of_bf16(pitot_bf16_of((float)x[i]));
@@ -27,7 +24,8 @@ static int64_t block_of(const layer *l, const pitot_capture *c, int64_t from) {
 
 /* ---- factors ---- */
 
-static void add_group(kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group, int64_t k) {
+static void add_group(void *user, const layer *l, const pitot_capture *c, int64_t group, int64_t k) {
+    const kronecker_job *j = user;
     int64_t p = j->k->reduce ? 1 : l->positions;
     pitot_real *s = j->room.sums + l->sums + group * (l->rows * l->rows + l->columns * l->columns), *a = s + l->rows * l->rows;
     for (int64_t from = 0; from < c->n; from += l->samples) {
@@ -40,48 +38,30 @@ static void add_group(kronecker_job *j, const layer *l, const pitot_capture *c, 
     }
 }
 
-static int32_t see_factors(void *user, int64_t k) {
-    kronecker_job *j = user;
-    pitot_capture c;
-    for (int64_t i = 0; i < j->n; i++) {
-        const layer *l = &j->room.layer[i];
-        int32_t status = j->s->source->layer(j->s->source->user, l->index, 0, &c);
-        if (status) return status;
-        for (int64_t group = 0; group < l->groups; group++) add_group(j, l, &c, group, k);
-    }
-    return PITOT_OK;
-}
-
-static void mirror(pitot_real *x, int64_t n) {
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t k = 0; k < i; k++) x[i * n + k] = x[k * n + i];
-}
-
 PITOT_HOT static void average(pitot_real *restrict to, const pitot_real *restrict from, int64_t n, pitot_real stays) {
     pitot_real comes = 1 - stays;
     for (int64_t i = 0; i < n; i++) to[i] = stays * to[i] + comes * from[i];
 }
 
-static void take_factor(const kronecker *k, pitot_real *to, pitot_real *batch, int64_t n, double count) {
+static void take_factor(const kronecker *k, pitot_real *to, const pitot_real *batch, int64_t n, double count) {
     int identity = k->start == KRONECKER_FROM_IDENTITY;
     double stays = !identity && count / (count + 1) < k->stat_decay ? count / (count + 1) : k->stat_decay;
     for (int64_t i = 0; count == 0 && i < n; i++) to[i * n + i] = identity ? 1 : 0;
-    mirror(batch, n);
     average(to, batch, n * n, (pitot_real)stays);
     kronecker_round(k, to, n * n);
 }
 
 int32_t kronecker_average(kronecker_job *j) {
-    int32_t status = fisher_send(j->s, j->k->fisher, j->k->purpose, see_factors, j);
+    int32_t status = fisher_send(j->s, j->k->fisher, j->k->purpose, j->room.layer, j->n, add_group, j);
     for (int64_t i = 0; i < j->n && !status; i++) {
         const layer *l = &j->room.layer[i];
         int64_t size = l->rows * l->rows + l->columns * l->columns;
         for (int64_t group = 0; group < l->groups; group++) {
             double *number = kronecker_numbers(j, l, group);
             pitot_real *s = j->room.sums + l->sums + group * size, *a = s + l->rows * l->rows;
-            mirror(s, l->rows); /* below the diagonal stands what an earlier step left */
-            mirror(a, l->columns);
-            if (!kronecker_finite(s, size)) continue;
+            matrix_mirror(l->rows, s); /* below the diagonal stands what an earlier step left */
+            matrix_mirror(l->columns, a);
+            if (!finite_values(s, size)) continue;
             take_factor(j->k, kronecker_slot(j, l, KRONECKER_S, group), s, l->rows, number[KRONECKER_COUNT]);
             take_factor(j->k, kronecker_slot(j, l, KRONECKER_A, group), a, l->columns, number[KRONECKER_COUNT]);
             number[KRONECKER_COUNT]++;
@@ -117,7 +97,9 @@ static void add_moments(const kronecker_job *j, const layer *l, int64_t n, doubl
     }
 }
 
-static void moments_of(kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group, int64_t k) {
+static void moments_of(void *user, const layer *l, const pitot_capture *c, int64_t group, int64_t k) {
+    const kronecker_job *j = user;
+    if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] == 0) return;
     const pitot_real *u = kronecker_slot(j, l, KRONECKER_S_USED, group), *v = kronecker_slot(j, l, KRONECKER_A_USED, group);
     int64_t size = l->rows * l->columns, p = l->positions;
     pitot_real *sum = j->room.sums + l->sums + group * size;
@@ -132,27 +114,14 @@ static void moments_of(kronecker_job *j, const layer *l, const pitot_capture *c,
     }
 }
 
-static int32_t see_moments(void *user, int64_t k) {
-    kronecker_job *j = user;
-    pitot_capture c;
-    for (int64_t i = 0; i < j->n; i++) {
-        const layer *l = &j->room.layer[i];
-        int32_t status = j->s->source->layer(j->s->source->user, l->index, 0, &c);
-        if (status) return status;
-        for (int64_t group = 0; group < l->groups; group++)
-            if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] > 0) moments_of(j, l, &c, group, k);
-    }
-    return PITOT_OK;
-}
-
 int32_t kronecker_moments(kronecker_job *j) {
-    int32_t status = fisher_send(j->s, j->k->fisher, j->k->purpose, see_moments, j);
+    int32_t status = fisher_send(j->s, j->k->fisher, j->k->purpose, j->room.layer, j->n, moments_of, j);
     for (int64_t i = 0; i < j->n && !status; i++) {
         const layer *l = &j->room.layer[i];
         int64_t size = l->rows * l->columns;
         for (int64_t group = 0; group < l->groups; group++) {
             const pitot_real *sum = j->room.sums + l->sums + group * size;
-            if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] == 0 || !kronecker_finite(sum, size)) continue;
+            if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] == 0 || !finite_values(sum, size)) continue;
             pitot_real *moments = kronecker_slot(j, l, KRONECKER_MOMENTS, group);
             memcpy(moments, sum, (size_t)size * sizeof *sum);
             kronecker_round(j->k, moments, size);

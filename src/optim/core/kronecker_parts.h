@@ -69,7 +69,6 @@ int32_t kronecker_moments(kronecker_job *j);
 /* D of layer l into room.direction. */
 int32_t kronecker_direction(kronecker_job *j, const layer *l);
 
-int kronecker_finite(const pitot_real *x, int64_t n);
 void kronecker_round(const kronecker *k, pitot_real *x, int64_t n); /* to bfloat16, if it is to be so */
 
 #endif

@@ -2,6 +2,8 @@
 
 #include "base/blas.h"
 #include "optim/core/kronecker_parts.h"
+#include "optim/core/optimizer.h"
+#include "optim/core/quotient.h"
 #include "pitot/hot.h"
 #include "pitot/probe.h"
 
@@ -135,12 +137,9 @@ static int pull_batch(const kronecker_job *j, const layer *l, const pitot_captur
     return off <= 16 * (sizeof(pitot_real) == 8 ? DBL_EPSILON : (double)FLT_EPSILON) * scale * sqrt(lengths[0] * lengths[1]);
 }
 
-/* Where s + damping is 0, there was no gradient either. */
+/* Where s + damping is 0, there was no gradient either. Without damping s may be so small that 1/s is not finite, though p/s is. */
 PITOT_HOT static void divide(pitot_real *restrict p, const pitot_real *restrict s, int64_t n, pitot_real damping) {
-    for (int64_t i = 0; i < n; i++) {
-        pitot_real by = s[i] + damping;
-        p[i] *= by > 0 ? 1 / by : 0;
-    }
+    for (int64_t i = 0; i < n; i++) p[i] = quotient(p[i], s[i] + damping);
 }
 
 PITOT_HOT static void add_moment(pitot_real *restrict s, const pitot_real *restrict p, int64_t n, pitot_real stays,
@@ -152,7 +151,7 @@ static void renew_average(const kronecker_job *j, const layer *l, const pitot_ca
                           pitot_real *moments) {
     double n = j->k->mean ? 1 / (double)c->n : (double)c->n;
     int64_t size = l->rows * l->columns;
-    if (!kronecker_finite(p, size)) return;
+    if (!finite_values(p, size)) return;
     add_moment(moments, p, size, (pitot_real)j->k->moment_decay, (pitot_real)((1 - j->k->moment_decay) * n));
     kronecker_round(j->k, moments, size);
 }
@@ -179,7 +178,7 @@ int32_t kronecker_direction(kronecker_job *j, const layer *l) {
     for (int64_t group = 0; group < l->groups && !status; group++) {
         layer_gather(l, j->s->tensor, group, j->room.grad);
         if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] > 0) precondition(j, l, &c, group);
-        if (!kronecker_finite(j->room.grad, l->rows * l->columns)) status = PITOT_EHOST;
+        if (!finite_values(j->room.grad, l->rows * l->columns)) status = PITOT_EHOST;
         layer_scatter(l, j->s->tensor, group, j->room.grad, j->room.direction);
     }
     return status;

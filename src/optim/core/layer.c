@@ -68,6 +68,13 @@ int64_t layers_read(const pitot_optim_source *source, const pitot_tensor_state *
     return count;
 }
 
+int64_t layers_moving(const pitot_tensor_state *tensor, layer *list, int64_t n) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (tensor[list[i].weight].g) list[count++] = list[i];
+    return count;
+}
+
 const layer *layer_of(const layer *list, int64_t n, int64_t i) {
     for (int64_t k = 0; k < n; k++)
         if (list[k].weight == i) return &list[k];
@@ -209,4 +216,10 @@ void layer_scatter(const layer *l, const pitot_tensor_state *tensor, int64_t gro
         memcpy(w + i * l->values, from + i * l->columns, (size_t)l->values * sizeof *out);
         if (l->bias >= 0) out[tensor[l->bias].at + group * l->rows + i] = from[i * l->columns + l->values];
     }
+}
+
+void layer_point(const layer *l, pitot_tensor_state *tensor, const pitot_real *direction) {
+    pitot_tensor_state *w = &tensor[l->weight], *b = l->bias >= 0 ? &tensor[l->bias] : NULL;
+    w->g = direction + w->at;
+    if (b && b->g) b->g = direction + b->at;
 }

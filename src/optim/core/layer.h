@@ -25,6 +25,8 @@ typedef struct layer {
 int32_t layer_read(const pitot_optim_source *source, const pitot_tensor_state *tensor, int64_t n, int64_t index, layer *out);
 /* All layers that fit and whose factors have at most `most` rows; returns how many. out: (source->layers). */
 int64_t layers_read(const pitot_optim_source *source, const pitot_tensor_state *tensor, int64_t n, int64_t most, layer *out);
+/* Those of a list of n whose weight has a gradient in this step, moved to its front; returns how many. */
+int64_t layers_moving(const pitot_tensor_state *tensor, layer *list, int64_t n);
 /* The one that tensor i is the weight of. */
 const layer *layer_of(const layer *list, int64_t n, int64_t i);
 
@@ -45,5 +47,7 @@ void layer_input_squares(const layer *l, const pitot_capture *c, int64_t group, 
 /* (rows, columns) of a group from the gradient arrays, and back into vectors of D values. */
 void layer_gather(const layer *l, const pitot_tensor_state *tensor, int64_t group, pitot_real *out);
 void layer_scatter(const layer *l, const pitot_tensor_state *tensor, int64_t group, const pitot_real *from, pitot_real *out);
+/* From now on weight and bias have what stands in a vector of D values for their gradient; a bias that has none stays without. */
+void layer_point(const layer *l, pitot_tensor_state *tensor, const pitot_real *direction);
 
 #endif

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+static const int64_t MOST_PARAMETERS = INT64_C(1) << 48; /* sizes of work space are multiples of it */
+
 /* ---- what a method says ---- */
 
 void pitot_slot_add(pitot_layout *l, const char *name, int32_t dtype, int32_t n_dim, const int64_t *shape) {
@@ -161,6 +163,32 @@ static int32_t check_source(const pitot_optim *o, pitot_error *error) {
     return PITOT_OK;
 }
 
+/* Shapes are taken at their word later on. */
+static int32_t check_tensor(const pitot_optim_tensor *t, pitot_error *error) {
+    int64_t size = 1;
+    int fits = t->size > 0;
+    if (!t->name || !t->data || !t->grad_at)
+        return pitot_fail(error, PITOT_EINVAL, "a tensor without %s; give one", !t->name ? "a name" : "an address");
+    for (int d = 0; d < PITOT_DIMS && t->shape[d] && fits; d++)
+        fits = t->shape[d] > 0 && !__builtin_mul_overflow(size, t->shape[d], &size);
+    if (fits && (!t->shape[0] || size == t->size)) return PITOT_OK;
+    return pitot_fail(error, PITOT_EINVAL, "tensor %.80s: its shape does not make %lld values; give shape and size that agree",
+                      t->name, (long long)t->size);
+}
+
+static int32_t check_tensors(const pitot_optim_tensor *tensors, int64_t n, pitot_error *error) {
+    int64_t parameters = 0;
+    int32_t status = PITOT_OK;
+    if (n < 1) return pitot_fail(error, PITOT_EINVAL, "an optimizer needs at least one tensor; give it one");
+    for (int64_t i = 0; i < n && !status; i++) {
+        status = check_tensor(&tensors[i], error);
+        if (!status && __builtin_add_overflow(parameters, tensors[i].size, &parameters)) parameters = INT64_MAX;
+        if (!status && parameters > MOST_PARAMETERS)
+            status = pitot_fail(error, PITOT_EINVAL, "tensor %.80s: too many parameters; are the sizes right?", tensors[i].name);
+    }
+    return status;
+}
+
 static int32_t list_names(pitot_optim *o, const pitot_optim_tensor *tensors, int64_t n) {
     o->name = mem_alloc(n, sizeof *o->name);
     o->grad_at = mem_alloc(n, sizeof *o->grad_at);
@@ -183,7 +211,8 @@ static int32_t make_kept(pitot_optim *o) {
 }
 
 int32_t pitot_optim_prepare(pitot_optim *o, const pitot_optim_tensor *tensors, int64_t n, int32_t threads, pitot_error *error) {
-    int32_t status = check_source(o, error);
+    int32_t status = check_tensors(tensors, n, error);
+    if (!status) status = check_source(o, error);
     for (int32_t k = 0; k < o->n_parts && !status; k++)
         if (o->part[k].method->check) status = o->part[k].method->check(o->part[k].options, error);
     if (status) return status;

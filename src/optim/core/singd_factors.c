@@ -3,6 +3,7 @@
        m = alpha1 m + 1/2 (tr(C'SC)/rows Pi(K'AK) + damping tr(C'C)/rows Pi(K'K) - I),   K -= lr_cov K m,   and C likewise */
 
 #include "base/blas.h"
+#include "optim/core/matrix.h"
 #include "optim/core/optimizer.h"
 #include "optim/core/singd.h"
 
@@ -65,7 +66,8 @@ static void add_rows(const singd_job *j, const structure *t, const pitot_real *k
     structure_gram(t, j->room.rotated, n, scale, add, sum);
 }
 
-static void add_group(const singd_job *j, const layer *l, const pitot_capture *c, int64_t group, int64_t column) {
+static void add_group(void *user, const layer *l, const pitot_capture *c, int64_t group, int64_t column) {
+    const singd_job *j = user;
     const singd_room *r = &j->room;
     structure tk = singd_structure(j->o, l, 0), tc = singd_structure(j->o, l, 1);
     int64_t nk = structure_size(&tk), nc = structure_size(&tc), p = j->o->approx ? 1 : l->positions;
@@ -85,29 +87,11 @@ static void add_group(const singd_job *j, const layer *l, const pitot_capture *c
     }
 }
 
-static int32_t see(void *user, int64_t column) {
-    const singd_job *j = user;
-    pitot_capture c;
-    for (int64_t i = 0; i < j->n; i++) {
-        const layer *l = &j->room.layer[i];
-        int32_t status = j->s->source->layer(j->s->source->user, l->index, 0, &c);
-        if (status) return status;
-        for (int64_t group = 0; group < l->groups; group++) add_group(j, l, &c, group, column);
-    }
-    return PITOT_OK;
-}
-
 /* ---- the step ---- */
-
-static double squares_of(const pitot_real *x, int64_t n) {
-    double sum = 0;
-    for (int64_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
-    return sum;
-}
 
 /* tr K'K; along a Toeplitz matrix's diagonals each value stands several times. */
 static double trace_of_square(const structure *t, const pitot_real *k) {
-    if (t->kind < STRUCTURE_TRIL_TOEPLITZ) return squares_of(k, structure_size(t));
+    if (t->kind < STRUCTURE_TRIL_TOEPLITZ) return matrix_squares(k, 1, structure_size(t), structure_size(t));
     double sum = 0;
     for (int64_t i = 0; i < t->d; i++) sum += (double)(t->d - i) * (double)k[i] * (double)k[i];
     return sum;
@@ -156,7 +140,7 @@ static void move_group(const singd_job *j, const layer *l, int64_t group) {
 }
 
 int32_t singd_renew(singd_job *j) {
-    int32_t status = fisher_send(j->s, j->o->fisher, "singd", see, j);
+    int32_t status = fisher_send(j->s, j->o->fisher, "singd", j->room.layer, j->n, add_group, j);
     for (int64_t i = 0; i < j->n && !status; i++)
         for (int64_t group = 0; group < j->room.layer[i].groups; group++) move_group(j, &j->room.layer[i], group);
     return status;
