@@ -24,7 +24,7 @@ typedef struct command {
     int (*run)(const args *a); /* exit status: EXIT_DONE ... */
 } command;
 
-enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
+enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2, EXIT_ALARM = 3 };
 
 extern const command *const command_table[]; /* by name, ended by NULL; generated */
 

@@ -1,5 +1,6 @@
 /* train.c: `pitot train`: the built-in loop with probes on, progress, and the viewer beside it. */
 
+#include "alarm_command.h"
 #include "command.h"
 #include "progress.h"
 #include "self.h"
@@ -180,6 +181,8 @@ typedef struct show {
     pitot_train_progress last;
     const char *out;
     char trouble[256];
+    int alarms; /* its own alarms are looked for */
+    alarm_watch alarm;
 } show;
 
 static pid_t open_viewer(const char *out) {
@@ -210,6 +213,8 @@ static int32_t on_progress(void *user, const pitot_train_progress *p) {
     show *s = user;
     s->last = *p;
     snprintf(s->trouble, sizeof s->trouble, "%s", p->trouble);
+    if (p->resumed > s->alarm.from) s->alarm.from = p->resumed;
+    if (s->alarms) alarm_watch_turn(&s->alarm);
     if (!viewer_is_there(s) && !s->quiet) tell(s, p);
     return stop;
 }
@@ -241,6 +246,9 @@ static int train(const args *a, settings *set) {
     set->c.struct_size = sizeof set->c;
     set->c.progress = on_progress;
     set->c.user = &s;
+    s.alarms = args_get(a, "--alarm-cmd") || args_get(a, "--fail-on-alarm");
+    s.alarm.run = set->c.out;
+    s.alarm.command = args_get(a, "--alarm-cmd");
     catch_signals();
     progress_start(&s.line);
     if (args_get(a, "--watch")) s.viewer = open_viewer(set->c.out);
@@ -250,9 +258,11 @@ static int train(const args *a, settings *set) {
     if (s.viewer > 0 && status) kill(s.viewer, SIGTERM);
     while (s.viewer > 0 && waitpid(s.viewer, &code, 0) < 0 && errno == EINTR) {}
     progress_end(&s.line);
+    int64_t alarms = s.alarms && s.last.struct_size ? alarm_watch_end(&s.alarm) : 0; /* 0: it never began */
     if (status) return fail_error(&error);
     report_end(&s, set);
-    return interrupted(&s) ? EXIT_FAILED : EXIT_DONE;
+    if (interrupted(&s)) return EXIT_FAILED;
+    return alarms && args_get(a, "--fail-on-alarm") ? EXIT_ALARM : EXIT_DONE;
 }
 
 static int run(const args *a) {
@@ -285,6 +295,8 @@ static const flag flags[] = {
     { "--resume", "RUNDIR", "go on from the newest checkpoint, with the settings of then; flags given now win", 0 },
     { "--out", "RUNDIR", "new folder for log, checkpoints and figures; default runs/MODEL", 0 },
     { "--watch", NULL, "open the viewer beside it (needs a terminal)", 0 },
+    { "--alarm-cmd", "CMD", "shell command to run once for each alarm: $1 and $PITOT_ALARM_SAYS say what and what to try", 0 },
+    { "--fail-on-alarm", NULL, "exit status 3 if an alarm, not a mere warning, is active at the end", 0 },
     { "--quiet", NULL, "no progress", 0 },
     { 0 },
 };
@@ -297,8 +309,8 @@ const command command_train = {
                "  pitot train --model examples/glyphs_cnn.json --data glyphs --optimizer adam --epochs 5 --watch\n"
                "  pitot train --model m.json --data mnist:data --optimizer sgd --set lr=0.05 --set momentum=0.9 --budget 5%\n"
                "  pitot train --resume runs/m --steps 20000\n\n"
-               "exit status: 0 done, 1 failed or interrupted, 2 usage. Ctrl-C ends it soon, with a checkpoint; once more, a second "
-               "later, at once.\n",
+               "exit status: 0 done, 1 failed or interrupted, 2 usage, 3 see --fail-on-alarm. Ctrl-C ends it soon, "
+               "with a checkpoint; once more, a second later, at once.\n",
     .flags = flags,
     .run = run,
 };

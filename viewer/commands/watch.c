@@ -25,6 +25,7 @@ typedef struct watched { /* one run */
     char name[256];
     pitot_log *log;
     panel_list panels;
+    alarm_list alarms;
     int64_t series;   /* that `panels` was made from */
     int32_t restarts; /* likewise */
     pitot_error trouble;
@@ -97,6 +98,11 @@ static int64_t poll_run(watched *w, int64_t budget, int *news) {
     return after.restarts == before.restarts ? after.bytes - before.bytes : after.bytes;
 }
 
+/* Alarms of what has been read; if there is no memory for them, none. */
+static void refresh_alarms(watched *w) {
+    alarm_list_make(w->log, &w->panels, &w->alarms);
+}
+
 static int has_ended(const watched *w) {
     pitot_log_state state = { .struct_size = sizeof state };
     pitot_log_get_state(w->log, &state);
@@ -117,6 +123,7 @@ static shown show_run(const viewer *v) {
         .name = w->name,
         .log = w->log,
         .panels = &w->panels,
+        .alarms = &w->alarms,
         .run = v->at + 1,
         .runs = v->runs,
         .now = now_on(CLOCK_REALTIME),
@@ -168,6 +175,7 @@ static int draw_frame(viewer *v) {
     double start = now_on(CLOCK_MONOTONIC);
     shown run = show_run(v);
     int rows, cols;
+    refresh_alarms(&v->run[v->at]);
     term_size(&rows, &cols);
     if (screen_draw(&v->screen, &run, rows, cols) != PITOT_OK) return 0;
     term_show(&v->screen.canvas);
@@ -265,6 +273,7 @@ static int print_frames(viewer *v, int rows, int cols) {
         int news = 0;
         poll_run(w, 0, &news);
         if (w->trouble.status != PITOT_OK) return fail_error(&w->trouble);
+        refresh_alarms(w);
         shown run = show_run(v);
         if (screen_draw(&v->screen, &run, rows, cols) != PITOT_OK) return fail("watch: out of memory");
         status = print_canvas(&v->screen.canvas);
@@ -311,6 +320,7 @@ static int open_runs(viewer *v, const args *a, double wait) {
 static void close_runs(viewer *v) {
     for (int i = 0; i < v->runs; i++) {
         panel_list_free(&v->run[i].panels);
+        alarm_list_free(&v->run[i].alarms);
         pitot_log_close(v->run[i].log);
     }
     free(v->run);
@@ -324,6 +334,7 @@ static int watch(const args *a) {
     v.linger = seconds_flag(a, "--linger", -1, 0, 1e9, &bad);
     size_flag(a, &rows, &cols, &bad);
     v.screen.spectrum = args_get(a, "--density") != NULL;
+    v.screen.alarms = args_get(a, "--alarms") != NULL;
     if (bad) return EXIT_USAGE;
     if (args_rest(a) < 1) return fail_usage("watch", "no run is named");
     setlocale(LC_CTYPE, "");
@@ -344,6 +355,7 @@ static const flag watch_flags[] = {
     { "--interval", "SECONDS", "time between looks at the log (default 0.5)", 0 },
     { "--linger", "SECONDS", "quit that long after the run has ended, unless a key is pressed (default: stay)", 0 },
     { "--density", NULL, "begin with the spectral density (key d), if the run has any", 0 },
+    { "--alarms", NULL, "begin with the alarms (key a): what, since when, on what evidence, and what to try", 0 },
     { NULL, NULL, NULL, 0 },
 };
 
@@ -353,6 +365,7 @@ const command command_watch = {
     .summary = "the terminal viewer: runs while they train, or afterwards",
     .details = "RUN is a run directory, or an events.jsonl. It may appear a few seconds later. Press ? for the keys, q to quit.\n"
                "Values that are not finite are marked at the upper edge: x is NaN, ^ is infinite (v, below: minus infinite).\n"
+               "A line below the title names the most urgent alarm, if a probe's value stays beyond its bounds.\n"
                "NO_COLOR is honoured; without a UTF-8 locale, lines are drawn in ASCII.\n"
                "\n"
                "  pitot watch runs/adam              look at a run while it trains\n"

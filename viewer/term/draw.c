@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "term/alarms.h"
 #include "term/keys.h"
 #include "term/plot.h"
 #include "term/spectrum.h"
@@ -159,12 +160,21 @@ static int64_t page_of(const screen *s) {
 
 static int is_useful(const screen *s, const shown *run, int action) {
     if (action == DO_NEXT_RUN) return run->runs > 1;
-    if (action == DO_GO_BACK) return s->enlarged || s->help || s->spectrum;
+    if (action == DO_GO_BACK) return s->enlarged || s->help || s->spectrum || s->alarms;
+    if (action == DO_ALARMS) return run->alarms && run->alarms->n > 0;
+    if (s->alarms) return action != DO_LOG && action != DO_PAGE_ON;
     if (action == DO_SPECTRUM) return spectrum_records(run->log) > 0;
     if (s->spectrum) return action != DO_ENLARGE && action != DO_SELECT_ON && action != DO_LOG && action != DO_SMOOTH;
     if (action == DO_ENLARGE || action == DO_SELECT_ON) return !s->enlarged && run->panels->n > 1;
     if (action == DO_PAGE_ON) return s->layout.pages > 1 || s->enlarged;
     return 1;
+}
+
+/* What a key is called on the bottom line; NULL: it is not there. */
+static const char *label_of(const screen *s, const key *k) {
+    if (s->alarms && k->action == DO_SMOOTH) return "silence";
+    if (s->alarms && k->action == DO_ENLARGE) return "its panel";
+    return k->label;
 }
 
 static void draw_keys(screen *s, const shown *run) {
@@ -173,17 +183,18 @@ static void draw_keys(screen *s, const shown *run) {
     char page[64] = "";
     int col = at.col, end = at.col + at.cols;
     if (!at.rows) return;
-    if (s->spectrum) page[0] = 0;
+    if (s->spectrum || s->alarms) page[0] = 0;
     else if (s->enlarged) snprintf(page, sizeof page, "panel %lld of %lld", (long long)s->selected + 1, (long long)run->panels->n);
     else if (s->layout.pages > 1)
         snprintf(page, sizeof page, "page %lld of %lld", (long long)page_of(s) + 1, (long long)s->layout.pages);
     if (canvas_text_width(c, page) + 8 < at.cols) end = canvas_text_right(c, at.row, end, at.cols, page, PEN_TEXT) - 2;
     for (const key *k = key_table; k->action != DO_NOTHING; k++) {
-        if (!k->label || !is_useful(s, run, k->action)) continue;
-        int width = canvas_text_width(c, k->keys) + 1 + canvas_text_width(c, k->label);
+        const char *label = label_of(s, k);
+        if (!label || !is_useful(s, run, k->action)) continue;
+        int width = canvas_text_width(c, k->keys) + 1 + canvas_text_width(c, label);
         if (end - col < width) break;
         col += canvas_text(c, at.row, col, end - col, k->keys, PEN_KEY) + 1;
-        col += canvas_text(c, at.row, col, end - col, k->label, PEN_DIM) + 3;
+        col += canvas_text(c, at.row, col, end - col, label, PEN_DIM) + 3;
     }
 }
 
@@ -233,17 +244,28 @@ static void draw_nothing(screen *s) {
     if (at.rows) canvas_text(&s->canvas, at.row + at.rows / 2, at.col + left, at.cols - left, text, PEN_DIM);
 }
 
+/* The selected alarm: there may be fewer than when it was chosen. */
+static int64_t clamp_alarm(screen *s, const shown *run) {
+    if (s->alarm >= run->alarms->n) s->alarm = run->alarms->n - 1;
+    if (s->alarm < 0) s->alarm = 0;
+    return s->alarm;
+}
+
 int32_t screen_draw(screen *s, const shown *run, int rows, int cols) {
     int32_t status = canvas_resize(&s->canvas, rows, cols);
     if (status != PITOT_OK) return status;
-    s->layout = layout_screen(rows, cols, run->panels->n, !s->still);
+    int lined = run->alarms && alarm_first(run->alarms) && !s->alarms;
+    s->layout = (lined ? layout_screen_lined : layout_screen)(rows, cols, run->panels->n, !s->still);
     if (s->selected >= run->panels->n) s->selected = run->panels->n - 1;
     if (s->selected < 0) s->selected = 0;
     find_range(s, run->log);
     screen_draw_title(s, run);
     draw_keys(s, run);
+    if (lined) alarms_line(&s->canvas, s->layout.line, run->alarms);
     if (s->spectrum && !spectrum_records(run->log)) s->spectrum = 0;
     if (s->help) draw_help(s);
+    else if (s->alarms && run->alarms)
+        alarms_page(&s->canvas, s->layout.body, run->log, run->alarms, clamp_alarm(s, run), !s->still);
     else if (s->spectrum) status = spectrum_screen(s, run, &s->record);
     else if (!run->panels->n) draw_nothing(s);
     else if (s->enlarged)
@@ -294,9 +316,42 @@ static int scrub(screen *s, const shown *run, int action) {
     return 1;
 }
 
+/* Among alarms: up and down, to its panel, silence. 1 if the key was its own. */
+static int pick(screen *s, const shown *run, int action) {
+    int64_t at = clamp_alarm(s, run), n = run->alarms->n;
+    switch (action) {
+    case DO_SELECT_ON: s->alarm = at + 1; break;
+    case DO_SELECT_BACK: s->alarm = at - 1; break;
+    case DO_FIRST: s->alarm = 0; break;
+    case DO_LAST: s->alarm = n - 1; break;
+    case DO_SMOOTH:
+        if (n) alarm_silence(run->alarms, run->alarms->alarm[at].output);
+        break;
+    case DO_ENLARGE:
+        if (n) select_panel(s, run, run->alarms->alarm[at].panel);
+        s->enlarged = n > 0;
+        s->alarms = s->spectrum = 0;
+        break;
+    case DO_GO_BACK: s->alarms = 0; break;
+    case DO_PAGE_ON:
+    case DO_PAGE_BACK:
+    case DO_PANEL:
+    case DO_LOG:
+    case DO_SPECTRUM: break;
+    default: return 0;
+    }
+    clamp_alarm(s, run);
+    return 1;
+}
+
 int screen_act(screen *s, const shown *run, int action, int code) {
     if (s->help && action != DO_HELP && action != DO_REDRAW) {
         s->help = 0;
+        return 1;
+    }
+    if (s->alarms && run->alarms && pick(s, run, action)) return 1;
+    if (action == DO_ALARMS && run->alarms) {
+        s->alarms = !s->alarms;
         return 1;
     }
     if (s->spectrum && scrub(s, run, action)) return 1;

@@ -3,6 +3,7 @@
 #ifndef PITOT_VIEWER_TERM_DRAW_H
 #define PITOT_VIEWER_TERM_DRAW_H
 
+#include "alarm.h"
 #include "term/canvas.h"
 #include "term/layout.h"
 
@@ -10,6 +11,7 @@ typedef struct shown { /* what is on the screen */
     const char *name;  /* of the run */
     const pitot_log *log;
     const panel_list *panels;
+    alarm_list *alarms;  /* NULL: not looked for */
     int run, runs;       /* this is run number `run` (from 1) of `runs` */
     double now;          /* seconds since 1970 */
     int64_t file_size;   /* of events.jsonl; 0: not there */
@@ -24,6 +26,8 @@ typedef struct screen { /* what the user chose; clear it at first */
     int enlarged, log_y, raw /* not smoothed */, help;
     int spectrum;                  /* the pane of densities instead of the panels */
     int64_t record;                /* which one, from 1; 0: the newest, whatever comes */
+    int alarms;                    /* the page of alarms instead of the panels */
+    int64_t alarm;                 /* the selected one */
     int still;                     /* for print: no line of keys, nothing is selected */
     int64_t first_step, last_step; /* that all panels show */
     bin *bins;                     /* [bins_room], for plot.c */

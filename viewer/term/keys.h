@@ -18,6 +18,7 @@ enum {
     DO_LOG,
     DO_SMOOTH,
     DO_SPECTRUM,
+    DO_ALARMS,
     DO_NEXT_RUN,
     DO_LAST_RUN,
     DO_HELP,

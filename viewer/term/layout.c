@@ -48,6 +48,15 @@ layout layout_screen(int rows, int cols, int64_t panels, int keys) {
     return l;
 }
 
+layout layout_screen_lined(int rows, int cols, int64_t panels, int keys) {
+    int line = rows >= 6;
+    layout l = layout_screen(rows - line, cols, panels, keys);
+    l.line = (place){ 1, 0, line, cols };
+    l.body.row += line;
+    l.keys.row += line;
+    return l;
+}
+
 place layout_panel(const layout *l, int k) {
     int row = k / l->across, col = k % l->across;
     int top = l->body.rows * row / l->down, bottom = l->body.rows * (row + 1) / l->down;

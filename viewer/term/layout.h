@@ -6,14 +6,16 @@
 #include "term/canvas.h"
 
 typedef struct layout {
-    place title, body, keys; /* from top to bottom; keys and body may be empty */
-    int down, across;        /* panels on a page */
-    int per_page;            /* down * across */
-    int64_t pages;           /* at least 1 */
+    place title, line, body, keys; /* from top to bottom; all but the title may be empty */
+    int down, across;              /* panels on a page */
+    int per_page;                  /* down * across */
+    int64_t pages;                 /* at least 1 */
 } layout;
 
 /* `keys`: 1 if there shall be a line of keys where there is room. */
 layout layout_screen(int rows, int cols, int64_t panels, int keys);
+/* The same, with a line between title and body where there are rows enough. */
+layout layout_screen_lined(int rows, int cols, int64_t panels, int keys);
 /* Place of the k-th panel of a page. */
 place layout_panel(const layout *l, int k);
 
