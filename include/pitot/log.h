@@ -23,7 +23,9 @@ typedef struct pitot_log pitot_log;
 
 enum { PITOT_LOG_LIST = 65536 }; /* numbers of the longest list that probes may log */
 
-typedef struct pitot_series { /* one scalar through the run, by ascending step; arrays stay valid until the next poll */
+/* One scalar through the run, by ascending step. Arrays stay valid until the next poll; series that were logged in the same records
+   share steps and wall times, so that a value costs 8 bytes and a record 16. */
+typedef struct pitot_series {
     const char *name;
     int64_t n;
     const int64_t *step;
@@ -77,7 +79,7 @@ PITOT_API int32_t pitot_log_series(const pitot_log *log, int64_t i, pitot_series
 /* The series called `name`: its index or -1. */
 PITOT_API int64_t pitot_log_find(const pitot_log *log, const char *name);
 
-/* The same for lists of numbers. Their numbers stay in the file, 24 bytes each in memory whatever their length. */
+/* The same for lists of numbers. Their numbers stay in the file; in memory a list costs what a scalar does, whatever its length. */
 PITOT_API int64_t pitot_log_list_count(const pitot_log *log);
 PITOT_API int32_t pitot_log_list(const pitot_log *log, int64_t i, pitot_list *list);
 PITOT_API int64_t pitot_log_find_list(const pitot_log *log, const char *name);

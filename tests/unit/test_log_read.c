@@ -288,6 +288,165 @@ static void any_order_of_steps(void **state) {
     }
 }
 
+/* ---- columns that stand on the same rows ----------------------------------------------------------------------------- */
+
+/* Whole records cost 16 bytes each and 8 a value, wherever the columns begin; one that pauses keeps to the shared rows while it is
+   behind, one that goes its own way has its own. */
+static void shares_rows(void **state) {
+    (void)state;
+    enum { STEPS = 20000, NAMES = 10 };
+    int64_t before = mem_count().bytes;
+    FILE *f = fopen(events, "w");
+    char body[512], line[600];
+    for (int step = 0; step < STEPS; step++) {
+        int n = sprintf(body, "{\"step\":%d,\"wall\":%d.5", step, step);
+        for (int k = 0; k < NAMES; k++) n += sprintf(body + n, ",\"k%d\":%d", k, step + k);
+        if (step % 10 == 0) n += sprintf(body + n, ",\"ten/a\":1,\"ten/b\":2");
+        if (step < 50) sprintf(body + n, ",\"early\":%d", step);
+        sign(line, sizeof line, body);
+        fputs(line, f);
+    }
+    fclose(f);
+    pitot_log *log = read_log();
+    pitot_series first = series_of(log, "k0"), tenth = series_of(log, "ten/a");
+    assert_int_equal(first.n, STEPS);
+    for (int k = 1; k < NAMES; k++) {
+        char name[8];
+        snprintf(name, sizeof name, "k%d", k);
+        assert_ptr_equal(series_of(log, name).step, first.step);
+        assert_ptr_equal(series_of(log, name).wall, first.wall);
+    }
+    assert_ptr_equal(series_of(log, "early").step, first.step);
+    assert_int_equal(series_of(log, "early").n, 50);
+    assert_ptr_equal(series_of(log, "ten/b").step, tenth.step);
+    assert_ptr_not_equal(tenth.step, first.step);
+    assert_int_equal(tenth.n, STEPS / 10);
+    assert_true(tenth.step[7] == 70 && tenth.wall[7] == 70.5);
+    int64_t needed = STEPS * (16 + 8 * NAMES) + STEPS / 10 * (16 + 2 * 8);
+    assert_true(mem_count().bytes - before < needed * 3 / 2 + (1 << 20)); /* rooms grow by half; the reader's buffer */
+    pitot_log_close(log);
+}
+
+/* Records of any series at any step with any wall time, and headers: each series against a table of its own. */
+enum { TRACKS = 5 };
+
+typedef struct track {
+    double value[MODEL_STEPS], wall[MODEL_STEPS]; /* value NaN: none */
+} track;
+
+static void compare_to_tracks(const pitot_log *log, const track *model) {
+    for (int k = 0; k < TRACKS; k++) {
+        char name[8];
+        snprintf(name, sizeof name, "t%d", k);
+        int64_t i = pitot_log_find(log, name), n = 0;
+        pitot_series x = { 0 };
+        if (i >= 0) pitot_log_series(log, i, &x);
+        for (int step = 0; step < MODEL_STEPS; step++) {
+            if (isnan(model[k].value[step])) continue;
+            assert_true(n < x.n);
+            assert_int_equal(x.step[n], step);
+            assert_true(x.value[n] == model[k].value[step] && x.wall[n] == model[k].wall[step]);
+            n++;
+        }
+        assert_int_equal(n, x.n);
+    }
+}
+
+static void void_tracks(track *model, int from) {
+    for (int k = 0; k < TRACKS; k++)
+        for (int i = from; i < MODEL_STEPS; i++) model[k].value[i] = NAN;
+}
+
+/* A record of the series in `which` at `step`. */
+static void append_record(track *model, int step, double wall, int which, int mark) {
+    char body[256];
+    int n = snprintf(body, sizeof body, "{\"step\":%d,\"wall\":%.17g", step, wall);
+    for (int k = 0; k < TRACKS; k++) {
+        if (!(which >> k & 1)) continue;
+        model[k].value[step] = mark + 1000 * k;
+        model[k].wall[step] = wall;
+        n += snprintf(body + n, sizeof body - (size_t)n, ",\"t%d\":%d", k, mark + 1000 * k);
+    }
+    append("%s", body);
+}
+
+static void any_company_of_series(void **state) {
+    (void)state;
+    static track model[TRACKS];
+    srand(11);
+    for (int round = 0; round < 120; round++) {
+        int wild = round % 4; /* 0: steps ascend; 1: they repeat; 2: they go back now and then; 3: any */
+        int step = 0, which = (1 << TRACKS) - 1;
+        empty_file();
+        void_tracks(model, 0);
+        pitot_log *log = open_log();
+        for (int line = 0; line < 90; line++) {
+            if (rand() % 5 == 0) which = rand() % (1 << TRACKS);
+            if (rand() % 15 == 0) {
+                step = rand() % (step + 1);
+                append("{\"pitot\":\"0.1.0\",\"segment\":1,\"step\":%d", step);
+                void_tracks(model, step);
+            }
+            append_record(model, step, rand() % 3 ? step : line + 0.5, which, line);
+            if (wild == 0 || rand() % 3) step = (step + 1) % MODEL_STEPS;
+            if (wild == 2 && rand() % 8 == 0) step = rand() % (step + 1);
+            if (wild == 3) step = rand() % MODEL_STEPS;
+            if (rand() % 6 == 0) {
+                while (pitot_log_poll(log, rand() % 3 ? 0 : 1 + rand() % 100, NULL) > 0) continue;
+                compare_to_tracks(log, model);
+            }
+        }
+        assert_true(pitot_log_poll(log, 0, NULL) >= 0);
+        compare_to_tracks(log, model);
+        pitot_log_close(log);
+    }
+}
+
+/* Two parted at their sixth row; a header then left three rows of each, and they went on apart. A third that parts from the first at the
+   sixth row again must not be taken to have gone with the second. */
+static void parted_before_a_header(void **state) {
+    (void)state;
+    static const int expected[] = { 0, 1, 2, 13, 14, 20 };
+    empty_file();
+    for (int i = 0; i < 5; i++) append("{\"step\":%d,\"wall\":1,\"lead\":%d,\"b\":%d,\"c\":%d", i, i, i, i);
+    append("{\"step\":5,\"wall\":1,\"lead\":5");
+    append("{\"step\":7,\"wall\":1,\"lead\":7,\"b\":7");
+    append("{\"pitot\":\"0.1.0\",\"segment\":1,\"step\":3");
+    for (int i = 13; i < 15; i++) append("{\"step\":%d,\"wall\":1,\"lead\":%d,\"c\":%d", i, i, i);
+    for (int i = 15; i < 17; i++) append("{\"step\":%d,\"wall\":1,\"b\":%d", i, i);
+    append("{\"step\":17,\"wall\":1,\"lead\":17");
+    append("{\"step\":20,\"wall\":1,\"lead\":20,\"b\":20,\"c\":20");
+    pitot_log *log = read_log();
+    pitot_series c = series_of(log, "c"), b = series_of(log, "b");
+    assert_int_equal(c.n, 6);
+    assert_int_equal(b.n, 6);
+    for (int i = 0; i < 6; i++)
+        assert_true(c.step[i] == expected[i] && c.value[i] == expected[i] && b.value[i] == (double)b.step[i]);
+    pitot_log_close(log);
+}
+
+/* Records that come twice with another time must not make reading quadratic: what is asked for in all stays within a small multiple of
+   what is kept. */
+static void repeated_records_are_cheap(void **state) {
+    (void)state;
+    enum { STEPS = 3000 };
+    FILE *f = fopen(events, "w");
+    char body[256], line[300];
+    for (int i = 0; i < 2 * STEPS; i++) {
+        snprintf(body, sizeof body, "{\"step\":%d,\"wall\":%d,\"t0\":%d,\"t1\":%d,\"t2\":%d", i / 2, i, i, i, i);
+        sign(line, sizeof line, body);
+        fputs(line, f);
+    }
+    fclose(f);
+    int64_t requests = mem_count().requests;
+    pitot_log *log = read_log();
+    assert_true(mem_count().requests - requests < 300);
+    pitot_series x = series_of(log, "t2");
+    assert_int_equal(x.n, STEPS);
+    for (int i = 0; i < STEPS; i++) assert_true(x.step[i] == i && x.wall[i] == 2 * i + 1 && x.value[i] == 2 * i + 1);
+    pitot_log_close(log);
+}
+
 static void numbers_are_exact(void **state) {
     (void)state;
     static char body[1 << 16], line[1 << 17];
@@ -770,6 +929,10 @@ int main(void) {
         cmocka_unit_test(shows_not_finite_values),
         cmocka_unit_test(later_segments_win),
         cmocka_unit_test(any_order_of_steps),
+        cmocka_unit_test(shares_rows),
+        cmocka_unit_test(any_company_of_series),
+        cmocka_unit_test(parted_before_a_header),
+        cmocka_unit_test(repeated_records_are_cheap),
         cmocka_unit_test(numbers_are_exact),
         cmocka_unit_test(hard_numbers),
         cmocka_unit_test(refuses_what_is_not_json),
