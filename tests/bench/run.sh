@@ -90,6 +90,16 @@ for scale in 1 10; do
         "$B/bench.torch" "$B/bench.ours"
 done
 echo
+echo "methods on matrices, batch 128: a step without decompositions, and one with them (seldom), over SGD's; where the update's milliseconds go; and"
+echo "the update over its own products, decompositions and passes one after the other [1.3]; a share: decompositions are made side by side (2 threads)"
+printf '%-14s %-14s %-7s %12s %9s %7s %9s %15s %7s %7s %11s\n' net method step 'step [1.5]' 'update ms' syrk products decompositions passes rest 'over needed'
+for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
+    for method in muon shampoo soap eshampoo psgd_kron kfac ekfac singd singd_diagonal; do
+        two optim_matrix examples/$net.json 128 2 $seconds $method | awk -v net=$net \
+            '{printf "%-14s %-14s %-7s %12.2f %9.2f %7.2f %9.2f %15.2f %7.2f %7.2f %11s\n", net, $1, $2, $5/$4, $6, $7, $8, $9, $10, $11, ($12 > 0 ? sprintf("%.2f", $6/$12) : "-")}'
+    done
+done
+echo
 echo "hess_max_ev along a training run, another mini-batch each time: products at each tracked step, the first left out"
 runs=$(mktemp -d /tmp/pitot-bench-XXXXXX)
 OMP_NUM_THREADS=2 "$B"/pitot train --quiet --model examples/glyphs_cnn.json --data glyphs:4000 --batch 128 --steps 300 --optimizer adam --set lr=0.001 \

@@ -1,0 +1,341 @@
+/* optim_matrix.c: what steps of methods on matrices cost, and where the time goes, on a model file and made-up samples:
+
+       optim_matrix MODEL BATCH THREADS SECONDS [METHOD]
+
+   prints two lines for each method, one of steps that leave decompositions (or the fitting of factors) out, one of steps that have them; the
+   first of both is made before the clock runs:
+
+       NAME often|seldom PERIOD SGD STEP OPTIM SYRK PRODUCTS DECOMPOSITIONS PASSES REST NEEDED
+
+   PERIOD: of steps, one has the second kind's work, by default. Milliseconds: a whole step (forward, backward, update) of SGD and of the method,
+   medians of steps in turn; of the method's, its update, and in it: symmetric products, other products, decompositions (their sums over threads),
+   passes through the net, and the rest. NEEDED: passes, products and decompositions, one after the other, as the same calls alone take them in
+   this process, the least of some; decompositions of the same matrices, on one thread.
+
+   The linker puts watched calls in the place of those of base/blas.h (Makefile: -Wl,--wrap). */
+
+#include "bench.h"
+
+#include "base/blas.h"
+#include "optim/core/optimizer.h"
+
+#include <omp.h>
+#include <string.h>
+
+enum { MOST = 4000, CALLS = 512, REPEATS = 5 };
+enum { GEMM, TRSM, SYRK, GRAM, INVERSE, EIGEN, ORTHONORMAL, PASS };
+
+static const struct {
+    const char *title, *name, *often, *seldom; /* options */
+    int period;
+} methods[] = {
+    { "muon", "muon", "", "", 1 },
+    { "shampoo", "shampoo", "precondition_frequency=1000000", "precondition_frequency=1", 1 },
+    { "soap", "soap", "precondition_frequency=1000000", "precondition_frequency=1", 10 },
+    { "eshampoo", "eshampoo", "precondition_frequency=1000000", "precondition_frequency=1", 1 },
+    { "psgd_kron", "psgd_kron", "preconditioner_update_probability=0", "preconditioner_update_probability=1", 1 },
+    { "kfac", "kfac", "T_first=0 T_inv=1000000", "T_first=0 T_inv=1", 20 },
+    { "ekfac", "ekfac", "update_freq=1000000", "update_freq=1", 1 },
+    { "singd", "singd", "T=1000000", "T=1", 10 },
+    { "singd_diagonal", "singd", "structure=diagonal T=1000000", "structure=diagonal T=1", 10 },
+};
+
+/* ---- calls, watched ---- */
+
+typedef struct call {
+    int64_t kind, a, b, m, n, k; /* a, b: whether transposed, or what the call has else */
+    int64_t count;
+    double seconds, alone; /* all; one of them, with nothing else around */
+    double *matrix;        /* (n,n): what was decomposed; or NULL */
+} call;
+
+static call calls[CALLS];
+static int n_calls, watching;
+static double looking; /* seconds spent in keeping matrices */
+
+static call *call_of(const call *like, const double *matrix) {
+    int i = 0;
+    for (; i < n_calls; i++)
+        if (memcmp(&calls[i], like, offsetof(call, count)) == 0) return &calls[i];
+    if (n_calls == CALLS) exit(1);
+    n_calls++;
+    calls[i] = *like;
+    if (matrix) {
+        double t = now();
+        size_t bytes = (size_t)(like->n * like->n) * sizeof *matrix;
+        calls[i].matrix = malloc(bytes);
+        if (!calls[i].matrix) exit(1);
+        memcpy(calls[i].matrix, matrix, bytes);
+        looking += now() - t;
+    }
+    return &calls[i];
+}
+
+/* Before and after a call; `at` goes from one to the other. */
+static double begin(const call *like, const double *matrix) {
+#pragma omp critical(calls)
+    call_of(like, matrix);
+    return now();
+}
+
+static void end(const call *like, double at) {
+    double t = now() - at;
+#pragma omp critical(calls)
+    {
+        call *c = call_of(like, NULL);
+        c->count++;
+        c->seconds += t;
+    }
+}
+
+#define WATCH(call_, matrix, ...)                    \
+    const call like = call_;                         \
+    double at = watching ? begin(&like, matrix) : 0; \
+    __VA_ARGS__;                                     \
+    if (watching) end(&like, at)
+#define CALL(...) ((call){ __VA_ARGS__, 0, 0, 0, NULL })
+
+void __real_blas_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k, double alpha, const pitot_real *a, int64_t lda,
+                      const pitot_real *b, int64_t ldb, double beta, pitot_real *c, int64_t ldc);
+void __wrap_blas_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k, double alpha, const pitot_real *a, int64_t lda,
+                      const pitot_real *b, int64_t ldb, double beta, pitot_real *c, int64_t ldc);
+void __real_blas_syrk(int trans, int64_t n, int64_t k, double alpha, const pitot_real *a, int64_t lda, double beta, pitot_real *c,
+                      int64_t ldc);
+void __wrap_blas_syrk(int trans, int64_t n, int64_t k, double alpha, const pitot_real *a, int64_t lda, double beta, pitot_real *c,
+                      int64_t ldc);
+void __real_blas_trsm(int right, int trans, int64_t m, int64_t n, const pitot_real *a, pitot_real *b, int64_t ldb);
+void __wrap_blas_trsm(int right, int trans, int64_t m, int64_t n, const pitot_real *a, pitot_real *b, int64_t ldb);
+int __real_blas_orthonormal(int64_t n, pitot_real *a, pitot_real *r, pitot_real *work);
+int __wrap_blas_orthonormal(int64_t n, pitot_real *a, pitot_real *r, pitot_real *work);
+int __real_blas_inverse(int64_t n, double *a);
+int __wrap_blas_inverse(int64_t n, double *a);
+void __real_blas_gram(int64_t n, int64_t k, const double *a, int add, double *g);
+void __wrap_blas_gram(int64_t n, int64_t k, const double *a, int add, double *g);
+int __real_blas_eigenvectors(int64_t n, double *a, double *value, double *work);
+int __wrap_blas_eigenvectors(int64_t n, double *a, double *value, double *work);
+
+void __wrap_blas_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k, double alpha, const pitot_real *a, int64_t lda,
+                      const pitot_real *b, int64_t ldb, double beta, pitot_real *c, int64_t ldc) {
+    WATCH(CALL(GEMM, ta, tb, m, n, k), NULL, __real_blas_gemm(ta, tb, m, n, k, alpha, a, lda, b, ldb, beta, c, ldc));
+}
+
+void __wrap_blas_syrk(int trans, int64_t n, int64_t k, double alpha, const pitot_real *a, int64_t lda, double beta, pitot_real *c,
+                      int64_t ldc) {
+    WATCH(CALL(SYRK, trans, 0, n, n, k), NULL, __real_blas_syrk(trans, n, k, alpha, a, lda, beta, c, ldc));
+}
+
+void __wrap_blas_trsm(int right, int trans, int64_t m, int64_t n, const pitot_real *a, pitot_real *b, int64_t ldb) {
+    WATCH(CALL(TRSM, right, trans, m, n, right ? n : m), NULL, __real_blas_trsm(right, trans, m, n, a, b, ldb));
+}
+
+int __wrap_blas_orthonormal(int64_t n, pitot_real *a, pitot_real *r, pitot_real *work) {
+    int failed;
+    WATCH(CALL(ORTHONORMAL, r != NULL, 0, n, n, n), NULL, failed = __real_blas_orthonormal(n, a, r, work));
+    return failed;
+}
+
+int __wrap_blas_inverse(int64_t n, double *a) {
+    int failed;
+    WATCH(CALL(INVERSE, 0, 0, n, n, n), a, failed = __real_blas_inverse(n, a));
+    return failed;
+}
+
+void __wrap_blas_gram(int64_t n, int64_t k, const double *a, int add, double *g) {
+    WATCH(CALL(GRAM, 0, 0, n, n, k), NULL, __real_blas_gram(n, k, a, add, g));
+}
+
+int __wrap_blas_eigenvectors(int64_t n, double *a, double *value, double *work) {
+    int failed;
+    WATCH(CALL(EIGEN, 0, 0, n, n, n), a, failed = __real_blas_eigenvectors(n, a, value, work));
+    return failed;
+}
+
+static int32_t (*net_send)(void *user, int32_t root, uint64_t seed, int64_t column);
+
+static int32_t send(void *user, int32_t root, uint64_t seed, int64_t column) {
+    const call like = CALL(PASS, 0, 0, 0, 0, 0);
+    int before = watching;
+    watching = 0;
+    double at = now();
+    int32_t status = net_send(user, root, seed, column);
+    watching = before;
+    if (watching) end(&like, at);
+    return status;
+}
+
+/* ---- calls, alone ---- */
+
+static int64_t larger(int64_t a, int64_t b) {
+    return a > b ? a : b;
+}
+
+static pitot_real *values(int64_t n) {
+    pitot_real *x = malloc((size_t)n * sizeof *x);
+    if (!x) exit(1);
+    for (int64_t i = 0; i < n; i++) x[i] = (pitot_real)((double)((uint64_t)i * 2654435761u % 4093) / 2046.0 - 1);
+    return x;
+}
+
+static void make(const call *c, pitot_real *x, pitot_real *y, pitot_real *z, double *a, double *work) {
+    int64_t m = c->m, n = c->n, k = c->k;
+    int ta = (int)c->a, tb = (int)c->b;
+    if (c->kind == GEMM) __real_blas_gemm(ta, tb, m, n, k, 1e-3, x, ta ? m : k, y, tb ? k : n, 0, z, n);
+    if (c->kind == SYRK) __real_blas_syrk(ta, n, k, 1e-3, x, ta ? n : k, 0, z, n);
+    if (c->kind == TRSM) __real_blas_trsm(ta, tb, m, n, x, z, n);
+    if (c->kind == ORTHONORMAL) __real_blas_orthonormal(n, z, c->a ? y : NULL, (pitot_real *)work);
+    if (c->kind == INVERSE) __real_blas_inverse(n, a);
+    if (c->kind == GRAM) __real_blas_gram(n, k, a, 0, work);
+    if (c->kind == EIGEN) __real_blas_eigenvectors(n, a, work, work + n);
+}
+
+/* The least of some, the matrices as they were each time. */
+static void time_alone(call *c) {
+    int64_t side = larger(c->k, larger(c->m, c->n)), size = larger(side * side, 64), more = 3 * size + 64 * side + 64;
+    pitot_real *x = values(size), *y = values(size), *z = malloc((size_t)size * sizeof *z);
+    double *a = malloc((size_t)size * sizeof *a), *work = malloc((size_t)more * sizeof *work), spent = 0;
+    if (!z || !a || !work) exit(1);
+    memset(work, 0, (size_t)more * sizeof *work);
+    for (int64_t i = 0; c->kind == TRSM && i < side * side; i++) x[i] = (pitot_real)(i % (side + 1) == 0);
+    c->alone = c->kind == PASS ? c->seconds / (double)c->count : 1e9;
+    for (int r = 0; c->kind != PASS && (r == 0 || spent < (r < 2 ? 0.2 : 0.01)) && r < 50; r++) {
+        memcpy(z, y, (size_t)size * sizeof *z);
+        for (int64_t i = 0; i < size; i++) a[i] = c->matrix ? c->matrix[i < c->n * c->n ? i : 0] : (double)y[i];
+        double t = now();
+        make(c, x, y, z, a, work);
+        t = now() - t;
+        spent += t;
+        if (t < c->alone) c->alone = t;
+    }
+    free(x);
+    free(y);
+    free(z);
+    free(a);
+    free(work);
+}
+
+static double sum_of(int from, int to) {
+    double sum = 0;
+    for (int i = 0; i < n_calls; i++)
+        if (calls[i].kind >= from && calls[i].kind <= to) sum += calls[i].seconds;
+    return sum;
+}
+
+static double needed(void) {
+    double sum = 0;
+    for (int i = 0; i < n_calls; i++) {
+        if (!calls[i].count) continue;
+        time_alone(&calls[i]);
+        sum += (double)calls[i].count * calls[i].alone;
+    }
+    return sum;
+}
+
+static void forget(int all) {
+    for (int i = 0; i < n_calls; i++) {
+        calls[i].count = 0;
+        calls[i].seconds = 0;
+        if (all) free(calls[i].matrix);
+    }
+    if (all) n_calls = 0;
+    looking = 0;
+}
+
+/* PITOT_PARTS in the environment: call by call. */
+static void show_calls(int steps) {
+    static const char *const names[] = { "gemm", "trsm", "syrk", "gram", "inverse", "eigen", "orthonormal", "pass" };
+    for (int i = 0; i < n_calls; i++) {
+        const call *c = &calls[i];
+        if (c->count)
+            fprintf(stderr, "  %-12s %d %d %5d %5d %5d  %6.1f a step  %9.4f ms, alone %9.4f ms\n", names[c->kind], (int)c->a,
+                    (int)c->b, (int)c->m, (int)c->n, (int)c->k, (double)c->count / steps, 1e3 * c->seconds / (double)c->count,
+                    1e3 * c->alone);
+    }
+}
+
+/* ---- steps ---- */
+
+static double one_step(pitot_net *net, const pitot_net_batch *b, pitot_optim *optim, double *update) {
+    double t = now(), loss, at;
+    pitot_net_forward(net, b, &loss);
+    pitot_net_backward(net);
+    at = now();
+    watching = update != NULL;
+    int32_t status = pitot_optim_step(optim);
+    watching = 0;
+    if (status) fprintf(stderr, "a step failed: %d\n", status);
+    if (update) *update = now() - at;
+    return now() - t;
+}
+
+static pitot_optim *make_method(const char *name, const char *options, pitot_provided *p, pitot_net *net, int threads) {
+    pitot_error error = { 0 };
+    pitot_optim *o = pitot_optim_new(name, &error);
+    char text[256];
+    snprintf(text, sizeof text, "%s lr=1e-7", options);
+    for (char *option = strtok(text, " "); o && option; option = strtok(NULL, " ")) {
+        char *value = strchr(option, '=');
+        *value = 0;
+        if (pitot_optim_set(o, option, value + 1, &error)) exit(fprintf(stderr, "%s\n", error.text));
+    }
+    if (!o || pitot_provide_prepare(p, net, o, threads, &error)) exit(fprintf(stderr, "%s\n", error.text));
+    net_send = o->source.send;
+    o->source.send = send;
+    return o;
+}
+
+static void measure(int k, int seldom, pitot_net *net, const pitot_net_batch *b, pitot_optim *sgd, int threads, double seconds) {
+    static double plain[MOST], whole[MOST], update[MOST];
+    pitot_provided p = { .struct_size = sizeof p };
+    pitot_optim *o = make_method(methods[k].name, seldom ? methods[k].seldom : methods[k].often, &p, net, threads);
+    int n = 0;
+    double sum = 0;
+    one_step(net, b, o, update);
+    forget(0);
+    for (double t = now() + seconds; (now() < t || n == 0) && n < MOST; n++) {
+        one_step(net, b, sgd, NULL);
+        plain[n] = one_step(net, b, sgd, NULL);
+        whole[n] = one_step(net, b, o, &update[n]) - looking;
+        update[n] -= looking;
+        looking = 0;
+        sum += update[n];
+    }
+    double by = 1e3 / n, syrk = by * sum_of(SYRK, SYRK), products = by * sum_of(GEMM, TRSM),
+           decompositions = by * sum_of(GRAM, ORTHONORMAL), passes = by * sum_of(PASS, PASS), need = by * needed();
+    double rest = by * sum - syrk - products - decompositions - passes;
+    if (getenv("PITOT_PARTS")) show_calls(n);
+    printf("%s %s %d %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f\n", methods[k].title, seldom ? "seldom" : "often",
+           methods[k].period, 1e3 * median(plain, n), 1e3 * median(whole, n), 1e3 * median(update, n), syrk, products,
+           decompositions, passes, rest, need);
+    fflush(stdout);
+    forget(1);
+    pitot_optim_free(o);
+    pitot_provide_end(&p);
+}
+
+int main(int argc, char **argv) {
+    pitot_error error = { 0 };
+    if (argc != 5 && argc != 6) return fputs("usage: optim_matrix MODEL BATCH THREADS SECONDS [METHOD]\n", stderr), 2;
+    int64_t batch = strtoll(argv[2], NULL, 10);
+    int threads = (int)strtol(argv[3], NULL, 10);
+    omp_set_num_threads(threads);
+    pitot_net *net = pitot_net_read(argv[1], &error);
+    if (!net || pitot_net_prepare(net, batch, threads, &error)) return fprintf(stderr, "%s\n", error.text), 1;
+    pitot_net_facts facts;
+    pitot_net_init(net, 1);
+    pitot_net_get_facts(net, &facts);
+    pitot_optim *sgd = make_optim(net, threads);
+    pitot_optim_set(sgd, "lr", "1e-7", NULL);
+    pitot_real *x = values(batch * facts.input);
+    int32_t *y = calloc((size_t)batch, sizeof *y);
+    for (int64_t i = 0; i < batch; i++) y[i] = (int32_t)(i % facts.output);
+    pitot_net_batch b = { .struct_size = sizeof b, .n = batch, .x = x, .classes = y, .training = 1 };
+    for (size_t k = 0; k < sizeof methods / sizeof *methods; k++)
+        for (int seldom = 0; seldom < 2; seldom++)
+            if ((argc == 5 || strcmp(argv[5], methods[k].title) == 0) && (!seldom || methods[k].seldom[0]))
+                measure((int)k, seldom, net, &b, sgd, threads, strtod(argv[4], NULL));
+    pitot_optim_free(sgd);
+    pitot_net_free(net);
+    free(x);
+    free(y);
+    return 0;
+}
