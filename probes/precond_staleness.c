@@ -3,22 +3,29 @@
    al. 2025, "Purifying Shampoo"). What `lost` is follows from the gradient at hand, momentum aside. Of diagonal methods: how the second moment
    that they keep compares with the present gradient's.
 
-   A refresh's cost is that of the eigendecompositions that the probe itself makes, in double and on one thread, over the time that a step has
-   taken since the step tracked before, the probe's own time taken off; `interval` takes what is lost to grow in proportion to the age. */
+   `age` counts from the step that made basis or inverse to this one. A factor of age 1 has seen nothing since: `interval` takes what is lost
+   to grow in proportion to the age beyond that, as steeply as it was seen to since the last refresh, for it cannot grow beyond 1. A refresh
+   costs `refresh` steps where that is set; else what the eigendecompositions that the probe itself makes take, in double and on one thread,
+   over the time that a step has taken since the step tracked before, the probe's own time taken off. Methods that invert or iterate in
+   place of these pay less. */
 
 #include "pitot/probe.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
+#include <unistd.h>
 
 typedef struct options {
     int64_t largest;
+    double refresh;
 } options;
 
 static const pitot_option table[] = {
     { "largest", PITOT_INT, 1, offsetof(options, largest), "2048", 1, 1 << 15, NULL, "rows",
       "factors with more rows are left out: an eigendecomposition takes 9 n^3 flops" },
+    { "refresh", PITOT_REAL, 1, offsetof(options, refresh), "0", 0, 1e9, NULL, "steps",
+      "what a refresh of all factors costs; 0: the time of eigendecompositions here" },
     { 0 },
 };
 
@@ -54,7 +61,10 @@ static const pitot_output outputs[] = {
 typedef struct state {
     int64_t step; /* tracked last; 0: none */
     double wall, own;
-    double lost, age; /* the last ones with an age of at least a step */
+    double process;   /* that `wall` is of */
+    double seen;      /* age, then */
+    double lost, age; /* the steepest since the last refresh, of an age of more than a step; that age less one */
+    int64_t renewed;  /* 1: these are of before a refresh */
 } state;
 
 enum { BASIS, AGE, DRIFT, ERROR, INVERSE, CONDITION, AFTER, FIGURES };
@@ -124,21 +134,54 @@ static void shape_of(const pitot_tensor *t, const pitot_preconditioner *p, int64
     *columns = t->size / *rows;
 }
 
+/* What there is to say of a factor by itself. */
+static int32_t add_alone(const pitot_frame *f, sums *s, const pitot_preconditioner *p) {
+    const options *o = f->options;
+    pitot_stale_factor x;
+    if (p->n > o->largest) return s->left_out++, PITOT_OK;
+    int32_t status = pitot_stale(p, NULL, p->n, 1, NULL, 1, NULL, &x, NULL, NULL);
+    if (!status) add_factor(s, f, p, &x);
+    return status == PITOT_ENOMEM ? status : PITOT_OK;
+}
+
+/* Rows m and columns n (the bias's with them) of the block that the two are about. 0: it is none of this matrix. */
+static int size_of_block(const pitot_tensor *t, const pitot_preconditioner *left, const pitot_preconditioner *right, int64_t *m,
+                         int64_t *n) {
+    const pitot_preconditioner *any = left ? left : right;
+    int64_t rows, columns;
+    shape_of(t, any, &rows, &columns);
+    int64_t own = any->rows && any->n_columns < columns - any->first_column ? any->n_columns : columns - any->first_column;
+    if (right) own = right->n - (right->bias_column != 0);
+    *m = left ? left->n : any->rows ? any->n_rows : rows;
+    *n = right ? right->n : own;
+    if (!any->rows && (*m != rows || own != columns)) return 0;
+    return own > 0 && *m <= rows - any->first_row && own <= columns - any->first_column;
+}
+
+/* The bias's part of the block, from its first row on; NULL: not known. */
+static const pitot_real *bias_of(const pitot_frame *f, const pitot_preconditioner *right, int64_t m) {
+    if (!right || !right->bias_column || right->bias < 1 || right->bias > f->n_tensors) return NULL;
+    const pitot_tensor *t = &f->tensor[right->bias - 1];
+    return t->grad && t->size - right->first_row >= m ? t->grad + right->first_row : NULL;
+}
+
+/* A factor of an axis that is none of the matrix's, or is too large, leaves the others what can be said without the update. */
 static int32_t add_block(const pitot_frame *f, sums *s, const pitot_preconditioner *left, const pitot_preconditioner *right) {
     const options *o = f->options;
     const pitot_preconditioner *any = left ? left : right;
     const pitot_tensor *t = &f->tensor[any->param - 1];
     pitot_stale_factor l, r;
     pitot_stale_update u;
-    int64_t rows, columns;
-    if ((left && left->n > o->largest) || (right && right->n > o->largest)) return s->left_out++, PITOT_OK;
+    int64_t rows, columns, m, n;
     shape_of(t, any, &rows, &columns);
-    int64_t m = left ? left->n : any->n_rows ? any->n_rows : rows, n = right ? right->n : any->n_columns ? any->n_columns : columns;
-    int64_t bias = right && right->bias_column ? right->bias : 0;
-    const pitot_real *b = bias > 0 && bias <= f->n_tensors ? f->tensor[bias - 1].grad : NULL;
-    int32_t status = pitot_stale(left, right, m, n, t->grad + any->first_row * columns + any->first_column, columns,
-                                 b ? b + any->first_row : NULL, &l, &r, &u);
-    if (status == PITOT_EHOST || status == PITOT_EINVAL) return PITOT_OK; /* a factor that is not finite, or not a matrix's */
+    int whole = size_of_block(t, left, right, &m, &n) && !(left && left->n > o->largest) && !(right && right->n > o->largest);
+    int32_t status = !whole ? PITOT_EINVAL
+                            : pitot_stale(left, right, m, n, t->grad + any->first_row * columns + any->first_column, columns,
+                                          bias_of(f, right, m), &l, &r, &u);
+    if (status == PITOT_EHOST || status == PITOT_EINVAL) {
+        status = left ? add_alone(f, s, left) : PITOT_OK;
+        return status || !right ? status : add_alone(f, s, right);
+    }
     if (status) return status;
     if (left) add_factor(s, f, left, &l);
     if (right) add_factor(s, f, right, &r);
@@ -172,7 +215,9 @@ static void add_diagonals(const pitot_frame *f, int64_t tensor, sums *s) {
     for (int64_t i = 0; i < f->n_preconditioners; i++) {
         const pitot_preconditioner *p = &f->preconditioner[i];
         if (p->axis != -1 || (p->param != tensor + 1 && p->param != 0)) continue;
-        const pitot_real *v = p->factor + (p->param ? 0 : pitot_offset(f, tensor));
+        int64_t from = p->param ? 0 : pitot_offset(f, tensor);
+        if (from < 0 || p->n - from < t->size) continue;
+        const pitot_real *v = p->factor + from;
         double by = p->bias_correction != 0 ? p->bias_correction : 1;
         for (int64_t j = 0; j < t->size; j++) {
             double g2 = (double)t->grad[j] * (double)t->grad[j], v2 = by * fmax(0, (double)v[j]);
@@ -209,15 +254,26 @@ static void emit_sums(const pitot_frame *f, int64_t tensor, const sums *s) {
     if (s->v2 > 0 && s->g2 > 0) emit_one(f, "moment_overlap", tensor, s->gv / sqrt(s->g2 * s->v2));
 }
 
+/* Of a refresh, in steps; NAN: not known. */
+static double cost_of(const pitot_frame *f, const state *last, const sums *all) {
+    const options *o = f->options;
+    if (!(all->seconds > 0) || o->refresh > 0) return all->seconds > 0 ? o->refresh : NAN;
+    if (last->step == 0 || f->step <= last->step || last->process != (double)getpid()) return NAN;
+    double step = (f->wall - last->wall - last->own) / (double)(f->step - last->step);
+    return step > 0 ? all->seconds / step : NAN;
+}
+
 static void emit_interval(const pitot_frame *f, state *last, const sums *all) {
     double age = all->most[AGE], lost = all->blocks ? lost_of(&all->u) : NAN;
-    if (age >= 1 && isfinite(lost)) {
+    if (age <= last->seen) last->renewed = 1;
+    last->seen = age;
+    if (age > 1 && isfinite(lost) && (last->renewed || lost * last->age >= last->lost * (age - 1))) {
         last->lost = lost;
-        last->age = age;
+        last->age = age - 1;
+        last->renewed = 0;
     }
-    if (last->step == 0 || f->step <= last->step || !(all->seconds > 0)) return;
-    double step = (f->wall - last->wall - last->own) / (double)(f->step - last->step), cost = all->seconds / step;
-    if (!(step > 0)) return;
+    double cost = cost_of(f, last, all);
+    if (!(cost > 0)) return;
     pitot_emit(f, "cost", cost);
     double interval = pitot_stale_interval(cost, last->lost, last->age);
     if (isfinite(interval)) pitot_emit(f, "interval", interval);
@@ -249,11 +305,12 @@ static int32_t backward(const pitot_frame *f) {
     emit_interval(f, last, &all);
     if (all.left_out) {
         char text[100];
-        snprintf(text, sizeof text, "%lld blocks with a factor of more than `largest` rows are left out", (long long)all.left_out);
+        snprintf(text, sizeof text, "%lld factors of more than `largest` rows are left out", (long long)all.left_out);
         pitot_remark(f, text);
     }
     last->step = f->step;
     last->wall = f->wall;
+    last->process = (double)getpid();
     last->own = seconds() - start;
     return PITOT_OK;
 }

@@ -39,7 +39,8 @@ typedef struct pitot_preconditioner {
     double damping, eps;           /* inside the power; added after the root (Adam) */
     double bias_correction;        /* factor times this is unbiased; 0: 1 */
     int64_t computed;              /* step at which basis or inverse was computed */
-    /* Of a tensor seen as a matrix (rows, columns), row-major, the bias counted as its last column if bias_column: the block that this factor
+    /* Of a tensor seen as a matrix (rows, columns), row-major, the bias counted as its last column if bias_column
+       is set for the columns: the block that this factor
        is about. All 0: all of it, rows the first axis. */
     int64_t rows, columns, first_row, n_rows, first_column, n_columns;
     /* (n_rows, n_columns): in the bases of both axes the update divides by (corrected * correction + damping)^-corrected_power + eps, value by

@@ -317,10 +317,12 @@ int32_t pitot_after_update(pitot_run *run, double lr) {
     return PITOT_OK;
 }
 
-/* Of a block of the tensor as a matrix (rows, columns), the bias perhaps its last column. */
+/* Of a block of the tensor as a matrix (rows, columns), the bias perhaps its last column: for certain where its own factor says so, and
+   perhaps where the rows' does not. */
 static int block_fits(const pitot_preconditioner *f, int64_t size) {
-    int64_t columns = f->columns - (f->bias_column != 0);
-    if (f->rows < 1 || columns < 1 || f->rows > size || columns != size / f->rows || f->rows * columns != size) return 0;
+    if (f->rows < 1 || f->rows > size || size % f->rows) return 0;
+    int64_t own = size / f->rows, with = f->columns - own;
+    if (with != (f->bias_column != 0) && !(with == 1 && f->axis == 0)) return 0;
     if (f->first_row < 0 || f->n_rows < 1 || f->n_rows > f->rows - f->first_row) return 0;
     if (f->first_column < 0 || f->n_columns < 1 || f->n_columns > f->columns - f->first_column) return 0;
     return f->axis == 0 ? f->n == f->n_rows : f->axis == 1 && f->n == f->n_columns;
@@ -344,6 +346,19 @@ static int factor_fits(const pitot_run *run, const pitot_preconditioner *f) {
     return 0;
 }
 
+static int all_finite(const pitot_real *x, int64_t n) {
+    for (int64_t i = 0; x && i < n; i++)
+        if (!isfinite(x[i])) return 0;
+    return 1;
+}
+
+static int factor_finite(const pitot_preconditioner *f) {
+    if (f->axis < 0) return !f->param || all_finite(f->factor, f->n);
+    int64_t square = f->n * f->n;
+    return all_finite(f->factor, square) && all_finite(f->basis, square) && all_finite(f->inverse, square) &&
+           all_finite(f->eigenvalues, f->n) && all_finite(f->corrected, f->n_rows * f->n_columns);
+}
+
 int32_t pitot_add_preconditioner(pitot_run *run, const pitot_preconditioner *given) {
     int go;
     int32_t status = allowed(run, "pitot_add_preconditioner", &go);
@@ -352,6 +367,9 @@ int32_t pitot_add_preconditioner(pitot_run *run, const pitot_preconditioner *giv
     run_copy_struct(&f, sizeof f, given);
     if (!factor_fits(run, &f))
         return run_fail(run, PITOT_EINVAL, "pitot_add_preconditioner: param, axis, n or factor makes no sense");
+    if (!factor_finite(&f))
+        return run_fail(run, PITOT_EHOST, "pitot_add_preconditioner: a factor on axis %d of %.80s is not finite: it is left out",
+                        f.axis, run->param[f.param - 1].name);
     if (!run_reserve(&run->factor, run->n_factors, 1, &run->room_factors, sizeof f))
         return run_fail(run, PITOT_ENOMEM, "no memory for a preconditioner");
     run->factor[run->n_factors++] = f;

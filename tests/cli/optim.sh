@@ -28,6 +28,13 @@ check $? "four runs and a figure" "$(ls "$here/race")"
 works "a panel over the time" "$PITOT" report "$here/race/adamw" --panel loss@seconds,loss -o "$here/one.svg"
 refuses "a panel that is not there, over the time" '[12]' 'no panel is called "los"' "$PITOT" report "$here/race/adamw" --panel los@seconds -o "$here/two.svg"
 
+# ---- an interval that is too long, and what the probe advises ----
+works "stale_refresh" sh examples/stale_refresh.sh -p "$PITOT" -m "$here/m.json" -d glyphs:120 -s 40 -b 30 -t 30 -o "$here/refresh"
+grep -qE '^seldom +30 ' "$here/out" && grep -qE '^advised +[0-9]+ ' "$here/out" && [ -s "$here/refresh/stale.png" ]
+check $? "it prints a table and draws" "$(cat "$here/out")"
+! grep -q '"error"' "$here"/refresh/*/events.jsonl
+check $? "every factor is accepted" "$(grep -ho '"error":.*' "$here"/refresh/*/events.jsonl)"
+
 # ---- somebody's own Shampoo ----
 works "own_shampoo" "$B/examples/own_shampoo" "$here/stale" 50
 awk 'END { exit !(NR > 5) }' "$here/out"
