@@ -11,6 +11,7 @@
 #include "optim/core/blocks.h"
 #include "optim/core/matrix.h"
 #include "optim/core/quotient.h"
+#include "optim/core/renewal.h"
 #include "optim/core/room.h"
 #include "pitot/hot.h"
 
@@ -47,29 +48,55 @@ static const pitot_option table[] = {
 
 /* ---- state ---- */
 
-static int64_t larger(int64_t a, int64_t b) {
-    return a > b ? a : b;
-}
-
-typedef struct room_of { /* (size) three: filtered gradient; gradient and it in the basis; (block), and decompositions */
+typedef struct room_of { /* (size) three: filtered gradient; gradient and it in the basis; (block) */
     pitot_real *h, *turned, *d, *real;
-    double *eigen;
-    int64_t *order;
 } room_of;
 
-static room_of take(room *r, const eshampoo_options *o, const pitot_tensor_state *t, const blocks *b) {
-    int64_t bytes = (int64_t)sizeof(pitot_real), n = blocks_side(b);
+static room_of take(room *r, const pitot_tensor_state *t, const blocks *b) {
+    int64_t bytes = (int64_t)sizeof(pitot_real);
     room_of w = { .h = room_take(r, t->size * bytes), .turned = room_take(r, t->size * bytes) };
     w.d = room_take(r, t->size * bytes);
-    w.real = room_take(r, larger(blocks_area(b), basis_refine_work(n)) * bytes);
-    w.eigen = room_take(r, o->basis == EIGH ? basis_eigen_work(n) * (int64_t)sizeof(double) : 0);
-    w.order = room_take(r, n * (int64_t)sizeof(int64_t));
+    w.real = room_take(r, blocks_area(b) * bytes);
     return w;
 }
 
+/* ---- bases ---- */
+
+static int64_t basis_bytes(const void *options, int64_t n) {
+    int eigen = ((const eshampoo_options *)options)->basis == EIGH;
+    int64_t work = eigen ? basis_eigen_work(n) * (int64_t)sizeof(double) : basis_refine_work(n) * (int64_t)sizeof(pitot_real);
+    return n * (int64_t)sizeof(int64_t) + work;
+}
+
+static int basis_is_due(const void *options, const pitot_tensor_state *t) {
+    return t->t % ((const eshampoo_options *)options)->precondition_frequency == 0;
+}
+
+/* "computed" is when one was last made anew. */
+static void make_basis(const void *options, pitot_tensor_state *t, const block *k, int side, void *at) {
+    const eshampoo_options *o = options;
+    const pitot_real *f = (const pitot_real *)t->state[FACTOR + side] + k->at[side];
+    pitot_real *q = (pitot_real *)t->state[BASIS + side] + k->at[side];
+    int64_t made = 0, n = k->n[side], *order = at;
+    void *work = order + n;
+    if (o->basis == EIGH) made = basis_eigen(n, f, 0, q, work) == 0;
+    else basis_refine(n, f, o->tolerance, o->max_iterations, q, order, &made, work);
+    if (made > 0) ((double *)t->state[COMPUTED])[2 * k->index + side] = (double)t->t;
+}
+
+static renewal bases_of(const eshampoo_options *o) {
+    return (renewal){ o->max_preconditioner_dim, basis_bytes, basis_is_due, make_basis };
+}
+
+/* ---- layout ---- */
+
 static int32_t layout(pitot_layout *l, pitot_error *error) {
     const eshampoo_options *o = l->options;
-    if (l->i < 0) return PITOT_OK;
+    if (l->i < 0) {
+        renewal bases = bases_of(o);
+        l->scratch = renewal_room(&bases, l);
+        return l->scratch < 0 ? pitot_fail(error, PITOT_ENOMEM, "no memory for a list of factors") : PITOT_OK;
+    }
     const pitot_tensor_state *t = &l->tensor[l->i];
     blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
     room r = { 0 };
@@ -79,7 +106,7 @@ static int32_t layout(pitot_layout *l, pitot_error *error) {
     pitot_slot_add(l, "computed", PITOT_F64, 2, (int64_t[]){ blocks_count(&b), 2 });
     pitot_slot_like(l, "exp_avg", l->i, o->betas[0] > 0);
     pitot_slot_add(l, "corrected_eigenvalues", 0, 1, &t->size); /* block after block */
-    take(&r, o, t, &b);
+    take(&r, t, &b);
     l->scratch = r.used;
     return PITOT_OK;
 }
@@ -98,20 +125,6 @@ static int64_t corrected_at(const block *k) {
 }
 
 /* ---- a step ---- */
-
-/* Bases of one block where it is time; "computed" is when one was last made anew. */
-static void renew(const eshampoo_options *o, pitot_tensor_state *t, const block *k, const room_of *w) {
-    if (t->t % o->precondition_frequency) return;
-    for (int a = 0; a < 2; a++) {
-        if (!k->of->has[a]) continue;
-        const pitot_real *f = (const pitot_real *)t->state[FACTOR + a] + k->at[a];
-        pitot_real *q = (pitot_real *)t->state[BASIS + a] + k->at[a];
-        int64_t made = 0;
-        if (o->basis == EIGH) made = basis_eigen(k->n[a], f, 0, q, w->eigen) == 0;
-        else basis_refine(k->n[a], f, o->tolerance, o->max_iterations, q, w->order, &made, w->real);
-        if (made > 0) ((double *)t->state[COMPUTED])[2 * k->index + a] = (double)t->t;
-    }
-}
 
 PITOT_HOT static void average(int64_t n, pitot_real beta, pitot_real c, const pitot_real *restrict g, pitot_real *restrict m,
                               pitot_real *restrict h) {
@@ -154,11 +167,19 @@ static void step_block(const eshampoo_options *o, pitot_tensor_state *t, const b
     block_apply(k, 0, left, right, to, w->h, w->real);
 }
 
+static void gather(const eshampoo_options *o, pitot_tensor_state *t) {
+    blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
+    for (int64_t j = 0; j < 2 * blocks_count(&b); j++) {
+        block k = blocks_at(&b, j / 2);
+        if (b.has[j % 2]) block_gather(&k, (int)(j % 2), t->g, o->betas[1], 1 - o->betas[1], t->state[FACTOR + j % 2]);
+    }
+}
+
 static void step_tensor(const pitot_stepping *s, pitot_tensor_state *t) {
     const eshampoo_options *o = s->options;
     blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
     room r = { s->scratch, 0 };
-    room_of w = take(&r, o, t, &b);
+    room_of w = take(&r, t, &b);
     const pitot_real *h = t->g;
     if (t->state[EXP_AVG]) {
         average(t->size, (pitot_real)o->betas[0], (pitot_real)unbiased(o, o->betas[0], t->t), t->g, t->state[EXP_AVG], w.h);
@@ -166,19 +187,20 @@ static void step_tensor(const pitot_stepping *s, pitot_tensor_state *t) {
     }
     for (int64_t j = 0; j < blocks_count(&b); j++) {
         block k = blocks_at(&b, j);
-        for (int a = 0; a < 2; a++)
-            if (b.has[a]) block_gather(&k, a, t->g, o->betas[1], 1 - o->betas[1], t->state[FACTOR + a]);
-        renew(o, t, &k, &w);
         step_block(o, t, &k, h, &w);
     }
     move(t->size, (pitot_real)o->lr, (pitot_real)(1 - o->lr * o->weight_decay), w.h, t->x);
 }
 
 static int32_t step(pitot_stepping *s) {
-    int32_t status = matrix_bounded(s);
-    for (int64_t i = 0; i < s->n && !status; i++)
+    renewal bases = bases_of(s->options);
+    if (matrix_bounded(s)) return PITOT_EHOST;
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->tensor[i].g) gather(s->options, &s->tensor[i]);
+    renewal_run(&bases, s);
+    for (int64_t i = 0; i < s->n; i++)
         if (s->tensor[i].g) step_tensor(s, &s->tensor[i]);
-    return status;
+    return PITOT_OK;
 }
 
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t n, pitot_preconditioner *view) {

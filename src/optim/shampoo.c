@@ -9,6 +9,7 @@
 #include "optim/core/blocks.h"
 #include "optim/core/matrix.h"
 #include "optim/core/quotient.h"
+#include "optim/core/renewal.h"
 #include "optim/core/roots.h"
 #include "optim/core/room.h"
 #include "pitot/hot.h"
@@ -64,21 +65,60 @@ static int32_t check(const void *options, pitot_error *error) {
 
 typedef struct work {
     pitot_real *g, *d, *graft, *half; /* (size) filtered gradient, step, grafted step; (block) */
-    double *eigen;
 } work;
 
 static work take(room *r, const shampoo_options *o, const pitot_tensor_state *t, const blocks *b) {
-    int64_t bytes = (int64_t)sizeof(pitot_real) * t->size, n = blocks_side(b);
+    int64_t bytes = (int64_t)sizeof(pitot_real) * t->size;
     work w = { .g = room_take(r, bytes), .d = room_take(r, bytes) };
     w.graft = room_take(r, o->grafting ? bytes : 0);
     w.half = room_take(r, blocks_area(b) * (int64_t)sizeof(pitot_real));
-    w.eigen = room_take(r, roots_work(n) * (int64_t)sizeof(double));
     return w;
 }
 
+static double exponent_of(const shampoo_options *o, const blocks *b) {
+    return o->exponent > 0 ? o->exponent : b->has[0] && b->has[1] ? 0.25 : 0.5;
+}
+
+/* 1 / (1 - beta^t), or 1 */
+static double corrected(const shampoo_options *o, double beta, int64_t t) {
+    return o->use_bias_correction && beta < 1 ? 1 / (1 - pow(beta, (double)t)) : 1;
+}
+
+/* ---- roots ---- */
+
+static int64_t root_bytes(const void *options, int64_t n) {
+    (void)options;
+    return roots_work(n) * (int64_t)sizeof(double);
+}
+
+static int root_is_due(const void *options, const pitot_tensor_state *t) {
+    const shampoo_options *o = options;
+    return t->t % o->precondition_frequency == 0 && t->t >= o->start_preconditioning_step;
+}
+
+/* A decomposition that fails keeps the old root. */
+static void make_root(const void *options, pitot_tensor_state *t, const block *k, int side, void *at) {
+    const shampoo_options *o = options;
+    const pitot_real *f = (const pitot_real *)t->state[FACTOR + side] + k->at[side];
+    pitot_real *root = (pitot_real *)t->state[ROOT + side] + k->at[side];
+    double scale = corrected(o, o->betas[1], t->t);
+    if (roots_inverse(k->n[side], f, scale, o->epsilon, exponent_of(o, k->of), root, at) == 0)
+        ((double *)t->state[COMPUTED])[2 * k->index + side] = (double)t->t;
+}
+
+static renewal roots_of(const shampoo_options *o) {
+    return (renewal){ o->max_preconditioner_dim, root_bytes, root_is_due, make_root };
+}
+
+/* ---- layout ---- */
+
 static int32_t layout(pitot_layout *l, pitot_error *error) {
     const shampoo_options *o = l->options;
-    if (l->i < 0) return PITOT_OK;
+    if (l->i < 0) {
+        renewal roots = roots_of(o);
+        l->scratch = renewal_room(&roots, l);
+        return l->scratch < 0 ? pitot_fail(error, PITOT_ENOMEM, "no memory for a list of factors") : PITOT_OK;
+    }
     const pitot_tensor_state *t = &l->tensor[l->i];
     blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
     room r = { 0 };
@@ -146,15 +186,6 @@ PITOT_HOT static void move(int64_t n, const shampoo_options *o, const pitot_real
 
 /* ---- a step ---- */
 
-static double exponent_of(const shampoo_options *o, const blocks *b) {
-    return o->exponent > 0 ? o->exponent : b->has[0] && b->has[1] ? 0.25 : 0.5;
-}
-
-/* 1 / (1 - beta^t), or 1 */
-static double corrected(const shampoo_options *o, double beta, int64_t t) {
-    return o->use_bias_correction && beta < 1 ? 1 / (1 - pow(beta, (double)t)) : 1;
-}
-
 /* The grafted method's step for the filtered gradient h, where that is not h itself. */
 static void graft(const shampoo_options *o, const pitot_tensor_state *t, double l2, const pitot_real *h, pitot_real *out) {
     double beta = o->grafting_beta2, c = o->grafting == GRAFT_ADAM ? 1 / sqrt(1 - pow(beta, (double)t->t)) : 1;
@@ -162,18 +193,6 @@ static void graft(const shampoo_options *o, const pitot_tensor_state *t, double 
     if (o->grafting >= GRAFT_ADAGRAD)
         graft_squares(t->size, (pitot_real)(sum ? 1 : beta), (pitot_real)(sum ? 1 : 1 - beta), (pitot_real)c,
                       (pitot_real)o->grafting_epsilon, (pitot_real)l2, t->x, t->g, h, t->state[GRAFT_SQ], out);
-}
-
-/* Roots of one block's factors where it is time. A decomposition that fails keeps the old root. */
-static void renew(const shampoo_options *o, pitot_tensor_state *t, const block *k, double *eigen) {
-    if (t->t % o->precondition_frequency || t->t < o->start_preconditioning_step) return;
-    for (int a = 0; a < 2; a++) {
-        if (!k->of->has[a]) continue;
-        const pitot_real *f = (const pitot_real *)t->state[FACTOR + a] + k->at[a];
-        pitot_real *root = (pitot_real *)t->state[ROOT + a] + k->at[a];
-        if (roots_inverse(k->n[a], f, corrected(o, o->betas[1], t->t), o->epsilon, exponent_of(o, k->of), root, eigen) == 0)
-            ((double *)t->state[COMPUTED])[2 * k->index + a] = (double)t->t;
-    }
 }
 
 /* Block k of d takes the length of `like`'s. */
@@ -196,10 +215,24 @@ static int sums_fit(const shampoo_options *o, const pitot_tensor_state *t, const
     return trace < MATRIX_MOST;
 }
 
-static void gather(const shampoo_options *o, pitot_tensor_state *t, const block *k, const pitot_real *g) {
+/* The gradient, in w->g with weight decay added if that is to be so. */
+static const pitot_real *decayed(const shampoo_options *o, const pitot_tensor_state *t, const work *w) {
+    if (o->decoupled || !(o->weight_decay > 0)) return t->g;
+    filter(t->size, 0, 1, (pitot_real)o->weight_decay, t->x, t->g, NULL, w->g);
+    return w->g;
+}
+
+static void gather(const pitot_stepping *s, pitot_tensor_state *t) {
+    const shampoo_options *o = s->options;
+    blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
+    room r = { s->scratch, 0 };
+    work w = take(&r, o, t, &b);
     double keep = o->betas[1], add = keep < 1 ? 1 - keep : 1;
-    for (int a = 0; a < 2; a++)
-        if (k->of->has[a]) block_gather(k, a, g, keep, add, t->state[FACTOR + a]);
+    const pitot_real *g = decayed(o, t, &w);
+    for (int64_t j = 0; j < 2 * blocks_count(&b); j++) {
+        block k = blocks_at(&b, j / 2);
+        if (b.has[j % 2]) block_gather(&k, (int)(j % 2), g, keep, add, t->state[FACTOR + j % 2]);
+    }
 }
 
 static void step_tensor(const pitot_stepping *s, pitot_tensor_state *t) {
@@ -209,17 +242,11 @@ static void step_tensor(const pitot_stepping *s, pitot_tensor_state *t) {
     work w = take(&r, o, t, &b);
     double l2 = o->decoupled ? 0 : o->weight_decay;
     int early = o->grafting && t->t < o->start_preconditioning_step;
-    const pitot_real *g = t->g, *h = t->g;
-    if (l2 > 0) filter(t->size, 0, 1, (pitot_real)l2, t->x, t->g, NULL, w.g), g = h = w.g;
-    for (int64_t j = 0; j < blocks_count(&b); j++) {
-        block k = blocks_at(&b, j);
-        gather(o, t, &k, g);
-        renew(o, t, &k, w.eigen);
-    }
-    if (t->state[EXP_AVG])
+    const pitot_real *h = w.g;
+    if (!t->state[EXP_AVG]) h = decayed(o, t, &w);
+    else
         filter(t->size, (pitot_real)o->betas[0], (pitot_real)corrected(o, o->betas[0], t->t), (pitot_real)l2, t->x, t->g,
-               t->state[EXP_AVG], w.g),
-            h = w.g;
+               t->state[EXP_AVG], w.g);
     graft(o, t, l2, h, w.graft);
     const pitot_real *like = o->grafting >= GRAFT_ADAGRAD ? w.graft : h;
     for (int64_t j = 0; j < blocks_count(&b) && !early; j++) {
@@ -237,6 +264,10 @@ static int32_t step(pitot_stepping *s) {
         blocks b = blocks_of(&s->tensor[i], o->max_preconditioner_dim, 0);
         if (s->tensor[i].g && !sums_fit(o, &s->tensor[i], &b)) return PITOT_EHOST;
     }
+    renewal roots = roots_of(o);
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->tensor[i].g) gather(s, &s->tensor[i]);
+    renewal_run(&roots, s);
     for (int64_t i = 0; i < s->n; i++)
         if (s->tensor[i].g) step_tensor(s, &s->tensor[i]);
     return PITOT_OK;

@@ -4,6 +4,7 @@
 
 #include "base/alloc.h"
 #include "base/blas.h"
+#include "optim/core/flat.h"
 #include "optim/core/kronecker_parts.h"
 #include "optim/core/momentum.h"
 #include "optim/core/room.h"
@@ -16,14 +17,29 @@ static int64_t larger(int64_t a, int64_t b) {
     return a > b ? a : b;
 }
 
-static int64_t doubles_of(const layer *l) {
-    int64_t most = larger(l->rows, l->columns);
-    return l->rows * (l->rows + 1) + l->columns * (l->columns + 1) + blas_eigenvectors_work(most);
+/* Of room to decompose both factors of a group. */
+static int64_t bytes_of(const kronecker *k, const layer *l) {
+    int64_t most = larger(l->rows, l->columns), values = l->rows * (l->rows + 1) + l->columns * (l->columns + 1);
+    return (values + (kronecker_inverts(k) ? 0 : blas_eigenvectors_work(most))) * (int64_t)sizeof(double);
 }
 
-/* Places in `base`, or with NULL how many bytes. `all`: how many layers the list has room for. */
-static void place(kronecker_room *r, char *base, layer *list, int64_t n, int64_t all, int64_t parameters) {
-    int64_t real = sizeof(pitot_real), sums = 0, a = 0, g = 0, ta = 0, tg = 0, grad = 0, probe = 0, work = 0;
+static int64_t list_pieces(const kronecker *k, const layer *list, int64_t n, piece *out) {
+    int64_t count = 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t group = 0; group < list[i].groups; group++, count++)
+            if (out) out[count] = (piece){ bytes_of(k, &list[i]), i, group };
+    return count;
+}
+
+typedef struct extent { /* what there is to have room for */
+    const kronecker *k;
+    int64_t n, all, parameters; /* layers in use; that the list has room for */
+    int threads;
+} extent;
+
+/* Places in `base`; or with NULL how many bytes, pieces then being listed in `pieces`. */
+static void place(kronecker_room *r, char *base, const extent *e, layer *list, piece *pieces) {
+    int64_t real = sizeof(pitot_real), n = e->n, sums = 0, a = 0, g = 0, ta = 0, tg = 0, grad = 0, probe = 0;
     for (int64_t i = 0; i < n; i++) {
         layer *l = &list[i];
         int64_t rows = l->samples * l->positions;
@@ -35,12 +51,11 @@ static void place(kronecker_room *r, char *base, layer *list, int64_t n, int64_t
         tg = larger(tg, l->rows * rows);
         grad = larger(grad, l->rows * l->columns);
         probe = larger(probe, l->columns + l->rows + rows);
-        work = larger(work, doubles_of(l));
     }
     room at = { base, 0 };
     *r = (kronecker_room){ 0 };
-    r->layer = room_take(&at, all * (int64_t)sizeof *list);
-    r->direction = room_take(&at, parameters * real);
+    r->layer = room_take(&at, e->all * (int64_t)sizeof *list);
+    r->direction = room_take(&at, e->parameters * real);
     r->sums = room_take(&at, sums * real);
     r->a = room_take(&at, a * real);
     r->g = room_take(&at, g * real);
@@ -49,7 +64,11 @@ static void place(kronecker_room *r, char *base, layer *list, int64_t n, int64_t
     r->grad = room_take(&at, 2 * grad * real);
     r->mid = room_take(&at, grad * real);
     r->probe = room_take(&at, probe * real);
-    r->work = room_take(&at, work * (int64_t)sizeof *r->work);
+    r->pieces = list_pieces(e->k, list, n, NULL);
+    r->piece = room_take(&at, r->pieces * (int64_t)sizeof *r->piece);
+    piece *p = base ? r->piece : pieces;
+    list_pieces(e->k, list, n, p);
+    r->work = room_take(&at, pieces_sort(p, r->pieces, e->threads));
     r->bytes = at.used;
 }
 
@@ -73,9 +92,12 @@ int32_t kronecker_layout(const kronecker *k, pitot_layout *l, pitot_error *error
     layer *list = mem_alloc(l->source->layers, sizeof *list);
     if (!list) return pitot_fail(error, PITOT_ENOMEM, "no memory for a list of layers");
     int64_t n = layers_read(l->source, l->tensor, l->n, k->max_dim, list);
+    piece *pieces = mem_alloc(list_pieces(k, list, n, NULL) + 1, sizeof *pieces);
+    if (!pieces) return mem_free(list), pitot_fail(error, PITOT_ENOMEM, "no memory for a list of factors");
     kronecker_room r;
-    place(&r, NULL, list, n, l->source->layers, l->parameters);
+    place(&r, NULL, &(extent){ k, n, l->source->layers, l->parameters, l->threads }, list, pieces);
     l->scratch = r.bytes;
+    mem_free(pieces);
     if (l->i >= 0) {
         const layer *y = layer_of(list, n, l->i);
         pitot_slot_like(l, "momentum_buffer", l->i, k->momentum != 0);
@@ -89,9 +111,7 @@ int32_t kronecker_layout(const kronecker *k, pitot_layout *l, pitot_error *error
 
 static double product_with(const kronecker_job *j, int64_t tensor) {
     const pitot_tensor_state *t = &j->s->tensor[tensor];
-    double sum = 0;
-    for (int64_t i = 0; t->g && i < t->size; i++) sum += (double)j->room.direction[t->at + i] * (double)t->g[i];
-    return sum;
+    return t->g ? flat_dot(j->room.direction + t->at, t->g, t->size) : 0;
 }
 
 /* What the directions are multiplied by, so that lr^2 <D,G> is at most kl_clip. */
@@ -129,7 +149,7 @@ static int32_t make_directions(kronecker_job *j) {
 static void find_layers(kronecker_job *j) {
     layer *list = j->s->scratch;
     j->n = layers_moving(j->s->tensor, list, layers_read(j->s->source, j->s->tensor, j->s->n, j->k->max_dim, list));
-    place(&j->room, j->s->scratch, list, j->n, j->s->source->layers, j->s->parameters);
+    place(&j->room, j->s->scratch, &(extent){ j->k, j->n, j->s->source->layers, j->s->parameters, j->s->threads }, list, NULL);
 }
 
 int32_t kronecker_step(const kronecker *k, pitot_stepping *s) {

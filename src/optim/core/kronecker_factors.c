@@ -38,16 +38,13 @@ static void add_group(void *user, const layer *l, const pitot_capture *c, int64_
     }
 }
 
-PITOT_HOT static void average(pitot_real *restrict to, const pitot_real *restrict from, int64_t n, pitot_real stays) {
-    pitot_real comes = 1 - stays;
-    for (int64_t i = 0; i < n; i++) to[i] = stays * to[i] + comes * from[i];
-}
-
+/* Of `batch` the upper triangle counts: below it stands what an earlier step left. */
 static void take_factor(const kronecker *k, pitot_real *to, const pitot_real *batch, int64_t n, double count) {
     int identity = k->start == KRONECKER_FROM_IDENTITY;
     double stays = !identity && count / (count + 1) < k->stat_decay ? count / (count + 1) : k->stat_decay;
     for (int64_t i = 0; count == 0 && i < n; i++) to[i * n + i] = identity ? 1 : 0;
-    average(to, batch, n * n, (pitot_real)stays);
+    pitot_real kept = (pitot_real)stays;
+    matrix_average(n, (double)kept, (double)(1 - kept), batch, to);
     kronecker_round(k, to, n * n);
 }
 
@@ -58,10 +55,8 @@ int32_t kronecker_average(kronecker_job *j) {
         int64_t size = l->rows * l->rows + l->columns * l->columns;
         for (int64_t group = 0; group < l->groups; group++) {
             double *number = kronecker_numbers(j, l, group);
-            pitot_real *s = j->room.sums + l->sums + group * size, *a = s + l->rows * l->rows;
-            matrix_mirror(l->rows, s); /* below the diagonal stands what an earlier step left */
-            matrix_mirror(l->columns, a);
-            if (!finite_values(s, size)) continue;
+            const pitot_real *s = j->room.sums + l->sums + group * size, *a = s + l->rows * l->rows;
+            if (!matrix_triangle_finite(l->rows, s) || !matrix_triangle_finite(l->columns, a)) continue;
             take_factor(j->k, kronecker_slot(j, l, KRONECKER_S, group), s, l->rows, number[KRONECKER_COUNT]);
             take_factor(j->k, kronecker_slot(j, l, KRONECKER_A, group), a, l->columns, number[KRONECKER_COUNT]);
             number[KRONECKER_COUNT]++;

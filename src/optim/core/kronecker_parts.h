@@ -6,6 +6,7 @@
 #define PITOT_SRC_OPTIM_KRONECKER_PARTS_H
 
 #include "optim/core/kronecker.h"
+#include "optim/core/pieces.h"
 
 enum { /* slots of a weight; of other tensors the first alone. g: groups */
        KRONECKER_MOMENTUM,
@@ -33,7 +34,9 @@ typedef struct kronecker_room { /* a step's work space */
     pitot_real *a, *g, *ta, *tg; /* rows of a block; rotated */
     pitot_real *grad, *mid;      /* (rows, columns) of a group */
     pitot_real *probe;           /* (columns + rows + rows of a block) */
-    double *work;
+    piece *piece;                /* (pieces): groups of layers (i: layer, k: group), those that take longest first */
+    int64_t pieces;
+    void *work; /* the threads', for pieces */
     int64_t bytes;
 } kronecker_room;
 
@@ -62,7 +65,7 @@ static inline int kronecker_inverts(const kronecker *k) { /* rather than to keep
 
 /* Averages of this batch's factors into S and A. Factors that are not finite are left out. */
 int32_t kronecker_average(kronecker_job *j);
-/* Inverses or bases of S and A as they are now; where that fails the old ones stay. */
+/* Inverses or bases of S and A as they are now, layers side by side; where that fails the old ones stay. */
 void kronecker_decompose(kronecker_job *j);
 /* s of KRONECKER_BATCH. */
 int32_t kronecker_moments(kronecker_job *j);

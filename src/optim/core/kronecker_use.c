@@ -38,9 +38,9 @@ static void keep(const kronecker *k, const double *from, int64_t n, pitot_real *
     kronecker_round(k, to, n);
 }
 
-static int renew_inverses(const kronecker_job *j, const layer *l, int64_t group, double *number) {
+static int renew_inverses(const kronecker_job *j, const layer *l, int64_t group, double *number, double *room) {
     const pitot_real *s = kronecker_slot(j, l, KRONECKER_S, group), *a = kronecker_slot(j, l, KRONECKER_A, group);
-    double *si = j->room.work, *ai = si + l->rows * l->rows;
+    double *si = room, *ai = si + l->rows * l->rows;
     double pi = balance(a, l->columns, s, l->rows), root = sqrt(j->k->damping);
     int each = j->k->form == KRONECKER_EACH;
     double to_s = each ? j->k->damping : root / pi, to_a = each ? j->k->damping : pi * root;
@@ -72,9 +72,9 @@ static void keep_basis(const kronecker *k, const double *vectors, const double *
     keep(k, values, n, value);
 }
 
-static int renew_bases(const kronecker_job *j, const layer *l, int64_t group) {
+static int renew_bases(const kronecker_job *j, const layer *l, int64_t group, double *room) {
     int64_t r = l->rows, c = l->columns;
-    double *u = j->room.work, *su = u + r * r, *v = su + r, *sv = v + c * c, *work = sv + c;
+    double *u = room, *su = u + r * r, *v = su + r, *sv = v + c * c, *work = sv + c;
     if (!diagonalise(kronecker_slot(j, l, KRONECKER_S, group), r, u, su, work)) return 0;
     if (!diagonalise(kronecker_slot(j, l, KRONECKER_A, group), c, v, sv, work)) return 0;
     pitot_real *moments = kronecker_slot(j, l, KRONECKER_MOMENTS, group);
@@ -86,16 +86,17 @@ static int renew_bases(const kronecker_job *j, const layer *l, int64_t group) {
     return 1;
 }
 
+static void decompose(void *job, const piece *p, void *room) {
+    const kronecker_job *j = job;
+    const layer *l = &j->room.layer[p->i];
+    double *number = kronecker_numbers(j, l, p->k);
+    if (number[KRONECKER_COUNT] == 0) return;
+    int done = kronecker_inverts(j->k) ? renew_inverses(j, l, p->k, number, room) : renew_bases(j, l, p->k, room);
+    if (done) number[KRONECKER_COMPUTED] = (double)j->s->t;
+}
+
 void kronecker_decompose(kronecker_job *j) {
-    for (int64_t i = 0; i < j->n; i++) {
-        const layer *l = &j->room.layer[i];
-        for (int64_t group = 0; group < l->groups; group++) {
-            double *number = kronecker_numbers(j, l, group);
-            if (number[KRONECKER_COUNT] == 0) continue;
-            int done = kronecker_inverts(j->k) ? renew_inverses(j, l, group, number) : renew_bases(j, l, group);
-            if (done) number[KRONECKER_COMPUTED] = (double)j->s->t;
-        }
-    }
+    pieces_run(j->room.piece, j->room.pieces, j->s->threads, j->room.work, decompose, j);
 }
 
 /* ---- directions ---- */
@@ -156,30 +157,30 @@ static void renew_average(const kronecker_job *j, const layer *l, const pitot_ca
     kronecker_round(j->k, moments, size);
 }
 
-static void precondition(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group) {
+/* Where D is. */
+static const pitot_real *precondition(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group) {
     const kronecker_room *r = &j->room;
     const pitot_real *u = kronecker_slot(j, l, KRONECKER_S_USED, group), *v = kronecker_slot(j, l, KRONECKER_A_USED, group);
     pitot_real *moments = kronecker_slot(j, l, KRONECKER_MOMENTS, group), *p = r->grad + l->rows * l->columns;
     int64_t rows = l->rows, columns = l->columns;
     if (!batch_is_cheaper(l, c) || !pull_batch(j, l, c, group, u, v, p)) pull_gradient(j, l, u, v, p);
-    if (kronecker_inverts(j->k)) {
-        memcpy(r->grad, p, (size_t)(rows * columns) * sizeof *p);
-        return;
-    }
+    if (kronecker_inverts(j->k)) return p;
     if (j->k->form == KRONECKER_AVERAGE) renew_average(j, l, c, p, moments);
     divide(p, moments, rows * columns, (pitot_real)j->k->damping);
     blas_gemm(0, 1, rows, columns, columns, 1, p, columns, v, columns, 0, r->mid, columns);
     blas_gemm(0, 0, rows, columns, rows, 1, u, rows, r->mid, columns, 0, r->grad, columns);
+    return r->grad;
 }
 
 int32_t kronecker_direction(kronecker_job *j, const layer *l) {
     pitot_capture c;
     int32_t status = j->s->source->layer(j->s->source->user, l->index, 0, &c);
     for (int64_t group = 0; group < l->groups && !status; group++) {
+        const pitot_real *d = j->room.grad;
         layer_gather(l, j->s->tensor, group, j->room.grad);
-        if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] > 0) precondition(j, l, &c, group);
-        if (!finite_values(j->room.grad, l->rows * l->columns)) status = PITOT_EHOST;
-        layer_scatter(l, j->s->tensor, group, j->room.grad, j->room.direction);
+        if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] > 0) d = precondition(j, l, &c, group);
+        if (!finite_values(d, l->rows * l->columns)) status = PITOT_EHOST;
+        layer_scatter(l, j->s->tensor, group, d, j->room.direction);
     }
     return status;
 }

@@ -2,11 +2,12 @@
 
 #include "optim/core/layer.h"
 
+#include "base/threads.h"
 #include "pitot/hot.h"
 
 #include <string.h>
 
-enum { BLOCK = 512 /* rows that are made and multiplied together, about */ };
+enum { BLOCK = 512 /* rows that are made and multiplied together, about */, WORTH_THREADS = 1 << 15 /* values copied */ };
 
 /* ---- which ---- */
 
@@ -123,14 +124,50 @@ static const pitot_real *plane_of(const layer *l, const pitot_capture *c, int64_
     return (const pitot_real *)c->A + (sample * l->groups + group) * size;
 }
 
+/* Rows of one sample, position by position, straight from its planes x; 0 outside. */
+PITOT_HOT static void window_rows(const window *w, const pitot_real *restrict x, int64_t ld, pitot_real *restrict to) {
+    int64_t plane = w->in[0] * w->in[1], width = w->kernel[1], step = w->dilation[1];
+    for (int64_t p = 0; p < w->out[0] * w->out[1]; p++, to += ld) {
+        int64_t top = p / w->out[1] * w->stride[0] - w->padding[0], left = p % w->out[1] * w->stride[1] - w->padding[1];
+        int inside = left >= 0 && left + (width - 1) * step < w->in[1];
+        pitot_real *at = to;
+        for (int64_t i = 0; i < w->channels * w->kernel[0]; i++, at += width) {
+            int64_t row = top + i % w->kernel[0] * w->dilation[0];
+            const pitot_real *from = x + i / w->kernel[0] * plane + row * w->in[1];
+            if (row < 0 || row >= w->in[0])
+                for (int64_t v = 0; v < width; v++) at[v] = 0;
+            else if (inside)
+                for (int64_t v = 0; v < width; v++) at[v] = from[left + v * step];
+            else
+                for (int64_t v = 0, k = left; v < width; v++, k += step) at[v] = k >= 0 && k < w->in[1] ? from[k] : 0;
+        }
+    }
+}
+
+typedef struct rows_job { /* samples from..from + n of a group */
+    const layer *l;
+    const pitot_capture *c;
+    int64_t group, from;
+    int reduce;
+    pitot_real *room;
+} rows_job;
+
+static void input_rows(void *job, int64_t begin, int64_t end, int thread) {
+    const rows_job *j = job;
+    const layer *l = j->l;
+    (void)thread;
+    for (int64_t k = begin; k < end; k++)
+        window_rows(&l->w, plane_of(l, j->c, j->group, j->from + k), l->columns, j->room + k * l->positions * l->columns);
+}
+
 static void conv_inputs(const layer *l, const pitot_capture *c, int64_t group, int64_t from, int64_t n, int reduce,
                         pitot_real *room) {
     pitot_real *u = room + larger(l->columns, l->rows) * l->positions * l->samples;
-    for (int64_t k = 0; k < n; k++) {
-        pitot_real *to = room + k * (reduce ? 1 : l->positions) * l->columns;
+    rows_job job = { l, c, group, from, reduce, room };
+    if (!reduce) threads_run(threads_default(), n, input_rows, &job);
+    for (int64_t k = 0; reduce && k < n; k++) {
         window_unfold(&l->w, plane_of(l, c, group, from + k), u, l->positions);
-        if (reduce) sum_across(u, l->values, l->positions, 1 / (double)l->positions, to);
-        else transpose(u, l->values, l->positions, to, l->columns);
+        sum_across(u, l->values, l->positions, 1 / (double)l->positions, room + k * l->columns);
     }
 }
 
@@ -154,17 +191,24 @@ const pitot_real *layer_inputs(const layer *l, const pitot_capture *c, int64_t g
     return room;
 }
 
+static void gradient_rows(void *job, int64_t begin, int64_t end, int thread) {
+    const rows_job *j = job;
+    const layer *l = j->l;
+    int64_t p = l->positions, size = l->rows * p;
+    (void)thread;
+    for (int64_t k = begin; k < end; k++) {
+        const pitot_real *sample = (const pitot_real *)j->c->G + ((j->from + k) * l->groups + j->group) * size;
+        if (!l->conv) sum_down(sample, l->rows, p, 1, j->room + k * l->rows);
+        else if (j->reduce) sum_across(sample, l->rows, p, 1, j->room + k * l->rows);
+        else transpose(sample, l->rows, p, j->room + k * size, l->rows);
+    }
+}
+
 const pitot_real *layer_gradients(const layer *l, const pitot_capture *c, int64_t group, int64_t from, int64_t n, int reduce,
                                   pitot_real *room) {
-    int64_t p = l->positions, size = l->rows * p;
-    const pitot_real *g = (const pitot_real *)c->G + (from * l->groups + group) * size;
-    if (!l->conv && (!reduce || p == 1)) return g;
-    for (int64_t k = 0; k < n; k++) {
-        const pitot_real *sample = g + k * l->groups * size;
-        if (!l->conv) sum_down(sample, l->rows, p, 1, room + k * l->rows);
-        else if (reduce) sum_across(sample, l->rows, p, 1, room + k * l->rows);
-        else transpose(sample, l->rows, p, room + k * size, l->rows);
-    }
+    if (!l->conv && (!reduce || l->positions == 1)) return (const pitot_real *)c->G + from * l->rows * l->positions;
+    rows_job job = { l, c, group, from, reduce, room };
+    threads_run(threads_default(), n, gradient_rows, &job);
     return room;
 }
 
@@ -201,20 +245,33 @@ void layer_input_squares(const layer *l, const pitot_capture *c, int64_t group, 
 
 /* ---- gradients ---- */
 
-void layer_gather(const layer *l, const pitot_tensor_state *tensor, int64_t group, pitot_real *out) {
-    const pitot_real *w = tensor[l->weight].g + group * l->rows * l->values;
-    const pitot_real *b = l->bias >= 0 ? tensor[l->bias].g : NULL;
-    for (int64_t i = 0; i < l->rows; i++) {
-        memcpy(out + i * l->columns, w + i * l->values, (size_t)l->values * sizeof *out);
-        if (l->bias >= 0) out[i * l->columns + l->values] = b ? b[group * l->rows + i] : 0;
+typedef struct copy_job {
+    const layer *l;
+    const pitot_real *weight, *bias, *from; /* of a group; bias NULL: zeros; (rows, columns) */
+    pitot_real *to, *to_weight, *to_bias;   /* (rows, columns); of a group; to_bias NULL: there is none */
+} copy_job;
+
+static int copy_threads(const layer *l) {
+    return l->rows * l->columns >= WORTH_THREADS ? threads_default() : 1;
+}
+
+static void gather_rows(void *job, int64_t begin, int64_t end, int thread) {
+    const copy_job *j = job;
+    int64_t values = j->l->values, columns = j->l->columns;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        memcpy(j->to + i * columns, j->weight + i * values, (size_t)values * sizeof *j->to);
+        if (columns > values) j->to[i * columns + values] = j->bias ? j->bias[i] : 0;
     }
 }
 
-void layer_scatter(const layer *l, const pitot_tensor_state *tensor, int64_t group, const pitot_real *from, pitot_real *out) {
-    pitot_real *w = out + tensor[l->weight].at + group * l->rows * l->values;
-    for (int64_t i = 0; i < l->rows; i++) {
-        memcpy(w + i * l->values, from + i * l->columns, (size_t)l->values * sizeof *out);
-        if (l->bias >= 0) out[tensor[l->bias].at + group * l->rows + i] = from[i * l->columns + l->values];
+static void scatter_rows(void *job, int64_t begin, int64_t end, int thread) {
+    const copy_job *j = job;
+    int64_t values = j->l->values, columns = j->l->columns;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        memcpy(j->to_weight + i * values, j->from + i * columns, (size_t)values * sizeof *j->to_weight);
+        if (j->to_bias) j->to_bias[i] = j->from[i * columns + values];
     }
 }
 
@@ -222,4 +279,17 @@ void layer_point(const layer *l, pitot_tensor_state *tensor, const pitot_real *d
     pitot_tensor_state *w = &tensor[l->weight], *b = l->bias >= 0 ? &tensor[l->bias] : NULL;
     w->g = direction + w->at;
     if (b && b->g) b->g = direction + b->at;
+}
+
+void layer_gather(const layer *l, const pitot_tensor_state *tensor, int64_t group, pitot_real *out) {
+    const pitot_real *b = l->bias >= 0 ? tensor[l->bias].g : NULL;
+    copy_job j = { .l = l, .weight = tensor[l->weight].g + group * l->rows * l->values, .to = out };
+    j.bias = b ? b + group * l->rows : NULL;
+    threads_run(copy_threads(l), l->rows, gather_rows, &j);
+}
+
+void layer_scatter(const layer *l, const pitot_tensor_state *tensor, int64_t group, const pitot_real *from, pitot_real *out) {
+    copy_job j = { .l = l, .to_weight = out + tensor[l->weight].at + group * l->rows * l->values, .from = from };
+    j.to_bias = l->bias >= 0 ? out + tensor[l->bias].at + group * l->rows : NULL;
+    threads_run(copy_threads(l), l->rows, scatter_rows, &j);
 }

@@ -2,11 +2,13 @@
 
 #include "optim/core/matrix.h"
 
+#include "base/threads.h"
+#include "optim/core/optimizer.h"
 #include "pitot/hot.h"
 
 #include <string.h>
 
-enum { LANES = 16, TILE = 64 };
+enum { LANES = 16, TILE = 64, WORTH_THREADS = 256 };
 
 /* As many partial sums as lanes, so that it vectorises without changing an order of additions. */
 PITOT_HOT static double row_squares(const pitot_real *restrict x, int64_t n) {
@@ -26,11 +28,72 @@ double matrix_squares(const pitot_real *x, int64_t rows, int64_t cols, int64_t l
     return sum;
 }
 
+/* Rows from..to of the lower triangle. */
+static void mirror_rows(int64_t n, int64_t from, int64_t to, pitot_real *a) {
+    for (int64_t j0 = 0; j0 < to; j0 += TILE)
+        for (int64_t i = from; i < to; i++)
+            for (int64_t j = j0; j < i && j < j0 + TILE; j++) a[i * n + j] = a[j * n + i];
+}
+
+typedef struct triangle_job {
+    int64_t n;
+    pitot_real *a;
+    const pitot_real *from;
+    pitot_real keep, add;
+} triangle_job;
+
+/* What belongs to item k of half as many as there are, rounded up: one from each end, so that all have as much to do. */
+static int64_t other_end(int64_t k, int64_t count) {
+    return count - 1 - k;
+}
+
+static void mirror_tiles(void *job, int64_t begin, int64_t end, int thread) {
+    const triangle_job *t = job;
+    int64_t tiles = (t->n + TILE - 1) / TILE;
+    (void)thread;
+    for (int64_t k = begin; k < end; k++)
+        for (int half = 0; half < 2; half++) {
+            int64_t tile = half ? other_end(k, tiles) : k, to = (tile + 1) * TILE;
+            if (!half || tile != k) mirror_rows(t->n, tile * TILE, to < t->n ? to : t->n, t->a);
+        }
+}
+
+static int threads_for(int64_t n) {
+    return n >= WORTH_THREADS ? threads_default() : 1;
+}
+
 void matrix_mirror(int64_t n, pitot_real *a) {
-    for (int64_t i0 = 0; i0 < n; i0 += TILE)
-        for (int64_t j0 = 0; j0 <= i0; j0 += TILE)
-            for (int64_t i = i0; i < n && i < i0 + TILE; i++)
-                for (int64_t j = j0; j < i && j < j0 + TILE; j++) a[i * n + j] = a[j * n + i];
+    triangle_job job = { .n = n, .a = a };
+    int64_t tiles = (n + TILE - 1) / TILE;
+    threads_run(threads_for(n), (tiles + 1) / 2, mirror_tiles, &job);
+}
+
+PITOT_HOT static void average_row(int64_t n, pitot_real keep, pitot_real add, const pitot_real *restrict from,
+                                  pitot_real *restrict to) {
+    for (int64_t i = 0; i < n; i++) to[i] = keep * to[i] + add * from[i];
+}
+
+static void average_rows(void *job, int64_t begin, int64_t end, int thread) {
+    const triangle_job *t = job;
+    int64_t n = t->n;
+    (void)thread;
+    for (int64_t k = begin; k < end; k++)
+        for (int half = 0; half < 2; half++) {
+            int64_t i = half ? other_end(k, n) : k, at = i * (n + 1);
+            if (!half || i != k) average_row(n - i, t->keep, t->add, t->from + at, t->a + at);
+        }
+}
+
+void matrix_average(int64_t n, double keep, double add, const pitot_real *from, pitot_real *to) {
+    triangle_job job = { n, to, from, (pitot_real)keep, (pitot_real)add };
+    threads_run(threads_for(n), (n + 1) / 2, average_rows, &job);
+    matrix_mirror(n, to);
+}
+
+int matrix_triangle_finite(int64_t n, const pitot_real *a) {
+    for (int64_t i = 0; i < n; i++)
+        if (!finite_values(a + i * (n + 1), n - i)) return 0;
+    return 1;
 }
 
 void matrix_identity(int64_t n, double scale, pitot_real *a) {

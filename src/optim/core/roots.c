@@ -39,7 +39,7 @@ int roots_inverse(int64_t n, const pitot_real *m, double scale, double eps, doub
     if (blas_eigenvectors(n, a, value, more) || !raise_values(n, eps, power, value)) return 1;
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < n; j++) a[i * n + j] *= value[i];
-    blas_gram(n, n, a, 0, more);
+    blas_gram_alone(n, n, a, 0, more);
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = i; j < n; j++) out[i * n + j] = (pitot_real)more[i * n + j];
     matrix_mirror(n, out);
