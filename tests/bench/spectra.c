@@ -1,10 +1,10 @@
 /* spectra.c: what eigenvalues and densities of the Hessian of a model file cost, on normally distributed samples with random classes, weights as
    initialised:
 
-       spectra MODEL BATCH THREADS SECONDS   prints: gradient ms; a product ms, of 8 vectors one by one, and its share of the sgemm rate seen in the same process;
-                                             ms of each of 8 products asked for at once; the ten largest eigenvalues with residuals of 1e-3
-                                             of the largest: ms, products, how many converged; 100 Lanczos steps of a density: ms without
-                                             reorthogonalisation, ms with all of it (medians, in turn)
+       spectra MODEL BATCH THREADS SECONDS   prints: gradient ms; a product ms, of 8 vectors one by one, and its share of the sgemm rate
+                                             seen in the same process; ms of each of those 8 products asked for at once; the ten largest
+                                             eigenvalues with residuals of 1e-3 of the largest: ms, products, how many converged; 100
+                                             Lanczos steps of a density: ms without reorthogonalisation, ms with all of it (medians, in turn)
 
    Public API only. */
 
