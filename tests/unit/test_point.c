@@ -7,7 +7,7 @@
 
 static const double close_to = sizeof(pitot_real) == 8 ? 1e-10 : 3e-4; /* of two ways through a net, of the largest value */
 
-enum { KINDS = 4, DRAWS = 3, MOST_D = 420, VECTORS = 3 };
+enum { KINDS = 4, DRAWS = 3, MOST_D = 2000, VECTORS = 3 };
 static const uint64_t SEED = 12;
 
 /* ---- dense matrices, sample by sample ---- */
