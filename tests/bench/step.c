@@ -4,7 +4,7 @@
        step MODEL BATCH THREADS SECONDS [PROBES [OPTIONS]]
 
    prints: milliseconds (median, least), flops of the step's products, GFLOP/s of sgemm; of PROBES tracked every step, with a log:
-   milliseconds (median); and the most memory that this process ever had, in MB, the measuring of sgemm left out. OPTIONS: their
+   milliseconds (the median of the ratios of a step with and the one without before it, times the first number); and the most memory that this process ever had, in MB, the measuring of sgemm left out. OPTIONS: their
    PROBE.OPTION=VALUE, separated by blanks.
 
    Steps with and without probes take turns. The run knows its optimizer and that nobody else changes parameters, as pitot train's does.
@@ -78,7 +78,7 @@ int main(int argc, char **argv) {
     pitot_run *run = open_run(&probed, net, argc > 5 ? argv[5] : NULL, argc > 6 ? argv[6] : NULL, threads);
     probed.optim = optim;
     probed.untouched = 1;
-    double end = now() + budget, *tracked = calloc(MOST, sizeof *tracked);
+    double end = now() + budget, *ratio = calloc(MOST, sizeof *ratio);
     for (int warm = 3; (now() < end || n == 0) && n < MOST; warm--) {
         b.x = x + at * facts.input;
         b.classes = y + at;
@@ -86,13 +86,13 @@ int main(int argc, char **argv) {
         double without = one_step(&plain, net, optim, n, &b), with = run ? one_step(&probed, net, optim, 4 - warm, &b) : 0;
         if (warm > 0) continue;
         times[n] = without;
-        tracked[n++] = with;
+        ratio[n++] = with / without;
     }
     double middle = 1e3 * median(times, n), memory = peak_memory();
     printf("%.4f %.4f %.6g %.2f %.4f %.1f\n", middle, 1e3 * times[0], facts.step_flops * (double)batch, best_rate(),
-           1e3 * median(tracked, n), memory);
+           middle * median(ratio, n), memory);
     pitot_close(run, PITOT_DONE);
-    free(tracked);
+    free(ratio);
     pitot_optim_free(optim);
     pitot_net_free(net);
     free(x);
