@@ -3,9 +3,9 @@
 
        step MODEL BATCH THREADS SECONDS [PROBES [OPTIONS]]
 
-   prints: milliseconds (median, least), flops of the step's products, GFLOP/s of sgemm; of PROBES tracked every step, with a log:
-   milliseconds (the median of the ratios of a step with and the one without before it, times the first number); and the most memory that this process ever had, in MB, the measuring of sgemm left out. OPTIONS: their
-   PROBE.OPTION=VALUE, separated by blanks.
+   prints: milliseconds (median, least), flops of the step's products, GFLOP/s of sgemm; of PROBES tracked every step, with a log: the
+   median of the ratios of a step with them and the one without before it, times the first number; and the most memory that this
+   process ever had, in MB, the measuring of sgemm left out. OPTIONS: their PROBE.OPTION=VALUE, separated by blanks.
 
    Steps with and without probes take turns. The run knows its optimizer and that nobody else changes parameters, as pitot train's does.
 
