@@ -7,6 +7,7 @@
    sigma^2 is taken as 1e-30 where it is less, r as 1e30 where it is more: a batch of one sample gives plain Adam but where g is 0. */
 
 #include "net/real.h"
+#include "optim/core/moment.h"
 #include "optim/core/chunks.h"
 #include "optim/core/quotient.h"
 #include "pitot/hot.h"
@@ -99,17 +100,9 @@ static int32_t step(pitot_stepping *s) {
     return status;
 }
 
-/* P = sqrt(v/(1-beta2^t)) + eps */
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
     const vr_options *o = s->options;
-    if (k > 0) return PITOT_EINVAL;
-    view->axis = -1;
-    view->n = s->tensor[i].size;
-    view->factor = s->tensor[i].state[V];
-    view->power = -0.5;
-    view->eps = o->eps;
-    view->bias_correction = 1 / (1 - pow(o->betas[1], (double)s->tensor[i].t));
-    return PITOT_OK;
+    return moment_view(&s->tensor[i], k, s->tensor[i].state[V], o->betas[1], o->eps, view);
 }
 
 const pitot_optimizer pitot_optimizer_vr_adam = {

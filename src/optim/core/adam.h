@@ -9,6 +9,7 @@
 
 #include "pitot/hot.h"
 #include "net/real.h"
+#include "optim/core/moment.h"
 #include "optim/core/quotient.h"
 #include "pitot/optim.h"
 
@@ -55,14 +56,7 @@ PITOT_HOT static void adam_update(const pitot_update *u, double decay, double l2
 static inline int32_t adam_view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
     const adam_options *o = s->options;
     const pitot_tensor_state *t = &s->tensor[i];
-    if (k > 0) return PITOT_EINVAL;
-    view->axis = -1;
-    view->n = t->size;
-    view->factor = t->state[2] ? t->state[2] : t->state[1];
-    view->power = -0.5;
-    view->eps = o->eps;
-    view->bias_correction = 1 / (1 - pow(o->betas[1], (double)t->t));
-    return PITOT_OK;
+    return moment_view(t, k, t->state[2] ? t->state[2] : t->state[1], o->betas[1], o->eps, view);
 }
 
 /* clang-format off */
