@@ -51,8 +51,8 @@ BENCH := $(sort $(wildcard tests/bench/*.c))
 objects = $(patsubst %.c,$(B)/$(1)/%.o,$(2))
 F_OBJ := $(call objects,float,$(LIB_C)) $(patsubst %,$(B)/float/tables/%.o,$(TABLES))
 D_OBJ := $(call objects,double,$(LIB_C)) $(patsubst %,$(B)/double/tables/%.o,$(TABLES))
-FV_OBJ := $(call objects,float,$(VIEW_PARTS)) $(B)/float/tables/commands.o
-DV_OBJ := $(call objects,double,$(VIEW_PARTS)) $(B)/double/tables/commands.o
+FV_OBJ := $(call objects,float,$(VIEW_PARTS)) $(B)/float/tables/commands.o $(B)/float/tables/pages.o
+DV_OBJ := $(call objects,double,$(VIEW_PARTS)) $(B)/double/tables/commands.o $(B)/double/tables/pages.o
 
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
@@ -77,9 +77,10 @@ TABLE_ops = src/net/ops/*.c|const op|op_|op_table|net/op.h
 TABLE_optimizers = src/optim/*.c|const pitot_optimizer|pitot_optimizer_|optimizer_table|pitot/optim.h
 TABLE_wrappers = src/optim/wrap/*.c|const pitot_optimizer|pitot_wrapper_|wrapper_table|pitot/optim.h
 TABLE_formats = src/data/formats/*.c|const pitot_data_format|data_format_|data_format_table|pitot/data.h
+TABLE_pages = viewer/pages/*.c|const page|page_|page_table|term/page.h
 TABLE_commands = viewer/commands/*.c|const command|command_|command_table|command.h
 
-$(patsubst %,$(B)/tables/%.c,$(TABLES) commands): $(B)/tables/%.c: FORCE
+$(patsubst %,$(B)/tables/%.c,$(TABLES) commands pages): $(B)/tables/%.c: FORCE
 	@mkdir -p $(@D)
 	@sh tests/table.sh '$(TABLE_$*)' > $@.tmp
 	@if cmp -s $@.tmp $@; then rm $@.tmp; else mv $@.tmp $@; fi

@@ -83,7 +83,7 @@ done
 tmux resize-window -t main -x 100 -y 24
 check "it survives being resized" wait_for 'step 259'
 keys '?'
-check "? explains the key" wait_for 'alarms, and back'
+check "? explains the key" wait_for 'alarms: what, since when'
 keys q q
 check "q quits" wait_for 'status 0'
 exit $failed

@@ -136,16 +136,16 @@ keys main Escape
 check "Esc goes back" wait_for main 'page 1 of'
 keys main NPage
 check "PgDn turns the page" wait_for main 'page 2 of'
-keys main Left
-check "Left turns back" wait_for main 'page 1 of'
-keys main l
-check "l makes axes logarithmic" wait_for main 'loss log'
+keys main PPage
+check "PgUp turns back" wait_for main 'page 1 of'
+keys main y
+check "y makes axes logarithmic" wait_for main 'loss log'
 keys main '?'
 check "? explains the keys" wait_for main 'this help, and back'
 keys main '?'
 keys main Enter
 check "Enter enlarges the selected one" wait_for main 'panel 1 of'
-keys main Enter s r
+keys main Enter s C-l
 check "Enter goes back" wait_for main 'page 1 of'
 for size in 1x1 3x2 8x3 200x60 37x5 80x24; do
     tmux resize-window -t main -x "${size%x*}" -y "${size#*x}"

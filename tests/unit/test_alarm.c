@@ -13,7 +13,9 @@
 #include <cmocka.h>
 #include <zlib.h>
 
-#include "term/draw.h"
+#include "term/page.h"
+#include "term/plots.h"
+#include "term/term.h"
 #include "term/keys.h"
 
 /* ---- one series ---- */
@@ -357,11 +359,11 @@ static void what_all_hangs_on(void **state) {
 
 static screen s;
 
-static const char *drawn(const shown *run, int rows, int cols) {
+static const char *drawn(const shown *all, int rows, int cols) {
     static char text[1 << 16];
     char line[1024];
     text[0] = 0;
-    assert_int_equal(screen_draw(&s, run, rows, cols), PITOT_OK);
+    assert_int_equal(screen_draw(&s, all, rows, cols), PITOT_OK);
     for (int row = 0; row < rows; row++) {
         canvas_row(&s.canvas, row, line);
         strcat(strcat(text, line), "\n");
@@ -374,41 +376,45 @@ static void the_page_and_the_line(void **state) {
     slope = 0.02;
     pitot_log *log = run_of(sharp, 140, 10);
     look(log);
-    shown run = { .name = "r", .log = log, .panels = &panels, .alarms = &list, .run = 1, .runs = 1, .now = 1e9, .trouble = "" };
+    shown_run one = { .name = "r", .log = log, .panels = &panels, .alarms = &list, .trouble = "" };
+    shown all = { .run = &one, .runs = 1, .now = 1e9 };
     memset(&s, 0, sizeof s);
     s.canvas.ascii = 1;
-    assert_non_null(strstr(drawn(&run, 30, 100), "alarm dormant_units of b"));
-    assert_non_null(strstr(drawn(&run, 30, 100), "and 1 more"));
-    assert_int_equal(screen_act(&s, &run, DO_ALARMS, 'a'), 1);
-    assert_non_null(strstr(drawn(&run, 30, 100), "s silence"));
-    assert_non_null(strstr(drawn(&run, 30, 100), "below 0.012"));
-    assert_non_null(strstr(drawn(&run, 30, 100), "6 of the latest 6 values beyond, the farthest 1.6"));
-    assert_int_equal(screen_act(&s, &run, DO_SMOOTH, 's'), 1);
-    assert_non_null(strstr(drawn(&run, 30, 100), "silenced"));
-    assert_int_equal(screen_act(&s, &run, DO_ALARMS, 'a'), 1);
-    assert_non_null(strstr(drawn(&run, 30, 100), "alarm sharpness 1.6"));
-    assert_null(strstr(drawn(&run, 30, 100), "alarm dormant_units"));
+    assert_non_null(strstr(drawn(&all, 30, 100), "alarm dormant_units of b"));
+    assert_non_null(strstr(drawn(&all, 30, 100), "and 1 more"));
+    assert_int_equal(screen_key(&s, &all, 'a'), 1);
+    assert_non_null(strstr(drawn(&all, 30, 100), "s silence"));
+    assert_non_null(strstr(drawn(&all, 30, 100), "below 0.012"));
+    assert_non_null(strstr(drawn(&all, 30, 100), "6 of the latest 6 values beyond, the farthest 1.6"));
+    assert_int_equal(screen_key(&s, &all, 's'), 1);
+    assert_non_null(strstr(drawn(&all, 30, 100), "silenced"));
+    assert_int_equal(screen_key(&s, &all, 'a'), 1);
+    assert_non_null(strstr(drawn(&all, 30, 100), "alarm sharpness 1.6"));
+    assert_null(strstr(drawn(&all, 30, 100), "alarm dormant_units"));
     look(log); /* silence stays */
     assert_string_equal(alarm_first(&list)->output, "sharpness");
-    screen_act(&s, &run, DO_ALARMS, 'a');
-    screen_act(&s, &run, DO_SELECT_ON, 'j');
-    screen_act(&s, &run, DO_SMOOTH, 's');
+    screen_key(&s, &all, 'a');
+    screen_key(&s, &all, 'j');
+    screen_key(&s, &all, 's');
     assert_null(alarm_first(&list));
-    screen_act(&s, &run, DO_SMOOTH, 's');
+    screen_key(&s, &all, 's');
     assert_non_null(alarm_first(&list));
-    screen_act(&s, &run, DO_ENLARGE, 0);
-    assert_int_equal(s.alarms, 0);
-    assert_int_equal(s.enlarged, 1);
-    assert_string_equal(panels.panel[s.selected].title, "sharpness");
+    screen_key(&s, &all, TERM_ENTER);
+    assert_string_equal(page_by_rank(s.page)->name, "plots");
+    const plots *p = screen_own(&s, "plots");
+    assert_int_equal(p->enlarged, 1);
+    assert_string_equal(panels.panel[p->selected].title, "sharpness");
     for (int rows = 1; rows < 12; rows++)
         for (int cols = 1; cols < 60; cols += 7) {
-            s.alarms = rows % 2;
-            drawn(&run, rows, cols);
-            screen_act(&s, &run, DO_SELECT_ON, 'j');
+            screen_open(&s, rows % 2 ? "alarms" : "plots");
+            drawn(&all, rows, cols);
+            screen_key(&s, &all, 'j');
         }
-    s.alarms = 1;
-    s.alarm = 2; /* one row of body: the selected one is in it */
-    assert_non_null(strstr(drawn(&run, 2, 100), "precond_staleness"));
+    screen_open(&s, "alarms");
+    screen_key(&s, &all, TERM_HOME);
+    screen_key(&s, &all, 'j');
+    screen_key(&s, &all, 'j'); /* one row of body: the selected one is in it */
+    assert_non_null(strstr(drawn(&all, 2, 100), "precond_staleness"));
     screen_free(&s);
     pitot_log_close(log);
 }

@@ -25,17 +25,20 @@ static int overlap(place a, place b) {
 }
 
 /* Rows of a grid do not meet if they are in order, and columns likewise: no need to compare every pair. */
-static void check_panels(const layout *l) {
+static void check_panels(const grid *l) {
     for (int k = 0; k < l->per_page; k++) {
-        place p = layout_panel(l, k);
-        assert_true(is_inside(l->body, p));
-        if (l->body.rows > 0 && l->body.cols > 0) assert_true(p.rows > 0 && p.cols > 0);
+        place p = grid_place(l, k);
+        assert_true(is_inside(l->area, p));
+        if (l->area.rows > 0 && l->area.cols > 0) {
+            assert_true(p.rows > 0 && p.cols > 0);
+            if (k < 50) assert_int_equal(grid_at(l, p.row + p.rows - 1, p.col + p.cols - 1), k);
+        }
         if (k % l->across) {
-            place left = layout_panel(l, k - 1);
+            place left = grid_place(l, k - 1);
             assert_true(left.row == p.row && left.rows == p.rows && left.col + left.cols <= p.col);
         }
         if (k >= l->across) {
-            place above = layout_panel(l, k - l->across);
+            place above = grid_place(l, k - l->across);
             assert_true(above.col == p.col && above.row + above.rows <= p.row);
         }
     }
@@ -43,14 +46,20 @@ static void check_panels(const layout *l) {
 
 static void check_screen(int rows, int cols, int64_t panels, int keys) {
     place whole = { 0, 0, rows, cols };
-    layout l = layout_screen(rows, cols, panels, keys);
-    assert_true(fits(whole, l.title) && fits(whole, l.body) && fits(whole, l.keys));
-    assert_false(overlap(l.title, l.body) || overlap(l.body, l.keys) || overlap(l.title, l.keys));
-    assert_int_equal(l.title.rows + l.body.rows + l.keys.rows, rows);
-    assert_true(l.down >= 1 && l.across >= 1 && l.per_page == l.down * l.across && l.pages >= 1);
-    assert_true(l.pages * l.per_page >= panels);
-    assert_true(l.pages == 1 || (l.pages - 1) * l.per_page < panels);
-    check_panels(&l);
+    layout l = layout_screen(rows, cols, keys, (rows + panels) % 3 == 0);
+    const place parts[] = { l.title, l.line, l.body, l.keys, l.pages };
+    int total = 0;
+    for (int i = 0; i < 5; i++) {
+        assert_true(fits(whole, parts[i]));
+        for (int k = 0; k < i; k++) assert_false(overlap(parts[i], parts[k]));
+        total += parts[i].rows;
+    }
+    assert_int_equal(total, rows);
+    grid g = grid_choose(l.body, panels);
+    assert_true(g.down >= 1 && g.across >= 1 && g.per_page == g.down * g.across && g.pages >= 1);
+    assert_true(g.pages * g.per_page >= panels);
+    assert_true(g.pages == 1 || (g.pages - 1) * g.per_page < panels);
+    check_panels(&g);
 }
 
 static void every_screen(void **state) {
@@ -66,17 +75,14 @@ static void every_screen(void **state) {
 
 static void panels_use_the_space(void **state) {
     (void)state;
-    layout l = layout_screen(24, 80, 4, 1);
-    assert_int_equal(l.pages, 1);
-    assert_int_equal(l.down, 2);
-    assert_int_equal(l.across, 2);
-    l = layout_screen(24, 80, 1, 1);
-    assert_int_equal(l.per_page, 1);
-    l = layout_screen(3, 8, 9, 1);
-    assert_int_equal(l.pages, 9);
-    assert_int_equal(l.keys.rows, 0);
-    l = layout_screen(60, 200, 15, 1);
-    assert_int_equal(l.pages, 1);
+    grid g = grid_choose(layout_screen(24, 80, 1, 0).body, 4);
+    assert_int_equal(g.pages, 1);
+    assert_int_equal(g.down, 2);
+    assert_int_equal(g.across, 2);
+    assert_int_equal(grid_choose(layout_screen(24, 80, 1, 0).body, 1).per_page, 1);
+    assert_int_equal(grid_choose(layout_screen(3, 8, 1, 0).body, 9).pages, 9);
+    assert_int_equal(layout_screen(3, 8, 1, 0).keys.rows, 0);
+    assert_int_equal(grid_choose(layout_screen(60, 200, 1, 0).body, 15).pages, 1);
 }
 
 static void every_plot(void **state) {

@@ -161,7 +161,7 @@ uint32_t canvas_glyph(const canvas *c, int row, int col) {
     return c->ascii ? ascii_twin(at->code) : at->code;
 }
 
-static int put_utf8(char *out, uint32_t c) {
+int canvas_utf8(char *out, uint32_t c) {
     static const uint32_t first[] = { 0, 0xc0, 0xe0, 0xf0 };
     int more = c < 0x80 ? 0 : c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
     out[0] = (char)(first[more] | c >> 6 * more);
@@ -174,7 +174,7 @@ int canvas_row(const canvas *c, int row, char *out) {
     for (int col = 0; col < c->cols; col++) {
         uint32_t code = canvas_glyph(c, row, col);
         if (!code) continue;
-        length += put_utf8(out + length, code);
+        length += canvas_utf8(out + length, code);
         if (code != ' ') end = length;
     }
     out[end] = 0;

@@ -26,7 +26,12 @@ enum { /* what a cell means; the terminal decides how that looks */
        PEN_KEY,
        PEN_TENSOR, /* and PEN_TENSORS - 1 more */
        PEN_TENSORS = 8,
-       PEN_END = PEN_TENSOR + PEN_TENSORS
+       PEN_RUN = PEN_TENSOR + PEN_TENSORS, /* and PEN_RUNS - 1 more: lines of runs */
+       PEN_RUNS = 8,
+       PEN_PALE = PEN_RUN + PEN_RUNS,  /* and PEN_RUNS - 1 more: the same behind their own smoothing */
+       PEN_HEAT = PEN_PALE + PEN_RUNS, /* and PEN_HEATS - 1 more: backgrounds, from least to most */
+       PEN_HEATS = 16,
+       PEN_END = PEN_HEAT + PEN_HEATS
 };
 
 typedef struct cell {
@@ -56,6 +61,8 @@ int canvas_text_width(const canvas *c, const char *text);
 
 /* The character to show in a cell; 0: none, its left neighbour is wide. */
 uint32_t canvas_glyph(const canvas *c, int row, int col);
+/* A character as UTF-8 in at most 4 bytes. Returns how many. */
+int canvas_utf8(char *out, uint32_t code);
 /* One row as UTF-8 without trailing blanks; needs 4 * cols + 1 bytes. Returns its length. */
 int canvas_row(const canvas *c, int row, char *out);
 

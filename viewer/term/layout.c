@@ -19,50 +19,49 @@ static double badness(place body, int down, int across, int64_t panels) {
     return fabs(log(cols / rows / shape)) + 1.5 * empty;
 }
 
-static void choose_grid(layout *l, int64_t panels) {
-    int across = at_least((l->body.cols + GAP) / LEAST_COLS, 1), down = at_least(l->body.rows / LEAST_ROWS, 1);
+grid grid_choose(place area, int64_t panels) {
+    int across = at_least((area.cols + GAP) / LEAST_COLS, 1), down = at_least(area.rows / LEAST_ROWS, 1);
+    grid g = { .area = area, .down = down, .across = across };
     double least = INFINITY;
-    l->down = down;
-    l->across = across;
-    if (panels >= (int64_t)down * across || l->body.rows < 1) return;
-    for (int a = 1; a <= across; a++) {
+    for (int a = 1; a <= across && panels < (int64_t)down * across && area.rows > 0; a++) {
         int d = (int)((panels + a - 1) / a);
-        double bad = d <= down && d > 0 ? badness(l->body, d, a, panels) : INFINITY;
+        double bad = d <= down && d > 0 ? badness(area, d, a, panels) : INFINITY;
         if (bad >= least) continue;
         least = bad;
-        l->down = d;
-        l->across = a;
+        g.down = d;
+        g.across = a;
     }
+    g.per_page = g.down * g.across;
+    g.pages = panels > g.per_page ? (panels + g.per_page - 1) / g.per_page : 1;
+    return g;
 }
 
-layout layout_screen(int rows, int cols, int64_t panels, int keys) {
-    int foot = keys && rows >= 5;
-    layout l = {
-        .title = { 0, 0, rows < 1 ? 0 : 1, cols },
-        .body = { 1, 0, at_least(rows - 1 - foot, 0), cols },
-        .keys = { rows - 1, 0, foot, cols },
+place grid_place(const grid *g, int k) {
+    int row = k / g->across, col = k % g->across;
+    int top = g->area.rows * row / g->down, bottom = g->area.rows * (row + 1) / g->down;
+    int left = (g->area.cols + GAP) * col / g->across, right = (g->area.cols + GAP) * (col + 1) / g->across - GAP;
+    if (g->across == 1) left = 0, right = g->area.cols;
+    return (place){ g->area.row + top, g->area.col + left, bottom - top, right - left };
+}
+
+int grid_at(const grid *g, int row, int col) {
+    for (int k = 0; k < g->per_page; k++) {
+        place p = grid_place(g, k);
+        if (row >= p.row && row < p.row + p.rows && col >= p.col && col < p.col + p.cols) return k;
+    }
+    return -1;
+}
+
+layout layout_screen(int rows, int cols, int keys, int lined) {
+    int title = rows >= 1, line = lined && rows >= 6, foot = keys && rows >= 5, pages = keys && rows >= 12;
+    int body = at_least(rows - title - line - foot - pages, 0);
+    return (layout){
+        .title = { 0, 0, title, cols },
+        .line = { title, 0, line, cols },
+        .body = { title + line, 0, body, cols },
+        .keys = { title + line + body, 0, foot, cols },
+        .pages = { title + line + body + foot, 0, pages, cols },
     };
-    choose_grid(&l, panels);
-    l.per_page = l.down * l.across;
-    l.pages = panels > l.per_page ? (panels + l.per_page - 1) / l.per_page : 1;
-    return l;
-}
-
-layout layout_screen_lined(int rows, int cols, int64_t panels, int keys) {
-    int line = rows >= 6;
-    layout l = layout_screen(rows - line, cols, panels, keys);
-    l.line = (place){ 1, 0, line, cols };
-    l.body.row += line;
-    l.keys.row += line;
-    return l;
-}
-
-place layout_panel(const layout *l, int k) {
-    int row = k / l->across, col = k % l->across;
-    int top = l->body.rows * row / l->down, bottom = l->body.rows * (row + 1) / l->down;
-    int left = (l->body.cols + GAP) * col / l->across, right = (l->body.cols + GAP) * (col + 1) / l->across - GAP;
-    if (l->across == 1) left = 0, right = l->body.cols;
-    return (place){ l->body.row + top, l->body.col + left, bottom - top, right - left };
 }
 
 panel_layout layout_plot(place area, int width) {

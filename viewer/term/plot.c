@@ -19,7 +19,7 @@ enum {
 
 typedef struct plot { /* one panel while it is drawn */
     screen *s;
-    const shown *run;
+    const shown_run *run;
     const panel *p;
     plot_look look;
     panel_layout l;
@@ -47,18 +47,8 @@ static int64_t lines_to_draw(const plot *a) {
     return a->p->n < MOST_LINES ? a->p->n : MOST_LINES;
 }
 
-static int reserve_bins(screen *s, int64_t need) {
-    if (need <= s->bins_room) return 1;
-    bin *larger = calloc((size_t)need, sizeof *larger);
-    if (!larger) return 0;
-    free(s->bins);
-    s->bins = larger;
-    s->bins_room = need;
-    return 1;
-}
-
 static int wants_smoothing(const plot *a, const pitot_series *s) {
-    return !a->s->raw && s->n >= FEW_VALUES && a->l.plot.rows >= 4 && a->l.plot.cols >= 16;
+    return !a->look.raw && s->n >= FEW_VALUES && a->l.plot.rows >= 4 && a->l.plot.cols >= 16;
 }
 
 /* Sorts all that is drawn into bins. */
@@ -68,7 +58,7 @@ static int32_t collect(plot *a) {
     a->count = 2 * a->l.plot.cols;
     a->lines = lines_to_draw(a);
     a->whole = a->calm = NULL;
-    if (!reserve_bins(a->s, (a->lines + 2) * a->count)) return PITOT_ENOMEM;
+    if (!screen_reserve(a->s, (a->lines + 2) * a->count)) return PITOT_ENOMEM;
     for (int64_t k = 0; k < a->lines; k++)
         if (get_tensor(a, k, &s)) bins_fill(a->s->bins + k * a->count, a->count, lo, hi, &s);
     if (!get_series(a, a->p->main, &s)) return PITOT_OK;
@@ -84,7 +74,7 @@ static int32_t collect(plot *a) {
 /* ---- the y axis ------------------------------------------------------------------------------------------------------ */
 
 static int scale_of(const plot *a) {
-    if (!a->s->log_y) return a->p->scale;
+    if (!a->look.log_y) return a->p->scale;
     return a->p->scale == AXIS_LINEAR ? AXIS_LOG : AXIS_LINEAR;
 }
 
@@ -272,8 +262,8 @@ static place cut_legend(plot *a, place area) {
     return area;
 }
 
-int32_t plot_panel(screen *s, const shown *run, const panel *p, place where, plot_look look) {
-    plot a = { .s = s, .run = run, .p = p, .look = look };
+int32_t plot_panel(screen *s, const shown *all, const panel *p, place where, plot_look look) {
+    plot a = { .s = s, .run = shown_at(all), .p = p, .look = look };
     int32_t status = prepare(&a, cut_legend(&a, where));
     if (status != PITOT_OK) return status;
     a.l.title.cols = where.cols;

@@ -159,10 +159,10 @@ static int64_t find_stems(const pitot_log *log, int64_t step, double *all, doubl
     return isfinite(out[0]) && isfinite(out[1]) ? 2 : 0;
 }
 
-int32_t spectrum_screen(screen *s, const shown *run, int64_t *number) {
+int32_t spectrum_screen(screen *s, const shown *all, int64_t *number) {
     pitot_list list;
     double stems[MOST_STEMS], *v;
-    const pitot_log *log = run->log;
+    const pitot_log *log = shown_at(all)->log;
     if (pitot_log_list(log, pitot_log_find_list(log, "hess_spectrum.nodes"), &list) || list.n < 1) return PITOT_OK;
     if (*number < 0 || *number > list.n) *number = 0;
     int64_t k = (*number ? *number : list.n) - 1, step = list.step[k];

@@ -4,7 +4,7 @@
 #define PITOT_VIEWER_TERM_SPECTRUM_H
 
 #include "spectrum_shape.h"
-#include "term/draw.h"
+#include "term/screen.h"
 
 typedef struct spectrum_record {
     spectrum_nodes q;
@@ -21,6 +21,6 @@ int32_t spectrum_pane(canvas *c, place where, const spectrum_record *r);
 /* How many densities the log has. */
 int64_t spectrum_records(const pitot_log *log);
 /* Record *number (from 1; 0: the newest) as the screen's body; 0 is what a number behind the newest becomes. 0 or PITOT_ENOMEM. */
-int32_t spectrum_screen(screen *s, const shown *run, int64_t *number);
+int32_t spectrum_screen(screen *s, const shown *all, int64_t *number);
 
 #endif

@@ -40,6 +40,14 @@ static const look looks[PEN_END] = {
     [PEN_WARN] = { 214, 11, COLOR_YELLOW, A_NORMAL, A_BOLD },
     [PEN_ALARM] = { 203, 9, COLOR_RED, A_BOLD, A_REVERSE },
     [PEN_KEY] = { -1, -1, -1, A_BOLD, A_BOLD },
+    [PEN_RUN + 0] = { 45, 14, COLOR_CYAN, A_NORMAL, A_BOLD },
+    [PEN_RUN + 1] = { 208, 3, COLOR_YELLOW, A_NORMAL, A_NORMAL },
+    [PEN_RUN + 2] = { 35, 2, COLOR_GREEN, A_NORMAL, A_NORMAL },
+    [PEN_RUN + 3] = { 176, 13, COLOR_MAGENTA, A_NORMAL, A_NORMAL },
+    [PEN_RUN + 4] = { 226, 11, COLOR_YELLOW, A_BOLD, A_NORMAL },
+    [PEN_RUN + 5] = { 69, 12, COLOR_BLUE, A_NORMAL, A_NORMAL },
+    [PEN_RUN + 6] = { 167, 9, COLOR_RED, A_NORMAL, A_NORMAL },
+    [PEN_RUN + 7] = { 250, 7, COLOR_WHITE, A_NORMAL, A_NORMAL },
     [PEN_TENSOR + 0] = { 39, 12, COLOR_BLUE, A_NORMAL, A_NORMAL },
     [PEN_TENSOR + 1] = { 208, 3, COLOR_YELLOW, A_NORMAL, A_NORMAL },
     [PEN_TENSOR + 2] = { 35, 2, COLOR_GREEN, A_NORMAL, A_NORMAL },
@@ -53,9 +61,21 @@ static const look looks[PEN_END] = {
 static const struct {
     int curses, key;
 } keys[] = {
-    { KEY_UP, TERM_UP },         { KEY_DOWN, TERM_DOWN },       { KEY_LEFT, TERM_LEFT },   { KEY_RIGHT, TERM_RIGHT },
-    { KEY_PPAGE, TERM_PAGE_UP }, { KEY_NPAGE, TERM_PAGE_DOWN }, { KEY_HOME, TERM_HOME },   { KEY_END, TERM_END },
-    { KEY_BTAB, TERM_BACK_TAB }, { KEY_RESIZE, TERM_RESIZE },   { KEY_ENTER, TERM_ENTER }, { '\n', TERM_ENTER },
+    { KEY_UP, TERM_UP },
+    { KEY_DOWN, TERM_DOWN },
+    { KEY_LEFT, TERM_LEFT },
+    { KEY_RIGHT, TERM_RIGHT },
+    { KEY_PPAGE, TERM_PAGE_UP },
+    { KEY_NPAGE, TERM_PAGE_DOWN },
+    { KEY_HOME, TERM_HOME },
+    { KEY_END, TERM_END },
+    { KEY_BTAB, TERM_BACK_TAB },
+    { KEY_RESIZE, TERM_RESIZE },
+    { KEY_ENTER, TERM_ENTER },
+    { '\n', TERM_ENTER },
+    { KEY_BACKSPACE, TERM_BACKSPACE },
+    { 127, TERM_BACKSPACE },
+    { 8, TERM_BACKSPACE },
 };
 
 enum { SIGNALS = 3 };

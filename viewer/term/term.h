@@ -20,6 +20,7 @@ enum {
     TERM_HOME,
     TERM_END,
     TERM_BACK_TAB,
+    TERM_BACKSPACE,
     TERM_RESIZE
 };
 

@@ -1,0 +1,33 @@
+/* page.h: one page of the viewer: what its body shows and what its keys do. Adding one is adding one file to viewer/pages/. */
+
+#ifndef PITOT_VIEWER_TERM_PAGE_H
+#define PITOT_VIEWER_TERM_PAGE_H
+
+#include "term/screen.h"
+
+typedef struct page {
+    const char *name;  /* "plots": on the bottom line, and for --page */
+    int code;          /* key that opens it from any page, and closes it again */
+    const char *about; /* for the help */
+    int rank;          /* place on the bottom line; the page of the least rank is the first to be seen */
+    const key *keys;   /* its own, before those of all pages; may be NULL */
+    size_t size;       /* of what it keeps: zeroed memory, made when it is first drawn */
+    /* 1: this run has nothing for it. NULL: it always has. */
+    int (*is_empty)(const shown *all);
+    /* Draws into s->layout.body. 0 or PITOT_ENOMEM. */
+    int32_t (*draw)(screen *s, const shown *all, void *own);
+    /* Does what an event asks for. 1: it was its own, the screen is drawn again; 0: it is nothing to this page. NULL: no keys. */
+    int (*act)(screen *s, shown *all, void *own, const event *e);
+    /* "page 2 of 3", at the right of the keys; may be NULL. */
+    void (*where)(const screen *s, const shown *all, const void *own, char *text, size_t size);
+    /* 1: a key of its own table is of use now. NULL: all are. */
+    int (*is_useful)(const screen *s, const shown *all, const void *own, int action);
+    void (*free)(void *own); /* of what `own` points to; may be NULL */
+} page;
+
+extern const page *const page_table[];
+
+/* Pages by rank: the k-th, or NULL behind the last. */
+const page *page_by_rank(int k);
+
+#endif
