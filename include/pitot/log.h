@@ -60,6 +60,7 @@ typedef struct pitot_log_state {
     double first_wall, last_wall;
     int32_t ended;    /* PITOT_LOG_OPEN ... */
     int32_t restarts; /* times the file shrank or was replaced and was read again from its beginning */
+    int64_t indexed;  /* bytes of `bytes` that were not read but known from an index */
 } pitot_log_state;
 
 /* Opens RUN (a run directory or an events.jsonl) without reading events yet. NULL with a message if there is neither manifest nor
@@ -70,6 +71,12 @@ PITOT_API void pitot_log_close(pitot_log *log);
 /* Reads what was appended since, at most `budget` bytes (0: all). Returns 1 if there was something new, 0 if not, or a negative
    status. Truncation and replacement of the file start over. Cost: O(bytes read). */
 PITOT_API int32_t pitot_log_poll(pitot_log *log, int64_t budget, pitot_error *error);
+
+/* Keeps what was read beside the events file, as EVENTS.index (8 bytes a value, 16 a record), so that the next pitot_log_open need not
+   read it again; it reads on from there. An index is never needed: one that is damaged, older than the file's beginning, or of another
+   file is passed over. The file is complete or not there. 0, PITOT_EINVAL: nothing has been read, or not to the end of what is there;
+   PITOT_EIO. Cost: O(values). */
+PITOT_API int32_t pitot_log_index(const pitot_log *log, pitot_error *error);
 
 PITOT_API void pitot_log_get_state(const pitot_log *log, pitot_log_state *state);
 

@@ -136,6 +136,7 @@ int32_t log_follow(pitot_log *log, pitot_error *error) {
     if (log->fd < 0) {
         int32_t status = open_events(log, error);
         if (status < 0) return status;
+        if (log->fd >= 0 && log_read_index(log)) again = 1;
     }
     return again;
 }

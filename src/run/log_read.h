@@ -3,7 +3,8 @@
    log_follow.c  the files: what was appended, replaced, cut        log_line.c    what a line says
    log_column.c  values in columns (log_late.c: out of order)       log_rows.c    the steps and times that columns share
    log_list.c    lists, read from the file when asked for           log_facts.c   the manifest's values
-   log_scan.c    a line's checksum and members                      log_names.c   columns by name */
+   log_scan.c    a line's checksum and members                      log_names.c   columns by name
+   log_index.c   all of it kept beside the file */
 
 #ifndef PITOT_SRC_LOG_READ_H
 #define PITOT_SRC_LOG_READ_H
@@ -76,6 +77,11 @@ void log_follow_manifest(pitot_log *log);
 int32_t log_follow(pitot_log *log, pitot_error *error);
 /* At most `budget` bytes (0: all). 1: something was read; 0; negative: error. Lines that were left when memory ended come first. */
 int32_t log_read_events(pitot_log *log, int64_t budget, pitot_error *error);
+
+/* ---- log_index.c ---- */
+
+/* Takes what the index beside the events file holds, if it is of the file that is open and nothing has been read of it yet. 1: it did. */
+int log_read_index(pitot_log *log);
 
 /* ---- for log_list.c ---- */
 

@@ -106,6 +106,12 @@ static log_rows *copy_rows(log_rows_pool *pool, const log_rows *from, int64_t n,
     return r;
 }
 
+log_rows *log_rows_new(log_rows_pool *pool, int64_t n) {
+    log_rows *r = copy_rows(pool, NULL, 0, n);
+    if (r) r->users = 0;
+    return r;
+}
+
 void log_rows_leave(log_rows_pool *pool, log_rows *r) {
     if (!r || --r->users > 0) return;
     if (r->older) r->older->newer = r->newer;

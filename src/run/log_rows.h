@@ -63,6 +63,8 @@ int log_rows_have(const log_rows *r, int64_t at, int64_t step, double wall);
 log_rows *log_rows_take(log_rows_pool *pool, log_rows *r, int64_t at, int64_t step, double wall);
 /* The column's first `n` of `r` as rows of its own, with room for `room`; counted alike. */
 log_rows *log_rows_own(log_rows_pool *pool, log_rows *r, int64_t n, int64_t room);
+/* Rows with room for n, none of them taken, and no user yet; they are nobody's beginning. NULL: no memory. */
+log_rows *log_rows_new(log_rows_pool *pool, int64_t n);
 /* One user less; the last frees them. NULL allowed. */
 void log_rows_leave(log_rows_pool *pool, log_rows *r);
 
