@@ -172,6 +172,12 @@ static int is_ascending(const int64_t *step, int64_t n) {
     return n == 0 || step[0] >= 0;
 }
 
+static void drop_unused(log_rows_pool *pool, log_rows *r) {
+    if (r->users) return;
+    r->users = 1;
+    log_rows_leave(pool, r);
+}
+
 /* Rows as they were, with no user yet; NULL: not as they should be, or no memory. */
 static log_rows *get_rows(stream *s, log_rows_pool *pool) {
     int64_t n;
@@ -180,6 +186,7 @@ static log_rows *get_rows(stream *s, log_rows_pool *pool) {
     if (!r) return NULL;
     r->n = n;
     if (get(s, r->step, n * 8) && get(s, r->wall, n * 8) && is_ascending(r->step, n)) return r;
+    drop_unused(pool, r);
     return NULL;
 }
 
@@ -221,8 +228,7 @@ static int get_all(stream *s, pitot_log *log, const log_image *m) {
     int good = rows != NULL;
     for (; good && got < m->rows; got += good) good = (rows[got] = get_rows(s, &all->pool)) != NULL;
     for (int64_t i = 0; good && i < m->columns; i++) good = get_column(s, all, rows, m);
-    for (int64_t k = 0; k < got; k++)
-        if (!rows[k]->users) rows[k]->users = 1, log_rows_leave(&all->pool, rows[k]);
+    for (int64_t k = 0; k < got; k++) drop_unused(&all->pool, rows[k]);
     mem_free(rows);
     mine = s->sum;
     return good && s->left == 0 && fread(&sum, 1, sizeof sum, s->file) == sizeof sum && sum == mine;

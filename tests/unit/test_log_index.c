@@ -120,11 +120,13 @@ static pitot_log *read_without(void) {
 
 /* What is read with the index as it lies there is right. Returns the bytes that came from it. */
 static int64_t check_reading(void) {
+    int64_t blocks = mem_count().blocks;
     pitot_log *plain = read_without(), *log = read_log();
     int64_t indexed = state_of(log).indexed;
     check_same(plain, log);
     pitot_log_close(plain);
     pitot_log_close(log);
+    assert_int_equal(mem_count().blocks, blocks);
     return indexed;
 }
 
