@@ -47,9 +47,9 @@ enum { LOSS_UNKNOWN, LOSS_FALLS, LOSS_LEVEL, LOSS_RISES, LOSS_ODD /* not finite 
    times its standard error. */
 int alarm_loss(const pitot_log *log, int64_t from, int64_t to);
 
-/* 0: of this output, what is beyond the alarm's bound is no more than a warning while the loss does that: what foretells that the loss
-   rises is borne out when it does. */
-int alarm_is_borne_out(const char *output, enum alarm_side side, int loss);
+/* The most that this output may be while the loss does that: what foretells that the loss rises is an alarm when it does, before that a
+   warning; that nothing is left to learn is not even that (ALARM_NONE) while the loss falls. */
+int alarm_most(const char *output, enum alarm_side side, int loss);
 
 /* "a learning rate below 0.012": the number to try that follows from output's `value` and other series at `step`; "" if none does. */
 void alarm_try(const pitot_log *log, const char *output, double value, int64_t step, char *text, size_t size);

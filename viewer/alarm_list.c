@@ -120,11 +120,13 @@ static int32_t append(alarm_list *list, int64_t *room, const alarm_entry *a) {
     return PITOT_OK;
 }
 
-static void weigh(alarm_entry *a, const pitot_log *log) {
+/* 0: it is none, after all. */
+static int weigh(alarm_entry *a, const pitot_log *log) {
     a->loss = a->side >= ALARM_ODD ? LOSS_UNKNOWN : alarm_loss(log, a->e.since, is_active(&a->e) ? INT64_MAX : a->e.until);
-    if (alarm_is_borne_out(a->output, a->side, a->loss)) return;
-    a->e.level = ALARM_WARN;
-    a->e.highest = ALARM_WARN;
+    int most = alarm_most(a->output, a->side, a->loss);
+    if (a->e.level > most) a->e.level = most;
+    if (a->e.highest > most) a->e.highest = most;
+    return a->e.highest > ALARM_NONE;
 }
 
 static int is_silent(const alarm_list *list, const char *output) {
@@ -159,8 +161,7 @@ static int32_t add_side(making *m, int64_t number, const pitot_band *band, enum 
         snprintf(a.output, sizeof a.output, "%s", p->title);
         name_tensor(m->log, m->panels, p, worst, a.tensor, sizeof a.tensor);
         a.silenced = is_silent(m->list, a.output);
-        weigh(&a, m->log);
-        status = append(m->list, &m->room, &a);
+        if (weigh(&a, m->log)) status = append(m->list, &m->room, &a);
     }
     return status;
 }

@@ -13,7 +13,7 @@ enum { LEAST_LOSSES = 4, MOST_LOSSES = 48 };
 
 static const double surely = 3; /* standard errors */
 
-enum borne { ALWAYS, UNLESS_FALLS, IF_RISES };
+enum borne { ALWAYS, UNLESS_FALLS, IF_RISES, NEVER_WHILE_FALLS };
 
 enum try_kind {
     TRY_NOTHING,
@@ -37,6 +37,7 @@ static const struct {
     { "batch_efficiency", ALWAYS, ALWAYS, TRY_FIELD, 0, "batch_efficiency.critical_batch", "a batch of about %s" },
     { "precond_staleness", ALWAYS, ALWAYS, TRY_FIELD, 0, "precond_staleness.interval", "a refresh every %s steps" },
     { "precond_staleness.lost", ALWAYS, ALWAYS, TRY_FIELD, 0, "precond_staleness.interval", "a refresh every %s steps" },
+    { "early_stopping", ALWAYS, NEVER_WHILE_FALLS, TRY_NOTHING, 0, NULL, NULL },
     { "reduction_ratio", IF_RISES, ALWAYS, TRY_NOTHING, 0, NULL, NULL },
 };
 
@@ -48,10 +49,11 @@ static int row_of(const char *output) {
     return -1;
 }
 
-int alarm_is_borne_out(const char *output, enum alarm_side side, int loss) {
+int alarm_most(const char *output, enum alarm_side side, int loss) {
     int i = row_of(output);
     enum borne by = i < 0 ? ALWAYS : side == ALARM_BELOW ? table[i].below : side == ALARM_ABOVE ? table[i].above : ALWAYS;
-    return by == ALWAYS || (loss != LOSS_FALLS && (by == UNLESS_FALLS || loss != LOSS_LEVEL));
+    if (by == NEVER_WHILE_FALLS) return loss == LOSS_FALLS ? ALARM_NONE : ALARM_RAISED;
+    return by == ALWAYS || (loss != LOSS_FALLS && (by == UNLESS_FALLS || loss != LOSS_LEVEL)) ? ALARM_RAISED : ALARM_WARN;
 }
 
 /* ---- numbers ---- */

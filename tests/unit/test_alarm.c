@@ -304,6 +304,26 @@ static void sentences_and_order(void **state) {
     pitot_log_close(log);
 }
 
+static void noisy(char *body, size_t size, int i) {
+    add(body, size, ",\"loss\":%.9g,\"early_stopping\":0.9", 2 + slope * i + 0.01 * (i % 2));
+}
+
+/* Mini-batch gradients are within their noise in healthy runs, too: it matters when the loss does not fall any more. */
+static void nothing_left_to_learn(void **state) {
+    (void)state;
+    slope = -0.01;
+    pitot_log *log = run_of(noisy, 60, 1);
+    look(log);
+    assert_int_equal(list.n, 0);
+    pitot_log_close(log);
+    slope = 0;
+    log = run_of(noisy, 60, 1);
+    look(log);
+    assert_int_equal(list.active, 1);
+    assert_int_equal(list.alarm[0].e.level, ALARM_WARN);
+    pitot_log_close(log);
+}
+
 static void numbers_to_try(void **state) {
     (void)state;
     char text[128];
