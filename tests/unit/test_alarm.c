@@ -474,6 +474,7 @@ int main(void) {
         cmocka_unit_test(not_a_number),
         cmocka_unit_test(many_episodes),
         cmocka_unit_test_setup(sentences_and_order, write_manifest),
+        cmocka_unit_test(nothing_left_to_learn),
         cmocka_unit_test_setup(numbers_to_try, write_manifest),
         cmocka_unit_test_setup(what_all_hangs_on, write_manifest),
         cmocka_unit_test_setup(the_page_and_the_line, write_manifest),
