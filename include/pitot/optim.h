@@ -119,6 +119,7 @@ typedef struct pitot_update { /* one tensor, one step, values begin..end of it *
     void *const *state;  /* one array per slot; NULL for slots not in use */
     const void *options;
     const void *step; /* what pitot_elementwise was given: numbers of this step; or NULL */
+    int64_t *left;    /* careful updates add how many values they left alone, atomically */
 } pitot_update;
 
 typedef struct pitot_optimizer {
@@ -157,10 +158,15 @@ typedef struct pitot_optimizer {
     double (*factor)(const void *options, int64_t t, int64_t steps);
     /* 1 if with these options the update is x -= lr g, and nothing else. NULL: it never is. */
     int32_t (*plain)(const void *options);
+    /* 1: looks for gradients that are not finite by itself. `update`, and what is given to pitot_elementwise, leave the values around them alone (at
+       most 4,096) and count these in u->left; ranges they are given begin at multiples of 4,096. Or `step` returns PITOT_EHOST with nothing
+       changed. 0: the core looks before. */
+    int32_t careful, reserved;
 } pitot_optimizer;
 
-/* Calls update for all of tensor i, in ranges on s->threads threads; ranges whose gradient is not finite are left alone. step: u->step. */
-PITOT_API void pitot_elementwise(const pitot_stepping *s, int64_t i, void (*update)(const pitot_update *u), const void *step);
+/* Calls update for all of tensor i, in ranges on s->threads threads; ranges whose gradient is not finite are left alone. step: u->step. Returns 0 if
+   that is all of it: nothing has changed, and this was no step of the tensor. */
+PITOT_API int32_t pitot_elementwise(const pitot_stepping *s, int64_t i, void (*update)(const pitot_update *u), const void *step);
 /* For wrappers: a step of what they are around, with s->tensor[i].g as they stand now (their own arrays, or NULL). */
 PITOT_API int32_t pitot_inner(pitot_stepping *s);
 /* source->gradient, and the gradients it made in s->tensor[i].g. PITOT_EHOST: they are not finite. */
@@ -205,7 +211,7 @@ PITOT_API uint32_t pitot_optim_wants(const pitot_optim *optim);
 PITOT_API int32_t pitot_optim_prepare(pitot_optim *optim, const pitot_optim_tensor *tensors, int64_t n, int32_t threads,
                                       pitot_error *error);
 /* One step on all tensors. Allocates nothing. Values whose gradient is not finite stay as they are, and their state with them: element by
-   element methods leave out such values' surroundings (4,096 values), all others the whole step, and PITOT_EHOST is returned; the next step
+   element methods leave out such values' surroundings (4,096 values at most), all others the whole step, and PITOT_EHOST is returned; the next step
    with finite gradients is an ordinary one. The gradient arrays are afterwards what they were before. Statuses of the source are passed on. */
 PITOT_API int32_t pitot_optim_step(pitot_optim *optim);
 /* Factor k, from 0, of the preconditioner of tensor i as the last update left it; arrays are the optimizer's own, good until the next step.

@@ -7,14 +7,20 @@
    combination of the others a matrix by itself, as in the authors' Mesh TensorFlow; vectors keep all of V.
 
    A tensor is seen as (outer, A, middle, B, inner), A and B the two axes: outer A middle rows of B inner values that lie side by side. A row
-   has `inner` values of R; A rows share B inner values of C. Rows are cut into SLICES that threads share: sums do not depend on how many. */
+   has `inner` values of R; A rows share B inner values of C. Rows are cut into SLICES that threads share: sums do not depend on how many.
+
+   rms(u) is known as soon as C is, without another pass: sum u^2 = sum_j mean R / C_j sum_i g_ij^2 / R_i, and R_i is final when its row has been
+   read. So a row's squares are added up twice while it is in the nearest cache, as they are and over R_i. One pass reads g and x of all tensors into
+   work space, the second takes the step: until the first is through, and all of g was finite, nothing has changed. */
 
 #include "base/threads.h"
-#include "net/real.h"
+#include "optim/core/optimizer.h"
+#include "optim/core/room.h"
 #include "pitot/hot.h"
 #include "pitot/optim.h"
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 typedef struct adafactor_options {
@@ -46,7 +52,10 @@ static const pitot_option table[] = {
     { 0 },
 };
 
-enum { SLICES = 8, LANES = 16 };
+enum { SLICES = 8, LANES = 64 / sizeof(pitot_real), RUN = 1024, ROWS = 4 };
+
+/* Sums of squares of RUN values between these have lost nothing to range in float. */
+static const pitot_real SMALL = (pitot_real)1e-20, LARGE = (pitot_real)1e30;
 enum { ROW, COLUMN, SQUARE, MEAN };
 
 /* ---- shapes ---- */
@@ -87,56 +96,119 @@ static int32_t check(const void *options, pitot_error *error) {
     return pitot_fail(error, PITOT_EINVAL, "optimizer adafactor: warmup_init needs relative_step; leave one of them out");
 }
 
-/* Work space: sums of C of each slice, then R's and C's factors of the step. */
-static int32_t layout(pitot_layout *l, pitot_error *error) {
-    const adafactor_options *o = l->options;
-    (void)error;
-    if (l->i < 0) return PITOT_OK;
-    form f = form_of(&l->tensor[l->i], o->least);
-    int64_t row = f.rows * f.inner;
-    pitot_slot_add(l, "exp_avg_sq_row", 0, f.a ? 1 : -1, &row);
-    pitot_slot_add(l, "exp_avg_sq_col", 0, f.a ? 1 : -1, &f.columns);
-    pitot_slot_like(l, "exp_avg_sq", l->i, !f.a);
-    pitot_slot_like(l, "exp_avg", l->i, o->beta1 > 0);
-    l->scratch = (f.columns * SLICES + 8) * (int64_t)sizeof(double) + (row + f.columns + 16) * (int64_t)sizeof(pitot_real);
-    return PITOT_OK;
-}
-
 /* ---- one tensor, one step ---- */
 
 typedef struct job {
     const adafactor_options *o;
     const pitot_tensor_state *t;
     form f;
-    double *sums;                   /* (SLICES, columns) of squares */
-    pitot_real *by_row, *by_column; /* (rows inner), (columns): 1/sqrt of R / mean R, and of C */
-    double stays, comes;            /* shares of the averages */
-    double step, keep;              /* of u; of x */
-    double square[SLICES];          /* of x, then of u */
+    double *sums;                /* (SLICES, 2, columns): of squares, of squares over R */
+    pitot_real *next;            /* (rows inner): R as it will be */
+    pitot_real *row, *column;    /* (rows inner), (columns): 1/R, then 1/sqrt of R / mean R; 1/sqrt of C */
+    double stays, comes;         /* shares of the averages */
+    double step, keep;           /* of u; of x */
+    double x[SLICES], u[SLICES]; /* sums of squares; of factored tensors u[0] alone */
 } job;
+
+typedef struct all_jobs {
+    job *job;
+    int64_t n;
+    int odd; /* a gradient is not finite */
+} all_jobs;
+
+static void take_room(room *r, const form *f, job *j) {
+    int64_t rows = f->rows * f->inner * (int64_t)sizeof(pitot_real);
+    j->sums = room_take(r, 2 * f->columns * SLICES * (int64_t)sizeof(double));
+    j->next = room_take(r, rows);
+    j->row = room_take(r, rows);
+    j->column = room_take(r, f->columns * (int64_t)sizeof(pitot_real));
+}
+
+static int32_t layout(pitot_layout *l, pitot_error *error) {
+    const adafactor_options *o = l->options;
+    room r = { 0 };
+    (void)error;
+    if (l->i < 0) {
+        room_take(&r, l->n * (int64_t)sizeof(job));
+        for (int64_t i = 0; i < l->n; i++) {
+            form f = form_of(&l->tensor[i], o->least);
+            take_room(&r, &f, &(job){ 0 });
+        }
+        l->scratch = r.used;
+        return PITOT_OK;
+    }
+    form f = form_of(&l->tensor[l->i], o->least);
+    int64_t row = f.rows * f.inner;
+    pitot_slot_add(l, "exp_avg_sq_row", 0, f.a ? 1 : -1, &row);
+    pitot_slot_add(l, "exp_avg_sq_col", 0, f.a ? 1 : -1, &f.columns);
+    pitot_slot_like(l, "exp_avg_sq", l->i, !f.a);
+    pitot_slot_like(l, "exp_avg", l->i, o->beta1 > 0);
+    return PITOT_OK;
+}
 
 static void slice_of(int64_t n, int64_t slice, int64_t *begin, int64_t *end) {
     *begin = n * slice / SLICES;
     *end = n * (slice + 1) / SLICES;
 }
 
-static inline __attribute__((always_inline)) double lanes(double lane[LANES]) {
-    for (int half = LANES / 2; half; half /= 2)
-        for (int j = 0; j < half; j++) lane[j] += lane[j + half];
-    return lane[0];
+static double exact_squares(const pitot_real *x, int64_t n) {
+    double sum = 0;
+    for (int64_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+    return sum;
 }
 
+typedef pitot_real lanes __attribute__((vector_size(64)));
+
+/* RUN values at a time as pitot_real, where that is safe. The same order of additions whatever the processor's vectors. */
 PITOT_HOT static double squares_of(const pitot_real *x, int64_t n) {
-    double lane[LANES] = { 0 };
-    int64_t i = 0;
-    for (; i + LANES <= n; i += LANES)
-        for (int64_t j = 0; j < LANES; j++) lane[j] += (double)x[i + j] * (double)x[i + j];
-    for (; i < n; i++) lane[0] += (double)x[i] * (double)x[i];
-    return lanes(lane);
+    double sum = 0;
+    for (int64_t at = 0; at < n; at += RUN) {
+        int64_t size = n - at < RUN ? n - at : RUN, i = 0;
+        lanes a, b, of_a = { 0 }, of_b = { 0 };
+        for (; i + 2 * LANES <= size; i += 2 * LANES) {
+            memcpy(&a, x + at + i, sizeof a);
+            memcpy(&b, x + at + i + LANES, sizeof b);
+            of_a += a * a;
+            of_b += b * b;
+        }
+        pitot_real lane[LANES], rest = 0;
+        for (; i < size; i++) rest += x[at + i] * x[at + i];
+        of_a += of_b;
+        memcpy(lane, &of_a, sizeof lane);
+        for (int half = LANES / 2; half; half /= 2)
+            for (int j = 0; j < half; j++) lane[j] += lane[j + half];
+        rest += lane[0];
+        sum += rest > SMALL && rest < LARGE ? (double)rest : exact_squares(x + at, size);
+    }
+    return sum;
 }
 
-PITOT_HOT static void add_squares(double *restrict sum, const pitot_real *restrict g, int64_t n) {
-    for (int64_t i = 0; i < n; i++) sum[i] += (double)g[i] * (double)g[i];
+/* Squares of ROWS rows of g, each less than LARGE together, onto sum, over R onto weighted. What float has no range for is nothing beside eps_1. */
+PITOT_HOT static void add_rows(double *restrict sum, double *restrict weighted, const pitot_real *restrict g,
+                               const pitot_real *restrict by, int64_t width) {
+    const pitot_real *a = g, *b = g + width, *c = g + 2 * width, *d = g + 3 * width;
+    pitot_real of_a = by[0], of_b = by[1], of_c = by[2], of_d = by[3];
+    for (int64_t i = 0; i < width; i++) {
+        pitot_real aa = a[i] * a[i], bb = b[i] * b[i], cc = c[i] * c[i], dd = d[i] * d[i];
+        sum[i] += (double)((aa + bb) + (cc + dd));
+        weighted[i] += (double)((of_a * aa + of_b * bb) + (of_c * cc + of_d * dd));
+    }
+}
+
+/* The same of one row, by of `inner` values. */
+PITOT_HOT static void add_row(double *restrict sum, double *restrict weighted, const pitot_real *restrict g,
+                              const pitot_real *restrict by, int64_t width, int64_t inner) {
+    for (int64_t i = 0; inner == 1 && i < width; i++) {
+        double square = (double)g[i] * (double)g[i];
+        sum[i] += square;
+        weighted[i] += (double)by[0] * square;
+    }
+    for (int64_t i = 0; inner > 1 && i < width; i += inner)
+        for (int64_t k = 0; k < inner; k++) {
+            double square = (double)g[i + k] * (double)g[i + k];
+            sum[i + k] += square;
+            weighted[i + k] += (double)by[k] * square;
+        }
 }
 
 /* What is stored stays finite. */
@@ -145,97 +217,94 @@ static pitot_real average(const job *j, pitot_real old, double mean) {
     return (pitot_real)(v < (double)FLT_MAX / 4 ? v : (double)FLT_MAX / 4);
 }
 
-static void row_average(const job *j, const pitot_real *g, pitot_real *r) {
+/* R as it will be, and 1/R, of a row. Returns the sum of its squares. */
+static double row_average(const job *j, int64_t row) {
     const form *f = &j->f;
-    if (f->inner == 1) {
-        *r = average(j, *r, squares_of(g, f->width) / (double)f->b);
-        return;
-    }
+    const pitot_real *g = j->t->g + row * f->width, *r = (const pitot_real *)j->t->state[ROW] + row * f->inner;
+    pitot_real *next = j->next + row * f->inner, *by = j->row + row * f->inner;
+    double all = 0;
     for (int64_t k = 0; k < f->inner; k++) {
-        double sum = 0;
-        for (int64_t i = k; i < f->width; i += f->inner) sum += (double)g[i] * (double)g[i];
-        r[k] = average(j, r[k], sum / (double)f->b);
+        double sum = f->inner == 1 ? squares_of(g, f->width) : 0;
+        for (int64_t i = k; f->inner > 1 && i < f->width; i += f->inner) sum += (double)g[i] * (double)g[i];
+        next[k] = average(j, r[k], sum / (double)f->b);
+        by[k] = (pitot_real)(1 / (double)next[k]);
+        all += sum;
+    }
+    return all;
+}
+
+/* How many rows from `row` on are taken at once: ROWS that share their C, or one. */
+static int64_t rows_at_once(const form *f, int64_t row, int64_t end) {
+    int together = f->inner == 1 && f->middle == 1 && row + ROWS <= end && row / f->a == (row + ROWS - 1) / f->a;
+    return together ? ROWS : 1;
+}
+
+/* A slice's share of what R, C and rms(u) are made of. 0: some of its g is not finite. */
+static int measure(job *j, int64_t slice) {
+    const form *f = &j->f;
+    double *sums = j->sums + 2 * slice * f->columns;
+    int64_t row, end;
+    int good = 1;
+    slice_of(f->rows, slice, &row, &end);
+    memset(sums, 0, 2 * (size_t)f->columns * sizeof *sums);
+    j->x[slice] = squares_of(j->t->x + row * f->width, (end - row) * f->width);
+    for (int64_t n; row < end && good; row += n) {
+        double *sum = sums + columns_of(f, row), *weighted = sum + f->columns, squares = 0;
+        const pitot_real *g = j->t->g + row * f->width, *by = j->row + row * f->inner;
+        n = rows_at_once(f, row, end);
+        for (int64_t k = 0; k < n; k++) squares += row_average(j, row + k);
+        if (n == ROWS && squares < (double)LARGE) add_rows(sum, weighted, g, by, f->width);
+        else
+            for (int64_t k = 0; k < n; k++) add_row(sum, weighted, g + k * f->width, by + k * f->inner, f->width, f->inner);
+        good = squares < DBL_MAX || finite_values(g, n * f->width);
+    }
+    return good;
+}
+
+/* C and its factor; what `weighted` adds up to, over C, into the first slice's. */
+PITOT_HOT static void make_columns(const job *j) {
+    pitot_real *restrict c = j->t->state[COLUMN], *restrict by = j->column;
+    double *restrict sum = j->sums, *restrict weighted = sum + j->f.columns;
+    int64_t n = j->f.columns;
+    double of_sum = j->comes / (double)j->f.a, added = j->comes * j->o->eps[0], stays = j->stays, most = (double)FLT_MAX / 4;
+    for (int s = 1; s < SLICES; s++) {
+        const double *more = j->sums + 2 * s * n;
+        for (int64_t k = 0; k < 2 * n; k++) sum[k] += more[k];
+    }
+    for (int64_t k = 0; k < n; k++) {
+        double v = stays * (double)c[k] + (of_sum * sum[k] + added);
+        c[k] = (pitot_real)(v < most ? v : most);
+    }
+    for (int64_t k = 0; k < n; k++) {
+        by[k] = (pitot_real)(1 / sqrt((double)c[k]));
+        weighted[k] /= (double)c[k];
     }
 }
 
-/* R, the slice's share of C, and x's squares. */
-static void measure(void *argument, int64_t from, int64_t to, int thread) {
-    job *j = argument;
-    const form *f = &j->f;
-    (void)thread;
-    for (int64_t s = from; s < to; s++) {
-        double *sums = j->sums + s * f->columns;
-        int64_t row, end;
-        slice_of(f->rows, s, &row, &end);
-        memset(sums, 0, (size_t)f->columns * sizeof *sums);
-        j->square[s] = squares_of(j->t->x + row * f->width, (end - row) * f->width);
-        for (; row < end; row++) {
-            const pitot_real *g = j->t->g + row * f->width;
-            add_squares(sums + columns_of(f, row), g, f->width);
-            row_average(j, g, (pitot_real *)j->t->state[ROW] + row * f->inner);
-        }
-    }
+/* R's factor, of one matrix; its mean. */
+PITOT_HOT static double make_rows(const pitot_real *restrict r, pitot_real *restrict by, int64_t n, int64_t apart) {
+    double mean = 0;
+    for (int64_t i = 0; i < n; i++) mean += (double)r[i * apart];
+    mean /= (double)n;
+    for (int64_t i = 0; i < n; i++) by[i * apart] = (pitot_real)sqrt(mean / (double)r[i * apart]);
+    return mean;
 }
 
-/* C and the factors of the step. */
-static void make_factors(const job *j) {
+/* R and C, the factors of the step, and the sum of u^2. */
+static void make_factors(job *j) {
     const form *f = &j->f;
-    pitot_real *r = j->t->state[ROW], *c = j->t->state[COLUMN];
-    for (int64_t k = 0; k < f->columns; k++) {
-        double sum = 0;
-        for (int s = 0; s < SLICES; s++) sum += j->sums[s * f->columns + k];
-        c[k] = average(j, c[k], sum / (double)f->a);
-        j->by_column[k] = (pitot_real)(1 / sqrt((double)c[k]));
-    }
     int64_t apart = f->middle * f->inner;
+    memset(j->u, 0, sizeof j->u);
+    memcpy(j->t->state[ROW], j->next, (size_t)(f->rows * f->inner) * sizeof *j->next);
+    make_columns(j);
     for (int64_t o = 0; o < f->outer; o++)
         for (int64_t k = 0; k < apart; k++) {
             int64_t at = o * f->a * apart + k;
-            double mean = 0;
-            for (int64_t i = 0; i < f->a; i++) mean += (double)r[at + i * apart];
-            mean /= (double)f->a;
-            for (int64_t i = 0; i < f->a; i++) j->by_row[at + i * apart] = (pitot_real)sqrt(mean / (double)r[at + i * apart]);
+            const double *weighted = j->sums + f->columns + (o * f->middle + k / f->inner) * f->width + k % f->inner;
+            double sum = 0, mean = make_rows(j->next + at, j->row + at, f->a, apart);
+            for (int64_t i = 0; i < f->width; i += f->inner) sum += weighted[i];
+            j->u[0] += mean * sum;
         }
-}
-
-/* Sum of (g by_row by_column)^2 over a row. */
-PITOT_HOT static double step_squares(const pitot_real *restrict g, const pitot_real *restrict row,
-                                     const pitot_real *restrict column, int64_t width, int64_t inner) {
-    double lane[LANES] = { 0 };
-    if (inner > 1) {
-        for (int64_t i = 0; i < width; i += inner)
-            for (int64_t k = 0; k < inner; k++) {
-                pitot_real u = g[i + k] * row[k] * column[i + k];
-                lane[0] += (double)u * (double)u;
-            }
-        return lane[0];
-    }
-    pitot_real by = row[0];
-    int64_t i = 0;
-    for (; i + LANES <= width; i += LANES)
-        for (int64_t k = 0; k < LANES; k++) {
-            pitot_real u = g[i + k] * by * column[i + k];
-            lane[k] += (double)u * (double)u;
-        }
-    for (; i < width; i++) {
-        pitot_real u = g[i] * by * column[i];
-        lane[0] += (double)u * (double)u;
-    }
-    return lanes(lane);
-}
-
-static void measure_step(void *argument, int64_t from, int64_t to, int thread) {
-    job *j = argument;
-    const form *f = &j->f;
-    (void)thread;
-    for (int64_t s = from; s < to; s++) {
-        int64_t row, end;
-        slice_of(f->rows, s, &row, &end);
-        j->square[s] = 0;
-        for (; row < end; row++)
-            j->square[s] += step_squares(j->t->g + row * f->width, j->by_row + row * f->inner, j->by_column + columns_of(f, row),
-                                         f->width, f->inner);
-    }
 }
 
 /* x and m by `n` values of u = g row column; m NULL: none. */
@@ -253,54 +322,39 @@ PITOT_HOT static void move(const job *j, pitot_real *restrict x, const pitot_rea
     }
 }
 
-static void take_step(void *argument, int64_t from, int64_t to, int thread) {
-    const job *j = argument;
+static void take_step(const job *j, int64_t slice) {
     const form *f = &j->f;
     pitot_real *m = j->t->state[MEAN];
     int64_t n = f->inner == 1 ? f->width : 1, row, end;
-    (void)thread;
-    slice_of(f->rows, from, &row, &(int64_t){ 0 });
-    slice_of(f->rows, to - 1, &(int64_t){ 0 }, &end);
+    slice_of(f->rows, slice, &row, &end);
     for (; row < end; row++)
         for (int64_t i = 0, at = row * f->width; i < f->width; i += n, at += n)
-            move(j, j->t->x + at, j->t->g + at, j->by_row[row * f->inner + i % f->inner], j->by_column + columns_of(f, row) + i,
+            move(j, j->t->x + at, j->t->g + at, j->row[row * f->inner + i % f->inner], j->column + columns_of(f, row) + i,
                  m ? m + at : NULL, n);
 }
 
 /* ---- tensors that keep all of V ---- */
 
-static void measure_whole(void *argument, int64_t from, int64_t to, int thread) {
-    job *j = argument;
-    pitot_real *v = j->t->state[SQUARE];
-    (void)thread;
-    for (int64_t s = from; s < to; s++) {
-        int64_t i, end;
-        slice_of(j->t->size, s, &i, &end);
-        j->square[s] = squares_of(j->t->x + i, end - i);
-        for (; i < end; i++) v[i] = average(j, v[i], (double)j->t->g[i] * (double)j->t->g[i]);
-    }
-}
-
-static void measure_whole_step(void *argument, int64_t from, int64_t to, int thread) {
-    job *j = argument;
+static int measure_whole(job *j, int64_t slice) {
     const pitot_real *v = j->t->state[SQUARE], *g = j->t->g;
-    (void)thread;
-    for (int64_t s = from; s < to; s++) {
-        int64_t i, end;
-        slice_of(j->t->size, s, &i, &end);
-        for (j->square[s] = 0; i < end; i++) j->square[s] += (double)g[i] * (double)g[i] / (double)v[i];
-    }
-}
-
-static void take_whole_step(void *argument, int64_t from, int64_t to, int thread) {
-    const job *j = argument;
-    const pitot_real *v = j->t->state[SQUARE], *g = j->t->g;
-    pitot_real *x = j->t->x, *m = j->t->state[MEAN];
     int64_t i, end;
-    (void)thread;
-    slice_of(j->t->size, from, &i, &(int64_t){ 0 });
-    slice_of(j->t->size, to - 1, &(int64_t){ 0 }, &end);
+    slice_of(j->t->size, slice, &i, &end);
+    j->x[slice] = squares_of(j->t->x + i, end - i);
+    if (!finite_values(g + i, end - i)) return 0;
+    for (j->u[slice] = 0; i < end; i++) {
+        double square = (double)g[i] * (double)g[i];
+        j->u[slice] += square / (double)average(j, v[i], square);
+    }
+    return 1;
+}
+
+static void take_whole_step(const job *j, int64_t slice) {
+    const pitot_real *g = j->t->g;
+    pitot_real *x = j->t->x, *m = j->t->state[MEAN], *v = j->t->state[SQUARE];
+    int64_t i, end;
+    slice_of(j->t->size, slice, &i, &end);
     for (; i < end; i++) {
+        v[i] = average(j, v[i], (double)g[i] * (double)g[i]);
         double u = j->step * (double)g[i] / sqrt((double)v[i]);
         if (m) u = (double)(m[i] = (pitot_real)(j->o->beta1 * (double)m[i] + (1 - j->o->beta1) * u));
         x[i] = (pitot_real)(j->keep * (double)x[i] - u);
@@ -309,9 +363,9 @@ static void take_whole_step(void *argument, int64_t from, int64_t to, int thread
 
 /* ---- the step ---- */
 
-static double root_mean_square(const job *j) {
+static double root_mean_square(const job *j, const double *square) {
     double sum = 0;
-    for (int s = 0; s < SLICES; s++) sum += j->square[s];
+    for (int s = 0; s < SLICES; s++) sum += square[s];
     return sqrt(sum / (double)j->t->size);
 }
 
@@ -320,32 +374,58 @@ static double relative_step(const adafactor_options *o, int64_t t) {
     return o->relative_step && most < rho ? most : rho;
 }
 
-static void step_tensor(const pitot_stepping *s, job *j) {
-    enum { WORTH_THREADS = 1 << 15 };
-    int threads = j->t->size >= WORTH_THREADS ? s->threads : 1;
-    threads_run(threads, SLICES, j->f.a ? measure : measure_whole, j);
-    double alpha = relative_step(j->o, j->t->t), size = root_mean_square(j);
+/* What the second pass multiplies with. */
+static void settle(job *j) {
+    double alpha = relative_step(j->o, j->t->t), size = root_mean_square(j, j->x);
     if (j->o->scale_parameter) alpha *= size > j->o->eps[1] ? size : j->o->eps[1];
     if (j->f.a) make_factors(j);
-    threads_run(threads, SLICES, j->f.a ? measure_step : measure_whole_step, j);
-    double length = root_mean_square(j) / j->o->d;
+    double length = root_mean_square(j, j->u) / j->o->d;
     j->step = alpha / (length > 1 ? length : 1);
     j->keep = 1 - alpha * j->o->weight_decay;
-    threads_run(threads, SLICES, j->f.a ? take_step : take_whole_step, j);
 }
 
-static int32_t step(pitot_stepping *s) {
+/* Slices from..to of every tensor. */
+static void measure_slices(void *argument, int64_t from, int64_t to, int thread) {
+    all_jobs *all = argument;
+    (void)thread;
+    for (job *j = all->job; j < all->job + all->n; j++)
+        for (int64_t s = from; s < to; s++)
+            if (!(j->f.a ? measure(j, s) : measure_whole(j, s))) __atomic_store_n(&all->odd, 1, __ATOMIC_RELAXED);
+}
+
+static void step_slices(void *argument, int64_t from, int64_t to, int thread) {
+    const all_jobs *all = argument;
+    (void)thread;
+    for (const job *j = all->job; j < all->job + all->n; j++)
+        for (int64_t s = from; s < to; s++)
+            if (j->f.a) take_step(j, s);
+            else take_whole_step(j, s);
+}
+
+static all_jobs make_jobs(const pitot_stepping *s) {
     const adafactor_options *o = s->options;
+    room r = { s->scratch, 0 };
+    all_jobs all = { room_take(&r, s->n * (int64_t)sizeof(job)), 0, 0 };
     for (int64_t i = 0; i < s->n; i++) {
         const pitot_tensor_state *t = &s->tensor[i];
         if (!t->g) continue;
-        job j = { .o = o, .t = t, .f = form_of(t, o->least), .sums = s->scratch };
-        j.by_row = (pitot_real *)(j.sums + j.f.columns * SLICES);
-        j.by_column = j.by_row + j.f.rows * j.f.inner;
-        j.comes = pow((double)t->t, o->beta2_decay);
-        j.stays = 1 - j.comes;
-        step_tensor(s, &j);
+        job *j = &all.job[all.n++];
+        *j = (job){ .o = o, .t = t, .f = form_of(t, o->least) };
+        take_room(&r, &j->f, j);
+        j->comes = pow((double)t->t, o->beta2_decay);
+        j->stays = 1 - j->comes;
     }
+    return all;
+}
+
+static int32_t step(pitot_stepping *s) {
+    enum { WORTH_THREADS = 1 << 15 };
+    int threads = s->parameters >= WORTH_THREADS ? s->threads : 1;
+    all_jobs all = make_jobs(s);
+    threads_run(threads, SLICES, measure_slices, &all);
+    if (all.odd) return PITOT_EHOST;
+    for (int64_t i = 0; i < all.n; i++) settle(&all.job[i]);
+    threads_run(threads, SLICES, step_slices, &all);
     return PITOT_OK;
 }
 
@@ -370,11 +450,12 @@ const pitot_optimizer pitot_optimizer_adafactor = {
                "rms(u)/d); "
                "x -= max(eps2, rms(x)) min(lr, 1/sqrt(t)) u",
     .memory = "rows + columns; D for vectors; D more with beta1",
-    .cost = "three passes over D",
+    .cost = "two passes over D",
     .options_size = sizeof(adafactor_options),
     .options = table,
     .check = check,
     .layout = layout,
     .step = step,
+    .careful = 1,
     .view = view,
 };

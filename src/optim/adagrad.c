@@ -2,6 +2,7 @@
 
 #include "net/real.h"
 #include "optim/core/quotient.h"
+#include "optim/core/spans.h"
 #include "pitot/hot.h"
 #include "pitot/optim.h"
 
@@ -37,11 +38,12 @@ PITOT_HOT static void update(const pitot_update *u) {
                eps = (pitot_real)o->eps;
     pitot_real *restrict x = u->x, *restrict sum = u->state[0];
     const pitot_real *restrict g = u->g;
-    for (int64_t i = u->begin; i < u->end; i++) {
-        pitot_real gi = g[i] + wd * x[i];
-        sum[i] += gi * gi;
-        x[i] -= quotient(lr * gi, REAL(sqrt)(sum[i]) + eps);
-    }
+    for (span r = spans_of(u); spans_next(u, &r);)
+        for (int64_t i = r.begin; i < r.end; i++) {
+            pitot_real gi = g[i] + wd * x[i];
+            sum[i] += gi * gi;
+            x[i] -= quotient(lr * gi, REAL(sqrt)(sum[i]) + eps);
+        }
 }
 
 /* P = sqrt(sum) + eps */
@@ -69,5 +71,6 @@ const pitot_optimizer pitot_optimizer_adagrad = {
     .slots = slots,
     .begin = begin,
     .update = update,
+    .careful = 1,
     .view = view,
 };

@@ -8,6 +8,7 @@
 
 #include "net/real.h"
 #include "optim/core/hutchinson.h"
+#include "optim/core/spans.h"
 #include "pitot/hot.h"
 
 typedef struct adahessian_options {
@@ -70,17 +71,16 @@ PITOT_HOT static void update(const pitot_update *u) {
                rate = k->rate, root = k->root, eps = (pitot_real)o->eps, power = (pitot_real)o->power;
     pitot_real *restrict x = u->x, *restrict m = u->state[M], *restrict v = u->state[V];
     const pitot_real *restrict g = u->g;
-    if (k->hv) average_squares(v, k->hv, (pitot_real)o->betas[1], (pitot_real)(1 - o->betas[1]), u->begin, u->end);
-    if (o->power == 1) {
-        for (int64_t i = u->begin; i < u->end; i++) {
+    for (span r = spans_of(u); spans_next(u, &r);) {
+        if (k->hv) average_squares(v, k->hv, (pitot_real)o->betas[1], (pitot_real)(1 - o->betas[1]), r.begin, r.end);
+        for (int64_t i = r.begin; power == 1 && i < r.end; i++) {
             m[i] = b1 * m[i] + c1 * g[i];
             x[i] = keep * x[i] - rate * m[i] / (REAL(sqrt)(v[i]) * root + eps);
         }
-        return;
-    }
-    for (int64_t i = u->begin; i < u->end; i++) {
-        m[i] = b1 * m[i] + c1 * g[i];
-        x[i] = keep * x[i] - rate * m[i] / (REAL(pow)(REAL(sqrt)(v[i]) * root, power) + eps);
+        for (int64_t i = r.begin; power != 1 && i < r.end; i++) {
+            m[i] = b1 * m[i] + c1 * g[i];
+            x[i] = keep * x[i] - rate * m[i] / (REAL(pow)(REAL(sqrt)(v[i]) * root, power) + eps);
+        }
     }
 }
 
@@ -106,7 +106,7 @@ static int32_t step(pitot_stepping *s) {
         }
         numbers k = { due ? hv + t->at : NULL, (pitot_real)(o->lr / (1 - pow(o->betas[0], (double)t->t))),
                       (pitot_real)(1 / sqrt(1 - pow(o->betas[1], *estimates))) };
-        pitot_elementwise(s, i, update, &k);
+        if (!pitot_elementwise(s, i, update, &k) && due) *estimates -= 1;
     }
     return status;
 }
@@ -140,5 +140,6 @@ const pitot_optimizer pitot_optimizer_adahessian = {
     .options = table,
     .layout = layout,
     .step = step,
+    .careful = 1,
     .view = view,
 };

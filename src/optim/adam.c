@@ -22,5 +22,6 @@ const pitot_optimizer pitot_optimizer_adam = {
     .slots = adam_slots,
     .uses = adam_uses,
     .update = update,
+    .careful = 1,
     .view = adam_view,
 };

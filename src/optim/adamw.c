@@ -24,5 +24,6 @@ const pitot_optimizer pitot_optimizer_adamw = {
     .slots = adam_slots,
     .uses = adam_uses,
     .update = update,
+    .careful = 1,
     .view = adam_view,
 };

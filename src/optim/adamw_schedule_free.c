@@ -9,6 +9,7 @@
 
 #include "net/real.h"
 #include "optim/core/quotient.h"
+#include "optim/core/spans.h"
 #include "pitot/hot.h"
 #include "pitot/optim.h"
 
@@ -69,12 +70,13 @@ PITOT_HOT static void update(const pitot_update *u) {
                back = (pitot_real)(n->lr * (1 - o->betas[0] * (1 - n->c)));
     pitot_real *restrict y = u->x, *restrict z = u->state[Z], *restrict v = u->state[V];
     const pitot_real *restrict g = u->g;
-    for (int64_t i = u->begin; i < u->end; i++) {
-        v[i] = b2 * v[i] + c2 * g[i] * g[i];
-        pitot_real step = quotient(g[i], REAL(sqrt)(v[i]) * root + eps) + wd * y[i];
-        y[i] += c * (z[i] - y[i]) - back * step;
-        z[i] -= lr * step;
-    }
+    for (span r = spans_of(u); spans_next(u, &r);)
+        for (int64_t i = r.begin; i < r.end; i++) {
+            v[i] = b2 * v[i] + c2 * g[i] * g[i];
+            pitot_real step = quotient(g[i], REAL(sqrt)(v[i]) * root + eps) + wd * y[i];
+            y[i] += c * (z[i] - y[i]) - back * step;
+            z[i] -= lr * step;
+        }
 }
 
 static numbers numbers_of(const free_options *o, int64_t t, double weights[2]) {
@@ -94,8 +96,9 @@ static int32_t step(pitot_stepping *s) {
         pitot_tensor_state *t = &s->tensor[i];
         if (!t->g) continue;
         if (t->t == 1) memcpy(t->state[Z], t->x, (size_t)t->size * sizeof *t->x);
-        numbers n = numbers_of(s->options, t->t, t->state[AVERAGE]);
-        pitot_elementwise(s, i, update, &n);
+        double *weights = t->state[AVERAGE], kept[2] = { weights[0], weights[1] };
+        numbers n = numbers_of(s->options, t->t, weights);
+        if (!pitot_elementwise(s, i, update, &n)) memcpy(weights, kept, sizeof kept);
     }
     return PITOT_OK;
 }
@@ -138,6 +141,7 @@ const pitot_optimizer pitot_optimizer_adamw_schedule_free = {
     .check = check,
     .layout = layout,
     .step = step,
+    .careful = 1,
     .view = view,
     .evaluate = evaluate,
 };

@@ -31,7 +31,8 @@ static const pitot_option table[] = {
       "products a step, at most" },
     { "precondition", PITOT_BOOL, 1, offsetof(hessian_free_options, precondition), "true", 0, 0, NULL, "",
       "by squares of the samples' gradients" },
-    { "adapt", PITOT_BOOL, 1, offsetof(hessian_free_options, adapt), "true", 0, 0, NULL, "", "lambda by what the loss did" },
+    { "adapt", PITOT_BOOL, 1, offsetof(hessian_free_options, adapt), "true", 0, 0, NULL, "",
+      "lambda by what the loss did; it rises to 1e12 at most, where steps that fail do not shorten further" },
     { "data", PITOT_BOOL, 1, offsetof(hessian_free_options, data), "false", 0, 0, NULL, "",
       "gradient and losses of the whole data set, as in the paper" },
     { 0 },
@@ -40,7 +41,7 @@ static const pitot_option table[] = {
 enum { DIRECTION, LAMBDA };                                /* slots of the run: the last solution (D); one value */
 enum { X, G, D_, R, Z, P, AP, M, FIRST, VECTORS = FIRST }; /* scratch: (D) each; the stored iterates from FIRST on */
 
-static const double SPACING = 1.3, POWER = 0.75, SHRINK = 0.8, LEAST = 1e-2;
+static const double SPACING = 1.3, POWER = 0.75, SHRINK = 0.8, LEAST = 1e-2, MOST_DAMPING = 1e12;
 enum { SHORTER = 60, WINDOW = 10, MOST_STORED = 64 };
 
 static uint32_t wants(const void *options) {
@@ -232,7 +233,8 @@ static double search(const pitot_stepping *s, const pitot_real *d, double before
 }
 
 static double adapted(double lambda, double ratio) {
-    return ratio < 0.25 || isnan(ratio) ? 1.5 * lambda : ratio > 0.75 ? lambda / 1.5 : lambda;
+    if (ratio < 0.25 || isnan(ratio)) return fmin(1.5 * lambda, MOST_DAMPING);
+    return ratio > 0.75 ? lambda / 1.5 : lambda;
 }
 
 /* ---- the step ---- */

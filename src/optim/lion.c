@@ -1,6 +1,7 @@
 /* lion.c: the sign of an average of gradients (Chen et al. 2023, arXiv 2302.06675, algorithm 2). Two averages, one state: the step takes
    beta1, what is kept takes beta2, after the step. */
 
+#include "optim/core/spans.h"
 #include "pitot/hot.h"
 #include "pitot/optim.h"
 
@@ -26,11 +27,12 @@ PITOT_HOT static void update(const pitot_update *u) {
                b2 = (pitot_real)o->betas[1], c1 = (pitot_real)(1 - o->betas[0]), c2 = (pitot_real)(1 - o->betas[1]);
     pitot_real *restrict x = u->x, *restrict m = u->state[0];
     const pitot_real *restrict g = u->g;
-    for (int64_t i = u->begin; i < u->end; i++) {
-        pitot_real c = b1 * m[i] + c1 * g[i];
-        x[i] = keep * x[i] - lr * (pitot_real)((c > 0) - (c < 0));
-        m[i] = b2 * m[i] + c2 * g[i];
-    }
+    for (span r = spans_of(u); spans_next(u, &r);)
+        for (int64_t i = r.begin; i < r.end; i++) {
+            pitot_real c = b1 * m[i] + c1 * g[i];
+            x[i] = keep * x[i] - lr * (pitot_real)((c > 0) - (c < 0));
+            m[i] = b2 * m[i] + c2 * g[i];
+        }
 }
 
 const pitot_optimizer pitot_optimizer_lion = {
@@ -46,4 +48,5 @@ const pitot_optimizer pitot_optimizer_lion = {
     .options = table,
     .slots = slots,
     .update = update,
+    .careful = 1,
 };

@@ -8,6 +8,7 @@
 #include "net/real.h"
 #include "optim/core/moment.h"
 #include "optim/core/quotient.h"
+#include "optim/core/spans.h"
 #include "pitot/hot.h"
 #include "pitot/optim.h"
 
@@ -55,12 +56,13 @@ PITOT_HOT static void update(const pitot_update *u) {
                add = (pitot_real)(o->decoupled ? 0 : o->weight_decay);
     pitot_real *restrict x = u->x, *restrict m = u->state[M], *restrict v = u->state[V];
     const pitot_real *restrict g = u->g;
-    for (int64_t i = u->begin; i < u->end; i++) {
-        pitot_real gi = g[i] + add * x[i];
-        m[i] = b1 * m[i] + c1 * gi;
-        v[i] = b2 * v[i] + c2 * gi * gi;
-        x[i] = keep * x[i] - quotient(of_g * gi + of_m * m[i], REAL(sqrt)(v[i]) * root + eps);
-    }
+    for (span r = spans_of(u); spans_next(u, &r);)
+        for (int64_t i = r.begin; i < r.end; i++) {
+            pitot_real gi = g[i] + add * x[i];
+            m[i] = b1 * m[i] + c1 * gi;
+            v[i] = b2 * v[i] + c2 * gi * gi;
+            x[i] = keep * x[i] - quotient(of_g * gi + of_m * m[i], REAL(sqrt)(v[i]) * root + eps);
+        }
 }
 
 static int32_t step(pitot_stepping *s) {
@@ -68,12 +70,12 @@ static int32_t step(pitot_stepping *s) {
     for (int64_t i = 0; i < s->n; i++) {
         const pitot_tensor_state *tensor = &s->tensor[i];
         if (!tensor->g) continue;
-        double *product = tensor->state[PRODUCT], t = (double)tensor->t;
+        double *product = tensor->state[PRODUCT], kept = *product, t = (double)tensor->t;
         double mu = o->betas[0] * (1 - 0.5 * pow(0.96, t * o->momentum_decay)),
                next = o->betas[0] * (1 - 0.5 * pow(0.96, (t + 1) * o->momentum_decay));
         *product = (tensor->t == 1 ? 1 : *product) * mu;
         numbers n = { o->lr * (1 - mu) / (1 - *product), o->lr * next / (1 - *product * next) };
-        pitot_elementwise(s, i, update, &n);
+        if (!pitot_elementwise(s, i, update, &n)) *product = kept;
     }
     return PITOT_OK;
 }
@@ -98,5 +100,6 @@ const pitot_optimizer pitot_optimizer_nadam = {
     .options = table,
     .layout = layout,
     .step = step,
+    .careful = 1,
     .view = view,
 };

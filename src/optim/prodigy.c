@@ -10,6 +10,7 @@
 
 #include "net/real.h"
 #include "optim/core/chunks.h"
+#include "optim/core/spans.h"
 #include "pitot/hot.h"
 
 #include <string.h>
@@ -85,6 +86,7 @@ PITOT_HOT static void measure(const pitot_update *u) {
     out[0] = out[1] = 0;
     for (int64_t at = u->begin; at < u->end; at += BLOCK) {
         int64_t size = at + BLOCK < u->end ? BLOCK : u->end - at;
+        if (!finite_run(g + at, size)) __atomic_add_fetch(u->left, size, __ATOMIC_RELAXED);
         for (int64_t i = 0; i < size; i++) {
             pitot_real gi = g[at + i] + l2 * x[at + i];
             along[i] = gi * (x0[at + i] - x[at + i]);
@@ -125,12 +127,15 @@ static numbers numbers_of(const pitot_stepping *s) {
                       .sums = s->scratch };
 }
 
-static void all_tensors(const pitot_stepping *s, void (*pass)(const pitot_update *u), const numbers *n, double *total) {
-    for (int64_t i = 0; i < s->n; i++) {
+/* 0: some gradients are not finite. */
+static int all_sums(const pitot_stepping *s, const numbers *n, double *total) {
+    int good = 1;
+    for (int64_t i = 0; i < s->n && good; i++) {
         if (!s->tensor[i].g) continue;
-        pitot_elementwise(s, i, pass, n);
-        if (total) chunks_add(n->sums, s->tensor[i].size, total);
+        good = chunks_measure(s, i, measure, n);
+        chunks_add(n->sums, s->tensor[i].size, total);
     }
+    return good;
 }
 
 static int32_t step(pitot_stepping *s) {
@@ -141,7 +146,7 @@ static int32_t step(pitot_stepping *s) {
         if (s->tensor[i].g && s->tensor[i].t == 1)
             memcpy(s->tensor[i].state[X0], s->tensor[i].x, (size_t)s->tensor[i].size * sizeof(pitot_real));
     if (!(n.lr > 0)) return PITOT_OK;
-    all_tensors(s, measure, &n, total);
+    if (!all_sums(s, &n, total)) return PITOT_EHOST;
     double next = n.beta3 * *sum + n.d / o->d0 * n.lr * total[0], estimate = o->d_coef * next / total[1];
     if (!(total[1] > 0) || !isfinite(estimate)) return PITOT_OK;
     if (n.d == o->d0 && estimate > new) new = estimate;
@@ -149,7 +154,8 @@ static int32_t step(pitot_stepping *s) {
     if (new * o->growth_rate < *most) new *= o->growth_rate;
     else new = *most;
     n.eps = new * o->eps;
-    all_tensors(s, update, &n, NULL);
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->tensor[i].g) pitot_elementwise(s, i, update, &n);
     *sum = next;
     *d = new;
     return PITOT_OK;
@@ -183,5 +189,6 @@ const pitot_optimizer pitot_optimizer_prodigy = {
     .layout = layout,
     .begin = begin,
     .step = step,
+    .careful = 1,
     .view = view,
 };

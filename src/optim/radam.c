@@ -9,6 +9,7 @@
 
 #include "net/real.h"
 #include "optim/core/quotient.h"
+#include "optim/core/spans.h"
 #include "pitot/hot.h"
 #include "pitot/optim.h"
 
@@ -51,20 +52,22 @@ PITOT_HOT static void update(const pitot_update *u) {
     pitot_real *restrict x = u->x, *restrict m = u->state[0], *restrict v = u->state[1];
     const pitot_real *restrict g = u->g;
     if (r > 0) {
-        for (int64_t i = u->begin; i < u->end; i++) {
+        for (span k = spans_of(u); spans_next(u, &k);)
+            for (int64_t i = k.begin; i < k.end; i++) {
+                pitot_real gi = g[i] + add * x[i];
+                m[i] = b1 * m[i] + c1 * gi;
+                v[i] = b2 * v[i] + c2 * gi * gi;
+                x[i] = keep * x[i] - quotient(step * m[i], REAL(sqrt)(v[i]) + eps);
+            }
+        return;
+    }
+    for (span k = spans_of(u); spans_next(u, &k);)
+        for (int64_t i = k.begin; i < k.end; i++) {
             pitot_real gi = g[i] + add * x[i];
             m[i] = b1 * m[i] + c1 * gi;
             v[i] = b2 * v[i] + c2 * gi * gi;
-            x[i] = keep * x[i] - quotient(step * m[i], REAL(sqrt)(v[i]) + eps);
+            x[i] = keep * x[i] - step * m[i];
         }
-        return;
-    }
-    for (int64_t i = u->begin; i < u->end; i++) {
-        pitot_real gi = g[i] + add * x[i];
-        m[i] = b1 * m[i] + c1 * gi;
-        v[i] = b2 * v[i] + c2 * gi * gi;
-        x[i] = keep * x[i] - step * m[i];
-    }
 }
 
 /* P = (sqrt(v) + eps) / sqrt(1-beta2^t), once steps are adaptive. */
@@ -97,5 +100,6 @@ const pitot_optimizer pitot_optimizer_radam = {
     .options = table,
     .slots = slots,
     .update = update,
+    .careful = 1,
     .view = view,
 };

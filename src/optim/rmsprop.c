@@ -3,6 +3,7 @@
 
 #include "net/real.h"
 #include "optim/core/quotient.h"
+#include "optim/core/spans.h"
 #include "pitot/hot.h"
 #include "pitot/optim.h"
 
@@ -12,7 +13,9 @@ typedef struct rmsprop_options {
 } rmsprop_options;
 
 static const pitot_option table[] = {
-    { "lr", PITOT_REAL, 1, offsetof(rmsprop_options, lr), "0.01", 0, 1e6, NULL, "", "learning rate" },
+    { "lr", PITOT_REAL, 1, offsetof(rmsprop_options, lr), "0.01", 0, 1e6, NULL, "",
+      "learning rate; 0.01 is PyTorch's: first steps are 1/sqrt(1-alpha), ten times, as long, which many nets do not bear; 0.001 "
+      "is usual" },
     { "alpha", PITOT_REAL, 1, offsetof(rmsprop_options, alpha), "0.99", 0, PITOT_BELOW_ONE, NULL, "",
       "decay of the average of squared gradients" },
     { "eps", PITOT_REAL, 1, offsetof(rmsprop_options, eps), "1e-8", 0, 1e6, NULL, "", "added to the root in the denominator" },
@@ -38,19 +41,20 @@ static inline __attribute__((always_inline)) void run(const pitot_update *u, int
                wd = (pitot_real)o->weight_decay, mu = (pitot_real)o->momentum;
     pitot_real *restrict x = u->x, *restrict square = u->state[0], *restrict mean = u->state[1], *restrict buffer = u->state[2];
     const pitot_real *restrict g = u->g;
-    for (int64_t i = u->begin; i < u->end; i++) {
-        pitot_real gi = g[i] + wd * x[i], v = a * square[i] + c * gi * gi;
-        square[i] = v;
-        if (centered) {
-            pitot_real m = a * mean[i] + c * gi;
-            mean[i] = m;
-            v -= m * m;
-            v = v > 0 ? v : 0;
+    for (span r = spans_of(u); spans_next(u, &r);)
+        for (int64_t i = r.begin; i < r.end; i++) {
+            pitot_real gi = g[i] + wd * x[i], v = a * square[i] + c * gi * gi;
+            square[i] = v;
+            if (centered) {
+                pitot_real m = a * mean[i] + c * gi;
+                mean[i] = m;
+                v -= m * m;
+                v = v > 0 ? v : 0;
+            }
+            pitot_real step = quotient(gi, REAL(sqrt)(v) + eps);
+            if (momentum) step = buffer[i] = mu * buffer[i] + step;
+            x[i] -= lr * step;
         }
-        pitot_real step = quotient(gi, REAL(sqrt)(v) + eps);
-        if (momentum) step = buffer[i] = mu * buffer[i] + step;
-        x[i] -= lr * step;
-    }
 }
 
 PITOT_HOT static void update(const pitot_update *u) {
@@ -88,5 +92,6 @@ const pitot_optimizer pitot_optimizer_rmsprop = {
     .slots = slots,
     .uses = uses,
     .update = update,
+    .careful = 1,
     .view = view,
 };

@@ -1,6 +1,7 @@
 /* sgd.c: gradient descent with momentum (Polyak 1964; Nesterov 1983 as in Sutskever et al. 2013), as in PyTorch: the buffer starts as
    the first gradient, undamped, and the learning rate multiplies the buffer when it is used. */
 
+#include "optim/core/spans.h"
 #include "pitot/hot.h"
 #include "pitot/optim.h"
 
@@ -46,15 +47,17 @@ PITOT_HOT static void update(const pitot_update *u) {
     pitot_real *restrict x = u->x, *restrict buffer = u->state[0];
     const pitot_real *restrict g = u->g;
     if (!buffer) {
-        for (int64_t i = u->begin; i < u->end; i++) x[i] -= lr * (g[i] + wd * x[i]);
+        for (span r = spans_of(u); spans_next(u, &r);)
+            for (int64_t i = r.begin; i < r.end; i++) x[i] -= lr * (g[i] + wd * x[i]);
         return;
     }
     pitot_real stays = u->t == 1 ? 0 : mu, comes = u->t == 1 ? 1 : add, ahead = o->nesterov ? mu : 1, own = o->nesterov ? 1 : 0;
-    for (int64_t i = u->begin; i < u->end; i++) {
-        pitot_real gi = g[i] + wd * x[i];
-        buffer[i] = stays * buffer[i] + comes * gi;
-        x[i] -= lr * (own * gi + ahead * buffer[i]);
-    }
+    for (span r = spans_of(u); spans_next(u, &r);)
+        for (int64_t i = r.begin; i < r.end; i++) {
+            pitot_real gi = g[i] + wd * x[i];
+            buffer[i] = stays * buffer[i] + comes * gi;
+            x[i] -= lr * (own * gi + ahead * buffer[i]);
+        }
 }
 
 const pitot_optimizer pitot_optimizer_sgd = {
@@ -72,5 +75,6 @@ const pitot_optimizer pitot_optimizer_sgd = {
     .check = check,
     .uses = uses,
     .update = update,
+    .careful = 1,
     .plain = plain,
 };

@@ -11,6 +11,7 @@
 #include "net/real.h"
 #include "optim/core/hutchinson.h"
 #include "optim/core/optimizer.h"
+#include "optim/core/spans.h"
 #include "pitot/hot.h"
 
 typedef struct sophia_options {
@@ -105,13 +106,15 @@ PITOT_HOT static void update(const pitot_update *u) {
                lr = (pitot_real)o->lr, gamma = (pitot_real)gamma_of(o), eps = (pitot_real)o->eps;
     pitot_real *restrict x = u->x, *restrict m = u->state[M], *restrict h = u->state[H];
     const pitot_real *restrict g = u->g;
-    if (e->u) average_diagonal(h, e, (pitot_real)o->betas[1], (pitot_real)(1 - o->betas[1]), u->begin, u->end);
-    for (int64_t i = u->begin; i < u->end; i++) {
-        m[i] = b1 * m[i] + c1 * g[i];
-        pitot_real below = gamma * h[i], ratio = m[i] / (below > eps ? below : eps);
-        ratio = ratio > 1 ? 1 : ratio;
-        ratio = ratio < -1 ? -1 : ratio;
-        x[i] = keep * x[i] - lr * ratio;
+    for (span r = spans_of(u); spans_next(u, &r);) {
+        if (e->u) average_diagonal(h, e, (pitot_real)o->betas[1], (pitot_real)(1 - o->betas[1]), r.begin, r.end);
+        for (int64_t i = r.begin; i < r.end; i++) {
+            m[i] = b1 * m[i] + c1 * g[i];
+            pitot_real below = gamma * h[i], ratio = m[i] / (below > eps ? below : eps);
+            ratio = ratio > 1 ? 1 : ratio;
+            ratio = ratio < -1 ? -1 : ratio;
+            x[i] = keep * x[i] - lr * ratio;
+        }
     }
 }
 
@@ -155,5 +158,6 @@ const pitot_optimizer pitot_optimizer_sophia = {
     .wants = wants,
     .layout = layout,
     .step = step,
+    .careful = 1,
     .view = view,
 };

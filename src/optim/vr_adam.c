@@ -27,6 +27,7 @@ static const pitot_option table[] = {
     { 0 },
 };
 
+enum { BLOCK = 512 };
 enum { M, V, P };
 
 static const char *const slots[] = { "exp_avg", "exp_avg_sq", "exp_avg_gsnr", NULL };
@@ -39,7 +40,7 @@ static int32_t layout(pitot_layout *l, pitot_error *error) {
 }
 
 typedef struct numbers {
-    pitot_real *r; /* (size): the mean square comes, the ratio goes */
+    pitot_real *r; /* (size): the mean square comes, the ratio stays */
     double mean;   /* of r over the tensor */
     double *sums;
 } numbers;
@@ -59,6 +60,7 @@ PITOT_HOT static void measure(const pitot_update *u) {
     out[1] = 0;
 }
 
+/* In blocks that stay in the nearest cache. */
 PITOT_HOT static void update(const pitot_update *u) {
     const vr_options *o = u->options;
     const numbers *n = u->step;
@@ -68,19 +70,22 @@ PITOT_HOT static void update(const pitot_update *u) {
                step = (pitot_real)(o->lr / bc1), root = (pitot_real)(1 / sqrt(bc2)), corrected = (pitot_real)(1 / bc3),
                eps = (pitot_real)o->eps, least = (pitot_real)o->gamma, scale = (pitot_real)(n->mean > 0 ? 1 / n->mean : 0);
     pitot_real *restrict x = u->x, *restrict m = u->state[M], *restrict v = u->state[V], *restrict p = u->state[P];
-    pitot_real *restrict ratio = n->r;
-    const pitot_real *restrict g = u->g;
-    for (int64_t i = u->begin; i < u->end; i++) {
-        pitot_real r = ratio[i] * scale;
-        ratio[i] = r > least ? r : least;
-    }
-    for (int64_t i = u->begin; i < u->end; i++) {
-        pitot_real r = ratio[i] < 1 ? ratio[i] : 1;
-        p[i] = b3 * p[i] + c3 * r;
-        pitot_real h = corrected * p[i] * g[i];
-        m[i] = b1 * m[i] + c1 * h;
-        v[i] = b2 * v[i] + c2 * h * h;
-        x[i] -= quotient(step * m[i], REAL(sqrt)(v[i]) * root + eps);
+    const pitot_real *restrict g = u->g, *restrict ratio = n->r;
+    pitot_real r[BLOCK];
+    for (int64_t at = u->begin; at < u->end; at += BLOCK) {
+        int64_t size = at + BLOCK < u->end ? BLOCK : u->end - at;
+        for (int64_t i = 0; i < size; i++) {
+            pitot_real relative = ratio[at + i] * scale;
+            r[i] = relative > least ? relative : least;
+        }
+        for (int64_t i = 0; i < size; i++) r[i] = r[i] < 1 ? r[i] : 1;
+        for (int64_t i = 0, k = at; i < size; i++, k++) {
+            p[k] = b3 * p[k] + c3 * r[i];
+            pitot_real h = corrected * p[k] * g[k];
+            m[k] = b1 * m[k] + c1 * h;
+            v[k] = b2 * v[k] + c2 * h * h;
+            x[k] -= quotient(step * m[k], REAL(sqrt)(v[k]) * root + eps);
+        }
     }
 }
 

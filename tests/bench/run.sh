@@ -80,13 +80,13 @@ echo "cheap diagonals beside the exact Hessian's (relative L1 error, cosine, ran
 two cheap_diagonals 300 $seconds
 echo
 echo "optimizers' updates on mnist_mlp's tensors (1.34 M values), and on ten times as many (2 threads): limit is the memory's rate times what each reads and writes"
-printf '%-22s %7s %10s %15s %12s %10s\n' method size 'ours ms' 'over limit [1.5]' 'torch ms' speed-up
+printf '%-22s %7s %10s %18s %18s %12s %15s\n' method size 'ours ms' 'time / limit [1.5]' 'or roots if more' 'PyTorch ms' 'PyTorch / ours'
 for scale in 1 10; do
     two optim 2 $seconds $scale >"$B/bench.ours"
     : >"$B/bench.torch"
     [ -n "$python" ] && OMP_NUM_THREADS=2 $python tests/bench/torch_optim.py 2 $seconds $scale >"$B/bench.torch"
     awk -v scale=$scale 'FILENAME ~ /torch/ {t[$1] = $2; next}
-        {printf "%-22s %6dx %10.3f %15.2f %12s %10s\n", $1, scale, $2, $4, ($1 in t ? sprintf("%.3f", t[$1]) : "-"), ($1 in t ? sprintf("%.2fx", t[$1]/$2) : "-")}' \
+        {printf "%-22s %6dx %10.3f %18.2f %18.2f %12s %15s\n", $1, scale, $2, $4, $5, ($1 in t ? sprintf("%.3f", t[$1]) : "-"), ($1 in t ? sprintf("%.2f", t[$1]/$2) : "-")}' \
         "$B/bench.torch" "$B/bench.ours"
 done
 echo

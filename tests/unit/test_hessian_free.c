@@ -273,6 +273,24 @@ static void test_line_search(void **state) {
     assert_true(lambda == 0.75);
 }
 
+/* Where no step is any good lambda grows by half each time, up to 1e12. */
+static void test_most_damping(void **state) {
+    (void)state;
+    quadratic q = drawn_quadratic(12, 0.5);
+    double want = 0.5;
+    for (int i = 0; i < 12; i++) target[i] = (double)q.x[i];
+    quadratic_begin(&q, "hessian_free", (const char *const[]){ "damping", "0.5", "max_iterations", "2", NULL });
+    q.optim->source.loss = distance;
+    q.optim->source.batch = NULL;
+    for (int t = 0; t < 90; t++) {
+        assert_int_equal(quadratic_step(&q), PITOT_OK);
+        want = want * 1.5 < 1e12 ? want * 1.5 : 1e12;
+        assert_true(lambda_of(q.optim) == want);
+    }
+    assert_true(want == 1e12);
+    quadratic_end(&q);
+}
+
 static int32_t whole_data(void *user, double *loss) {
     data_passes++;
     return source_gradient(user, loss);
@@ -328,9 +346,9 @@ static void test_odd_products(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_step),     cmocka_unit_test(test_iterates),    cmocka_unit_test(test_stopping),
-        cmocka_unit_test(test_going_back),   cmocka_unit_test(test_line_search), cmocka_unit_test(test_data),
-        cmocka_unit_test(test_odd_products),
+        cmocka_unit_test(test_one_step),     cmocka_unit_test(test_iterates),     cmocka_unit_test(test_stopping),
+        cmocka_unit_test(test_going_back),   cmocka_unit_test(test_line_search),  cmocka_unit_test(test_data),
+        cmocka_unit_test(test_odd_products), cmocka_unit_test(test_most_damping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,6 +11,7 @@
 #include "net/real.h"
 #include "optim/core/moment.h"
 #include "optim/core/quotient.h"
+#include "optim/core/spans.h"
 #include "pitot/optim.h"
 
 typedef struct adam_options {
@@ -35,21 +36,23 @@ PITOT_HOT static void adam_update(const pitot_update *u, double decay, double l2
     pitot_real *restrict x = u->x, *restrict m = u->state[0], *restrict v = u->state[1], *restrict most = u->state[2];
     const pitot_real *restrict g = u->g;
     if (most) {
-        for (int64_t i = u->begin; i < u->end; i++) {
+        for (span r = spans_of(u); spans_next(u, &r);)
+            for (int64_t i = r.begin; i < r.end; i++) {
+                pitot_real gi = g[i] + add * x[i];
+                m[i] = b1 * m[i] + c1 * gi;
+                v[i] = b2 * v[i] + c2 * gi * gi;
+                most[i] = v[i] > most[i] ? v[i] : most[i];
+                x[i] = keep * x[i] - quotient(step * m[i], REAL(sqrt)(most[i]) * root + eps);
+            }
+        return;
+    }
+    for (span r = spans_of(u); spans_next(u, &r);)
+        for (int64_t i = r.begin; i < r.end; i++) {
             pitot_real gi = g[i] + add * x[i];
             m[i] = b1 * m[i] + c1 * gi;
             v[i] = b2 * v[i] + c2 * gi * gi;
-            most[i] = v[i] > most[i] ? v[i] : most[i];
-            x[i] = keep * x[i] - quotient(step * m[i], REAL(sqrt)(most[i]) * root + eps);
+            x[i] = keep * x[i] - quotient(step * m[i], REAL(sqrt)(v[i]) * root + eps);
         }
-        return;
-    }
-    for (int64_t i = u->begin; i < u->end; i++) {
-        pitot_real gi = g[i] + add * x[i];
-        m[i] = b1 * m[i] + c1 * gi;
-        v[i] = b2 * v[i] + c2 * gi * gi;
-        x[i] = keep * x[i] - quotient(step * m[i], REAL(sqrt)(v[i]) * root + eps);
-    }
 }
 
 /* P = sqrt(v/(1-beta2^t)) + eps */

@@ -2,28 +2,13 @@
 
 #include "base/bits.h"
 #include "optim/core/optimizer.h"
+#include "optim/core/spans.h"
 #include "pitot/hot.h"
 
 #include <string.h>
 
-/* An exponent of ones is infinity or NaN; as integers, so that no compiler option can reason it away. */
 PITOT_HOT static int all_finite(const pitot_real *x, int64_t n) {
-#ifdef PITOT_DOUBLE
-    uint64_t bad = 0;
-    for (int64_t i = 0; i < n; i++) {
-        uint64_t u;
-        memcpy(&u, x + i, sizeof u);
-        bad |= (u & 0x7ff0000000000000u) == 0x7ff0000000000000u;
-    }
-#else
-    uint32_t bad = 0;
-    for (int64_t i = 0; i < n; i++) {
-        uint32_t u;
-        memcpy(&u, x + i, sizeof u);
-        bad |= (u & 0x7f800000u) == 0x7f800000u;
-    }
-#endif
-    return !bad;
+    return finite_run(x, n);
 }
 
 int finite_values(const pitot_real *x, int64_t n) {

@@ -24,6 +24,9 @@ static inline void chunks_add(const double *sums, int64_t size, double total[CHU
         for (int k = 0; k < CHUNK_SUMS; k++) total[k] += sums[c * CHUNK_SUMS + k];
 }
 
+/* Calls `pass` chunk by chunk, for all of tensor i; it looks at gradients as careful updates do. 0: some are not finite. */
+int chunks_measure(const pitot_stepping *s, int64_t i, void (*pass)(const pitot_update *u), const void *step);
+
 /* Sum of v (n), in PITOT_HOT functions. */
 static inline __attribute__((always_inline)) double chunks_total(const pitot_real *v, int64_t n) {
     double lane[CHUNK_LANES] = { 0 };

@@ -84,8 +84,9 @@ static int32_t make_part(optim_part *p, const pitot_optim_tensor *tensors, pitot
     int64_t scratch = 0;
     p->slots = mem_alloc(o->n + 1, sizeof *p->slots);
     p->count = mem_alloc(o->n + 1, sizeof *p->count);
+    p->left = mem_alloc(o->n, sizeof *p->left);
     p->s.tensor = mem_alloc(o->n, sizeof *p->s.tensor);
-    if (!p->slots || !p->count || !p->s.tensor)
+    if (!p->slots || !p->count || !p->left || !p->s.tensor)
         return pitot_fail(error, PITOT_ENOMEM, "no memory for the state of %s", p->method->name);
     list_tensors(p, tensors);
     int32_t status = PITOT_OK;
@@ -117,9 +118,11 @@ static void free_part(optim_part *p, int64_t n) {
     mem_free(p->s.scratch);
     mem_free(p->slots);
     mem_free(p->count);
+    mem_free(p->left);
     p->s = (pitot_stepping){ .seed = p->s.seed };
     p->slots = NULL;
     p->count = NULL;
+    p->left = NULL;
 }
 
 /* ---- the whole ---- */

@@ -21,6 +21,7 @@ typedef struct optim_part {
     optim_slots *slots; /* (n + 1): of the tensors, of the run */
     void *run[PITOT_SLOTS];
     double *count; /* (1 + n): steps of the part, of each tensor */
+    int64_t *left; /* (n): values that a step left alone, of each tensor */
     pitot_stepping s;
     struct pitot_optim *optim;
 } optim_part;
@@ -33,11 +34,13 @@ struct pitot_optim {
     int64_t n, parameters; /* n 0: not prepared */
     char **name;           /* (n) */
     const pitot_real *const **grad_at;
-    pitot_real *kept_g;                           /* (D): the loop's gradients, where a method overwrites them; or NULL */
-    pitot_real *kept_x;                           /* (D): while evaluating; NULL where there is nothing to evaluate elsewhere */
-    int64_t steps;                                /* planned */
-    double lr;                                    /* without factors */
-    int32_t evaluating, skipped, moved, reserved; /* of this step: some values were left out; some were not */
+    pitot_real *kept_g; /* (D): the loop's gradients, where a method overwrites them; or NULL */
+    pitot_real *kept_x; /* (D): while evaluating; NULL where there is nothing to evaluate elsewhere */
+    int64_t steps;      /* planned */
+    double lr;          /* without factors */
+    int32_t evaluating;
+    int32_t skipped, moved,
+        looked; /* of this step: some values were left out; some were not; the loop's gradients are known to be finite */
 };
 
 extern const pitot_optimizer *const optimizer_table[], *const wrapper_table[]; /* generated */

@@ -1,44 +1,99 @@
 /* step.c: one step, from the outermost wrapper inwards. */
 
 #include "base/threads.h"
-#include "optim/core/optimizer.h"
+#include "optim/core/chunks.h"
 
 #include <string.h>
 
 enum { WORTH_THREADS = 1 << 15 };
 
-/* ---- element by element ---- */
+/* ---- tensors in a row, cut into chunks that threads share ---- */
 
-typedef struct update_job {
+typedef struct chunk_job {
+    const pitot_stepping *s;
+    int64_t first, n; /* tensors; those without a gradient have no chunks */
+    void (*each)(const struct chunk_job *j, int64_t i, int64_t begin, int64_t end); /* values of tensor i, from a chunk's first */
     void (*update)(const pitot_update *u);
-    pitot_update u;
-    int64_t *skipped; /* chunks */
-} update_job;
+    const void *step;
+    int64_t *left; /* (n): values that were left alone */
+} chunk_job;
 
-static void update_chunks(void *argument, int64_t begin, int64_t end, int thread) {
-    const update_job *j = argument;
+static int64_t chunks_of(const pitot_tensor_state *t) {
+    return t->g ? (t->size + OPTIM_CHUNK - 1) / OPTIM_CHUNK : 0;
+}
+
+static void each_tensor(void *argument, int64_t begin, int64_t end, int thread) {
+    const chunk_job *j = argument;
+    int64_t at = 0;
     (void)thread;
-    for (int64_t c = begin; c < end; c++) {
-        pitot_update u = j->u;
-        u.begin = c * OPTIM_CHUNK;
-        u.end = u.begin + OPTIM_CHUNK < j->u.end ? u.begin + OPTIM_CHUNK : j->u.end;
-        if (finite_values(u.g + u.begin, u.end - u.begin)) j->update(&u);
-        else __atomic_add_fetch(j->skipped, 1, __ATOMIC_RELAXED);
+    for (int64_t i = j->first; i < j->first + j->n && at < end; i++) {
+        const pitot_tensor_state *t = &j->s->tensor[i];
+        int64_t chunks = chunks_of(t), from = begin > at ? begin - at : 0, to = end - at < chunks ? end - at : chunks;
+        if (from < to) j->each(j, i, from * OPTIM_CHUNK, to < chunks ? to * OPTIM_CHUNK : t->size);
+        at += chunks;
     }
 }
 
-void pitot_elementwise(const pitot_stepping *s, int64_t i, void (*update)(const pitot_update *u), const void *step) {
-    pitot_tensor_state *t = &s->tensor[i];
-    optim_part *p = s->private_;
-    int64_t skipped = 0, chunks = (t->size + OPTIM_CHUNK - 1) / OPTIM_CHUNK;
-    update_job job = { update, { t->t, 0, t->size, t->x, t->g, t->state, s->options, step }, &skipped };
-    if (!t->g) return;
-    threads_run(t->size >= WORTH_THREADS ? s->threads : 1, chunks, update_chunks, &job);
-    if (skipped > 0) p->optim->skipped = 1;
-    if (skipped < chunks) p->optim->moved = 1;
-    if (skipped < chunks || skipped == 0) return;
-    t->t--; /* nothing of it moved: this was no step */
+static void share_chunks(chunk_job *j) {
+    int64_t chunks = 0, values = 0;
+    for (int64_t i = j->first; i < j->first + j->n; i++) {
+        chunks += chunks_of(&j->s->tensor[i]);
+        values += j->s->tensor[i].size;
+    }
+    threads_run(values >= WORTH_THREADS ? j->s->threads : 1, chunks, each_tensor, j);
+}
+
+/* ---- element by element ---- */
+
+static void update_range(const chunk_job *j, int64_t i, int64_t begin, int64_t end) {
+    const pitot_tensor_state *t = &j->s->tensor[i];
+    j->update(&(pitot_update){ t->t, begin, end, t->x, t->g, t->state, j->s->options, j->step, &j->left[i - j->first] });
+}
+
+static void update_chunks(const chunk_job *j, int64_t i, int64_t begin, int64_t end) {
+    for (int64_t at = begin; at < end; at += OPTIM_CHUNK) update_range(j, i, at, end - at < OPTIM_CHUNK ? end : at + OPTIM_CHUNK);
+}
+
+static void look_and_update(const chunk_job *j, int64_t i, int64_t begin, int64_t end) {
+    for (int64_t at = begin, n; at < end; at += n) {
+        n = end - at < OPTIM_CHUNK ? end - at : OPTIM_CHUNK;
+        if (finite_values(j->s->tensor[i].g + at, n)) update_range(j, i, at, at + n);
+        else __atomic_add_fetch(&j->left[i - j->first], n, __ATOMIC_RELAXED);
+    }
+}
+
+/* 0: nothing of the tensor moved; it has made no step. */
+static int settle(optim_part *p, int64_t i, int64_t left) {
+    pitot_tensor_state *t = &p->s.tensor[i];
+    if (!t->g) return 0;
+    if (left > 0) p->optim->skipped = 1;
+    if (left < t->size) return p->optim->moved = 1;
+    t->t--;
     p->count[i + 1]--;
+    return 0;
+}
+
+int32_t pitot_elementwise(const pitot_stepping *s, int64_t i, void (*update)(const pitot_update *u), const void *step) {
+    optim_part *p = s->private_;
+    int64_t left = 0;
+    int good = p->optim->looked && s->tensor[i].g == *p->optim->grad_at[i];
+    chunk_job j = { s, i, 1, p->method->careful ? update_range : good ? update_chunks : look_and_update, update, step, &left };
+    share_chunks(&j);
+    return settle(p, i, left);
+}
+
+int chunks_measure(const pitot_stepping *s, int64_t i, void (*pass)(const pitot_update *u), const void *step) {
+    int64_t left = 0;
+    share_chunks(&(chunk_job){ s, i, 1, update_chunks, pass, step, &left });
+    return left == 0;
+}
+
+/* All tensors, by the method's own update. */
+static void update_all(optim_part *p) {
+    memset(p->left, 0, (size_t)p->s.n * sizeof *p->left);
+    share_chunks(
+        &(chunk_job){ &p->s, 0, p->s.n, p->method->careful ? update_range : look_and_update, p->method->update, NULL, p->left });
+    for (int64_t i = 0; i < p->s.n; i++) settle(p, i, p->left[i]);
 }
 
 /* ---- parts ---- */
@@ -56,8 +111,7 @@ static int32_t step_part(optim_part *p) {
     int32_t status = PITOT_OK;
     count(p, 1);
     if (p->method->step) status = p->method->step(&p->s);
-    else if (p == &p->optim->part[0])
-        for (int64_t i = 0; i < p->s.n; i++) pitot_elementwise(&p->s, i, p->method->update, NULL);
+    else if (p == &p->optim->part[0]) update_all(p);
     else status = pitot_inner(&p->s);
     if (status) count(p, -1);
     return status;
@@ -71,10 +125,14 @@ int32_t pitot_inner(pitot_stepping *s) {
 
 /* ---- the whole ---- */
 
+static void look(const chunk_job *j, int64_t i, int64_t begin, int64_t end) {
+    if (!finite_values(j->s->tensor[i].g + begin, end - begin)) __atomic_store_n(j->left, 1, __ATOMIC_RELAXED);
+}
+
 static int all_finite(const pitot_stepping *s) {
-    for (int64_t i = 0; i < s->n; i++)
-        if (s->tensor[i].g && !finite_values(s->tensor[i].g, s->tensor[i].size)) return 0;
-    return 1;
+    int64_t odd = 0;
+    share_chunks(&(chunk_job){ s, 0, s->n, look, NULL, NULL, &odd });
+    return !odd;
 }
 
 /* The loop's gradient arrays, kept or put back. */
@@ -92,16 +150,19 @@ static void find_gradients(const pitot_optim *o, pitot_stepping *s) {
 
 int32_t pitot_gradient(pitot_stepping *s, double *loss) {
     int32_t status = s->source->gradient(s->source->user, loss);
-    find_gradients(((const optim_part *)s->private_)->optim, s);
-    return status ? status : all_finite(s) ? PITOT_OK : PITOT_EHOST;
+    pitot_optim *o = ((const optim_part *)s->private_)->optim;
+    find_gradients(o, s);
+    o->looked = !status && all_finite(s);
+    return status ? status : o->looked ? PITOT_OK : PITOT_EHOST;
 }
 
 int32_t pitot_optim_step(pitot_optim *o) {
     if (!o->n || o->evaluating) return PITOT_EORDER;
     optim_part *outer = &o->part[o->n_parts - 1];
     find_gradients(o, &outer->s);
-    int alone = o->n_parts == 1 && !outer->method->step;
-    if (!alone && !all_finite(&outer->s)) return PITOT_EHOST;
+    int alone = o->n_parts == 1 && (!outer->method->step || outer->method->careful);
+    o->looked = !alone && all_finite(&outer->s);
+    if (!alone && !o->looked) return PITOT_EHOST;
     keep_gradients(o, 0);
     optim_set_lr(o, pitot_optim_next_lr(o));
     o->skipped = o->moved = 0;

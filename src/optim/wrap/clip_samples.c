@@ -11,7 +11,9 @@ typedef struct clip_samples_options {
 static const pitot_option table[] = {
     { "max", PITOT_REAL, 1, offsetof(clip_samples_options, max), "1", PITOT_ABOVE_ZERO, 1e12, NULL, "",
       "longest gradient of a sample" },
-    { "most", PITOT_INT, 1, offsetof(clip_samples_options, most), "65536", 1, 1e9, NULL, "", "samples in a batch, at most" },
+    { "most", PITOT_INT, 1, offsetof(clip_samples_options, most), "65536", 1, 1e9, NULL, "samples",
+      "largest batch there is work space for, 8 bytes each; a step on a larger one ends with \"would exceed the byte budget\": "
+      "raise it" },
     { 0 },
 };
 
