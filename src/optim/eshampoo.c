@@ -85,7 +85,7 @@ static void make_basis(const void *options, pitot_tensor_state *t, const block *
 }
 
 static renewal bases_of(const eshampoo_options *o) {
-    return (renewal){ o->max_preconditioner_dim, basis_bytes, basis_is_due, make_basis };
+    return (renewal){ o->max_preconditioner_dim, basis_bytes, basis_is_due, make_basis, NULL };
 }
 
 /* ---- layout ---- */

@@ -20,7 +20,7 @@ enum { STRONG_WOLFE, NONE };
 
 static const pitot_option table[] = {
     { "lr", PITOT_REAL, 1, offsetof(lbfgs_options, lr), "1", 0, 1e6, NULL, "",
-      "first step length tried; without a search, the step's" },
+      "first step length tried; without a search, the step's; less, 0.03 say, where batches are small" },
     { "history_size", PITOT_INT, 1, offsetof(lbfgs_options, history), "10", 1, 1000, NULL, "", "pairs kept" },
     { "line_search", PITOT_CHOICE, 1, offsetof(lbfgs_options, search), "strong_wolfe", 0, 0, "strong_wolfe|none", "",
       "step length" },

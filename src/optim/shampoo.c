@@ -2,8 +2,13 @@
    (2002.09018) and Shi et al. 2023 (2309.06497) made of it: averages instead of sums, blocks, grafting, roots only now and then, momentum. In
    the order of Shi et al.: factors, roots, average of gradients, precondition, graft, weight decay, momentum.
 
+   statistics: "sequential", as pytorch_optimizer's Shampoo has it: R is of L^-p G; "kl" (Lin et al. 2025, arXiv 2509.03378): L is of G times R's
+   root and R of L's root times G, those in use. "scalable" is the order of pytorch_optimizer's ScalableShampoo: momentum stays at the point that
+   Nesterov's step has seen, lengths are those of whole tensors, and before the first roots the buffer of steps takes the gradient itself, of
+   the grafted step's length, while the grafted method has a buffer of its own.
+
    G (rows, cols) of tensors of more axes is (first axis, the rest); each block of at most max_preconditioner_dim has factors of its own,
-   and is grafted by itself. A vector has L alone: with exponent 1/2 that is full-matrix Adagrad. */
+   and is grafted by itself, but for "scalable". A vector has L alone: with exponent 1/2 that is full-matrix Adagrad. */
 
 #include "net/real.h"
 #include "optim/core/blocks.h"
@@ -14,15 +19,20 @@
 #include "optim/core/room.h"
 #include "pitot/hot.h"
 
+#include <string.h>
+
 typedef struct shampoo_options {
     double lr, betas[2], epsilon, exponent, momentum, dampening, weight_decay;
     int64_t nesterov, decoupled, max_preconditioner_dim, precondition_frequency, start_preconditioning_step, use_bias_correction;
     int64_t grafting;
-    double grafting_beta2, grafting_epsilon;
+    double grafting_beta2, grafting_epsilon, factor_init, root_tolerance;
+    int64_t precondition_1d, merge_dims, statistics, relative_epsilon, root, root_iterations, scalable;
 } shampoo_options;
 
-enum { GRAFT_NONE, GRAFT_SGD, GRAFT_ADAGRAD, GRAFT_RMSPROP, GRAFT_ADAM };
-enum { FACTOR, ROOT = 2, COMPUTED = 4, EXP_AVG, GRAFT_SQ, MOMENTUM_BUFFER }; /* FACTOR + side, ROOT + side */
+enum { GRAFT_NONE, GRAFT_SGD, GRAFT_ADAGRAD, GRAFT_RMSPROP, GRAFT_ADAM, GRAFT_SQRTN };
+enum { PLAIN, SEQUENTIAL, KL };                                                                     /* statistics */
+enum { EIGH, NEWTON };                                                                              /* root */
+enum { FACTOR, ROOT = 2, COMPUTED = 4, EXP_AVG, GRAFT_SQ, MOMENTUM_BUFFER, DAMPING, GRAFT_BUFFER }; /* FACTOR + side, ROOT + side */
 
 static const pitot_option table[] = {
     { "lr", PITOT_REAL, 1, offsetof(shampoo_options, lr), "0.1", 0, 1e6, NULL, "", "learning rate" },
@@ -47,21 +57,56 @@ static const pitot_option table[] = {
       1, 1e9, NULL, "steps", "first step with roots; before it the grafted method's" },
     { "use_bias_correction", PITOT_BOOL, 1, offsetof(shampoo_options, use_bias_correction), "true", 0, 0, NULL, "",
       "divide averages by 1 - beta^t" },
-    { "grafting", PITOT_CHOICE, 1, offsetof(shampoo_options, grafting), "none", 0, 0, "none|sgd|adagrad|rmsprop|adam", "",
-      "method whose step length each block takes" },
+    { "grafting", PITOT_CHOICE, 1, offsetof(shampoo_options, grafting), "none", 0, 0, "none|sgd|adagrad|rmsprop|adam|sqrtn", "",
+      "method whose step length each block takes; sqrtn: of the gradient's signs" },
     { "grafting_beta2", PITOT_REAL, 1, offsetof(shampoo_options, grafting_beta2), "0.999", 0, PITOT_BELOW_ONE, NULL, "",
       "its decay of squared gradients" },
     { "grafting_epsilon", PITOT_REAL, 1, offsetof(shampoo_options, grafting_epsilon), "1e-8", 0, 1e6, NULL, "", "its eps" },
+    { "precondition_1d", PITOT_BOOL, 1, offsetof(shampoo_options, precondition_1d), "true", 0, 0, NULL, "",
+      "a factor for vectors too" },
+    { "merge_dims", PITOT_BOOL, 1, offsetof(shampoo_options, merge_dims), "false", 0, 0, NULL, "",
+      "tensors of up to max_preconditioner_dim values are vectors: full-matrix Adagrad" },
+    { "statistics", PITOT_CHOICE, 1, offsetof(shampoo_options, statistics), "plain", 0, 0, "plain|sequential|kl", "",
+      "factors of the gradient; R of what L's root made of it; each of what the other's made of it" },
+    { "factor_init", PITOT_REAL, 1, offsetof(shampoo_options, factor_init), "0", 0, 1e6, NULL, "",
+      "times I, what factors begin with" },
+    { "relative_epsilon", PITOT_BOOL, 1, offsetof(shampoo_options, relative_epsilon), "false", 0, 0, NULL, "",
+      "epsilon times the factor's largest eigenvalue, as Anil et al." },
+    { "root", PITOT_CHOICE, 1, offsetof(shampoo_options, root), "eigh", 0, 0, "eigh|newton", "",
+      "roots by decomposition, the faster on CPUs, or, where 1/exponent is a whole number, by coupled Newton iteration" },
+    { "root_tolerance", PITOT_REAL, 1, offsetof(shampoo_options, root_tolerance), "1e-6", 1e-14, 0.1, NULL, "",
+      "root=newton: largest residual" },
+    { "root_iterations", PITOT_INT, 1, offsetof(shampoo_options, root_iterations), "100", 1, 10000, NULL, "",
+      "root=newton: at most" },
+    { "scalable", PITOT_BOOL, 1, offsetof(shampoo_options, scalable), "false", 0, 0, NULL, "",
+      "momentum, first steps and lengths as in pytorch_optimizer's ScalableShampoo" },
     { 0 },
 };
 
+/* p of the p-th root that is minus the exponent; 0: there is none. */
+static int64_t whole_root(double exponent) {
+    double p = round(1 / exponent);
+    return p >= 1 && p <= 64 && fabs(p * exponent - 1) < 1e-9 ? (int64_t)p : 0;
+}
+
 static int32_t check(const void *options, pitot_error *error) {
     const shampoo_options *o = options;
-    if (o->betas[0] < 1) return PITOT_OK;
-    return pitot_fail(error, PITOT_EINVAL, "optimizer shampoo: the first of betas must be below 1; set betas=0.9,1, say");
+    if (!(o->betas[0] < 1))
+        return pitot_fail(error, PITOT_EINVAL, "optimizer shampoo: the first of betas must be below 1; set betas=0.9,1, say");
+    if (o->root == NEWTON && o->exponent > 0 && !whole_root(o->exponent))
+        return pitot_fail(error, PITOT_EINVAL, "optimizer shampoo: root=newton takes exponents 1/p, p whole; set root=eigh");
+    return PITOT_OK;
 }
 
 /* ---- state ---- */
+
+static blocks cut(const void *options, const pitot_tensor_state *t) {
+    const shampoo_options *o = options;
+    int vector = t->n_dim < 2, joined = o->merge_dims && t->size <= o->max_preconditioner_dim;
+    blocks b = joined ? blocks_of_vector(t, o->max_preconditioner_dim) : blocks_of(t, o->max_preconditioner_dim, 0);
+    if ((vector || joined) && !o->precondition_1d) b.has[0] = 0;
+    return b;
+}
 
 typedef struct work {
     pitot_real *g, *d, *graft, *half; /* (size) filtered gradient, step, grafted step; (block) */
@@ -70,9 +115,13 @@ typedef struct work {
 static work take(room *r, const shampoo_options *o, const pitot_tensor_state *t, const blocks *b) {
     int64_t bytes = (int64_t)sizeof(pitot_real) * t->size;
     work w = { .g = room_take(r, bytes), .d = room_take(r, bytes) };
-    w.graft = room_take(r, o->grafting ? bytes : 0);
+    w.graft = room_take(r, o->grafting || o->scalable ? bytes : 0);
     w.half = room_take(r, blocks_area(b) * (int64_t)sizeof(pitot_real));
     return w;
+}
+
+static int has_squares(const shampoo_options *o) {
+    return o->grafting >= GRAFT_ADAGRAD && o->grafting <= GRAFT_ADAM;
 }
 
 static double exponent_of(const shampoo_options *o, const blocks *b) {
@@ -87,27 +136,41 @@ static double corrected(const shampoo_options *o, double beta, int64_t t) {
 /* ---- roots ---- */
 
 static int64_t root_bytes(const void *options, int64_t n) {
-    (void)options;
-    return roots_work(n) * (int64_t)sizeof(double);
+    const shampoo_options *o = options;
+    return (o->root == NEWTON ? roots_newton_work(n) : roots_work(n)) * (int64_t)sizeof(double);
 }
 
 static int root_is_due(const void *options, const pitot_tensor_state *t) {
     const shampoo_options *o = options;
-    return t->t % o->precondition_frequency == 0 && t->t >= o->start_preconditioning_step;
+    return t->t % o->precondition_frequency == 0 && (o->scalable || t->t >= o->start_preconditioning_step);
 }
 
-/* A decomposition that fails keeps the old root. */
+/* A root that cannot be had keeps the old one. */
 static void make_root(const void *options, pitot_tensor_state *t, const block *k, int side, void *at) {
     const shampoo_options *o = options;
+    int64_t n = k->n[side], place = 2 * k->index + side;
     const pitot_real *f = (const pitot_real *)t->state[FACTOR + side] + k->at[side];
     pitot_real *root = (pitot_real *)t->state[ROOT + side] + k->at[side];
-    double scale = corrected(o, o->betas[1], t->t);
-    if (roots_inverse(k->n[side], f, scale, o->epsilon, exponent_of(o, k->of), root, at) == 0)
-        ((double *)t->state[COMPUTED])[2 * k->index + side] = (double)t->t;
+    double scale = corrected(o, o->betas[1], t->t), power = exponent_of(o, k->of), *damping = t->state[DAMPING];
+    double eps = o->epsilon * (o->relative_epsilon ? scale * roots_largest(n, f, at) : 1);
+    int failed = o->root == NEWTON
+                     ? roots_newton(n, f, scale, eps, whole_root(power), o->root_tolerance, o->root_iterations, root, at)
+                     : roots_inverse(n, f, scale, eps, power, root, at);
+    if (failed) return;
+    ((double *)t->state[COMPUTED])[place] = (double)t->t;
+    if (damping) damping[place] = eps;
+}
+
+static void make_left(const void *options, pitot_tensor_state *t, const block *k, int side, void *at) {
+    if (side == 0) make_root(options, t, k, side, at);
+}
+
+static void make_right(const void *options, pitot_tensor_state *t, const block *k, int side, void *at) {
+    if (side == 1) make_root(options, t, k, side, at);
 }
 
 static renewal roots_of(const shampoo_options *o) {
-    return (renewal){ o->max_preconditioner_dim, root_bytes, root_is_due, make_root };
+    return (renewal){ o->max_preconditioner_dim, root_bytes, root_is_due, make_root, cut };
 }
 
 /* ---- layout ---- */
@@ -120,15 +183,17 @@ static int32_t layout(pitot_layout *l, pitot_error *error) {
         return l->scratch < 0 ? pitot_fail(error, PITOT_ENOMEM, "no memory for a list of factors") : PITOT_OK;
     }
     const pitot_tensor_state *t = &l->tensor[l->i];
-    blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
+    blocks b = cut(o, t);
     room r = { 0 };
     if (!blocks_fit(&b, "shampoo", t->name, error)) return PITOT_ENOTSUP;
     blocks_slots(l, &b, "factor_rows", "factor_columns");
     blocks_slots(l, &b, "root_rows", "root_columns");
     pitot_slot_add(l, "computed", PITOT_F64, 2, (int64_t[]){ blocks_count(&b), 2 });
     pitot_slot_like(l, "exp_avg", l->i, o->betas[0] > 0);
-    pitot_slot_like(l, "grafted_sq", l->i, o->grafting >= GRAFT_ADAGRAD);
+    pitot_slot_like(l, "grafted_sq", l->i, has_squares(o));
     pitot_slot_like(l, "momentum_buffer", l->i, o->momentum > 0);
+    pitot_slot_add(l, "root_damping", PITOT_F64, o->relative_epsilon ? 2 : -1, (int64_t[]){ blocks_count(&b), 2 });
+    pitot_slot_like(l, "grafted_buffer", l->i, o->scalable && o->momentum > 0);
     take(&r, o, t, &b);
     l->scratch = r.used;
     return PITOT_OK;
@@ -137,8 +202,9 @@ static int32_t layout(pitot_layout *l, pitot_error *error) {
 static void begin(pitot_stepping *s) {
     const shampoo_options *o = s->options;
     for (int64_t i = 0; i < s->n; i++) {
-        blocks b = blocks_of(&s->tensor[i], o->max_preconditioner_dim, 0);
+        blocks b = cut(o, &s->tensor[i]);
         blocks_identity(&b, s->tensor[i].state + ROOT);
+        if (o->factor_init > 0) blocks_diagonal(&b, o->factor_init, s->tensor[i].state + FACTOR);
     }
 }
 
@@ -184,13 +250,34 @@ PITOT_HOT static void move(int64_t n, const shampoo_options *o, const pitot_real
     }
 }
 
+/* The same with the buffer, its own of `early` steps, moved on by Nesterov's step: e, the step d of the grafted method. */
+PITOT_HOT static void move_scalable(int64_t n, const shampoo_options *o, const pitot_real *restrict d, pitot_real *restrict b,
+                                    pitot_real *restrict early, pitot_real *restrict e, pitot_real *restrict x) {
+    pitot_real lr = (pitot_real)o->lr, wd = (pitot_real)(o->decoupled ? o->weight_decay : 0), mu = (pitot_real)o->momentum,
+               more = o->nesterov ? mu : 1, plain = o->nesterov ? 1 : 0;
+    for (int64_t i = 0; !early && i < n; i++) {
+        pitot_real di = d[i] + wd * x[i];
+        b[i] = mu * b[i] + di;
+        b[i] = more * b[i] + plain * di;
+        x[i] -= lr * b[i];
+    }
+    for (int64_t i = 0; early && i < n; i++) {
+        pitot_real di = d[i] + wd * x[i], ei = e[i] + wd * x[i];
+        b[i] = mu * b[i] + ei;
+        early[i] = more * (mu * early[i] + ei) + plain * di;
+        x[i] -= lr * early[i];
+    }
+}
+
 /* ---- a step ---- */
 
 /* The grafted method's step for the filtered gradient h, where that is not h itself. */
 static void graft(const shampoo_options *o, const pitot_tensor_state *t, double l2, const pitot_real *h, pitot_real *out) {
     double beta = o->grafting_beta2, c = o->grafting == GRAFT_ADAM ? 1 / sqrt(1 - pow(beta, (double)t->t)) : 1;
     int sum = o->grafting == GRAFT_ADAGRAD;
-    if (o->grafting >= GRAFT_ADAGRAD)
+    if (o->grafting == GRAFT_SQRTN)
+        for (int64_t i = 0; i < t->size; i++) out[i] = (pitot_real)((h[i] > 0) - (h[i] < 0));
+    else if (has_squares(o))
         graft_squares(t->size, (pitot_real)(sum ? 1 : beta), (pitot_real)(sum ? 1 : 1 - beta), (pitot_real)c,
                       (pitot_real)o->grafting_epsilon, (pitot_real)l2, t->x, t->g, h, t->state[GRAFT_SQ], out);
 }
@@ -204,10 +291,16 @@ static void take_length(const block *k, const pitot_real *like, pitot_real *d) {
         for (int64_t j = 0; j < k->n[1]; j++) d[at + i * ld + j] = (pitot_real)(scale * (double)d[at + i * ld + j]);
 }
 
+/* d, all of it, takes the length of `like`; out may be d. */
+static void take_whole_length(int64_t n, const pitot_real *like, const pitot_real *d, pitot_real *out) {
+    double scale = sqrt(matrix_squares(like, 1, n, n)) / (sqrt(matrix_squares(d, 1, n, n)) + 1e-16);
+    for (int64_t i = 0; i < n; i++) out[i] = (pitot_real)(scale * (double)d[i]);
+}
+
 /* Whether the sums in the factors stay finite with this gradient: no entry is larger than their trace. */
 static int sums_fit(const shampoo_options *o, const pitot_tensor_state *t, const blocks *b) {
     double trace = 0;
-    if (o->betas[1] < 1) return 1;
+    if (o->betas[1] < 1 || !b->has[0]) return 1;
     for (int64_t j = 0; j < blocks_count(b); j++) {
         block k = blocks_at(b, j);
         for (int64_t i = 0; i < k.n[0]; i++) trace += (double)((const pitot_real *)t->state[FACTOR])[k.at[0] + i * (k.n[0] + 1)];
@@ -222,26 +315,80 @@ static const pitot_real *decayed(const shampoo_options *o, const pitot_tensor_st
     return w->g;
 }
 
-static void gather(const pitot_stepping *s, pitot_tensor_state *t) {
+/* What side `side` of a block is gathered from: g, or w->d with the other side's root upon it. The block's `of` is then *only. */
+static const pitot_real *seen_by(const shampoo_options *o, const pitot_tensor_state *t, const work *w, block *k, int side,
+                                 const pitot_real *g, blocks *only) {
+    int other = !side, changes = o->statistics == KL || (o->statistics == SEQUENTIAL && side == 1);
+    block half = *k;
+    if (!changes || !k->of->has[other]) return g;
+    *only = *k->of;
+    only->has[side] = 0;
+    half.of = only;
+    block_apply(&half, 1, t->state[ROOT], t->state[ROOT + 1], g, w->d, w->half);
+    return w->d;
+}
+
+static int in_range(const block *k, const pitot_real *g) {
+    int64_t ld = k->of->n[1];
+    return matrix_squares(g + k->first[0] * ld + k->first[1], k->n[0], k->n[1], ld) < MATRIX_MOST;
+}
+
+/* Factors of one side. What a root has made too large to square is left out. */
+static void gather_side(const pitot_stepping *s, pitot_tensor_state *t, int side) {
     const shampoo_options *o = s->options;
-    blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
+    blocks b = cut(o, t), only;
     room r = { s->scratch, 0 };
     work w = take(&r, o, t, &b);
     double keep = o->betas[1], add = keep < 1 ? 1 - keep : 1;
     const pitot_real *g = decayed(o, t, &w);
-    for (int64_t j = 0; j < 2 * blocks_count(&b); j++) {
-        block k = blocks_at(&b, j / 2);
-        if (b.has[j % 2]) block_gather(&k, (int)(j % 2), g, keep, add, t->state[FACTOR + j % 2]);
+    for (int64_t j = 0; j < blocks_count(&b) && b.has[side]; j++) {
+        block k = blocks_at(&b, j);
+        const pitot_real *seen = seen_by(o, t, &w, &k, side, g, &only);
+        if (seen == g || in_range(&k, seen)) block_gather(&k, side, seen, keep, add, t->state[FACTOR + side]);
     }
+}
+
+static void gather(const pitot_stepping *s, int side) {
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->tensor[i].g) gather_side(s, &s->tensor[i], side);
+}
+
+/* Factors and roots. */
+static void renew(const pitot_stepping *s) {
+    const shampoo_options *o = s->options;
+    int sequential = o->statistics == SEQUENTIAL;
+    renewal roots = roots_of(o);
+    gather(s, 0);
+    if (sequential) {
+        roots.make = make_left;
+        renewal_run(&roots, s);
+        roots.make = make_right;
+    }
+    gather(s, 1);
+    renewal_run(&roots, s);
+}
+
+/* The step of an early tensor: h at the length of the grafted method's step `like`, in w->d. */
+static void step_early(const shampoo_options *o, pitot_tensor_state *t, const work *w, const pitot_real *h,
+                       const pitot_real *like) {
+    pitot_real *b = t->state[MOMENTUM_BUFFER], *own = t->state[GRAFT_BUFFER];
+    if (!o->scalable || !b) {
+        move(t->size, o, like, b, t->x);
+        return;
+    }
+    if (o->grafting) take_whole_length(t->size, like, h, w->d);
+    else memcpy(w->d, h, (size_t)t->size * sizeof *h);
+    if (o->grafting == GRAFT_NONE || o->grafting == GRAFT_SQRTN) memset(own, 0, (size_t)t->size * sizeof *own);
+    move_scalable(t->size, o, like, b, own, w->d, t->x);
 }
 
 static void step_tensor(const pitot_stepping *s, pitot_tensor_state *t) {
     const shampoo_options *o = s->options;
-    blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
+    blocks b = cut(o, t);
     room r = { s->scratch, 0 };
     work w = take(&r, o, t, &b);
     double l2 = o->decoupled ? 0 : o->weight_decay;
-    int early = o->grafting && t->t < o->start_preconditioning_step;
+    int early = (o->grafting || o->scalable) && t->t < o->start_preconditioning_step;
     const pitot_real *h = w.g;
     if (!t->state[EXP_AVG]) h = decayed(o, t, &w);
     else
@@ -249,25 +396,28 @@ static void step_tensor(const pitot_stepping *s, pitot_tensor_state *t) {
                t->state[EXP_AVG], w.g);
     graft(o, t, l2, h, w.graft);
     const pitot_real *like = o->grafting >= GRAFT_ADAGRAD ? w.graft : h;
-    for (int64_t j = 0; j < blocks_count(&b) && !early; j++) {
+    if (early) {
+        step_early(o, t, &w, h, like);
+        return;
+    }
+    for (int64_t j = 0; j < blocks_count(&b); j++) {
         block k = blocks_at(&b, j);
         block_apply(&k, 1, t->state[ROOT], t->state[ROOT + 1], h, w.d, w.half);
-        if (o->grafting) take_length(&k, like, w.d);
+        if (o->grafting && !o->scalable) take_length(&k, like, w.d);
     }
-    move(t->size, o, early ? like : w.d, t->state[MOMENTUM_BUFFER], t->x);
+    if (o->grafting && o->scalable) take_whole_length(t->size, like, w.d, w.d);
+    if (o->scalable && t->state[MOMENTUM_BUFFER]) move_scalable(t->size, o, w.d, t->state[MOMENTUM_BUFFER], NULL, NULL, t->x);
+    else move(t->size, o, w.d, t->state[MOMENTUM_BUFFER], t->x);
 }
 
 static int32_t step(pitot_stepping *s) {
     const shampoo_options *o = s->options;
     if (matrix_bounded(s)) return PITOT_EHOST;
     for (int64_t i = 0; i < s->n; i++) {
-        blocks b = blocks_of(&s->tensor[i], o->max_preconditioner_dim, 0);
+        blocks b = cut(o, &s->tensor[i]);
         if (s->tensor[i].g && !sums_fit(o, &s->tensor[i], &b)) return PITOT_EHOST;
     }
-    renewal roots = roots_of(o);
-    for (int64_t i = 0; i < s->n; i++)
-        if (s->tensor[i].g) gather(s, &s->tensor[i]);
-    renewal_run(&roots, s);
+    renew(s);
     for (int64_t i = 0; i < s->n; i++)
         if (s->tensor[i].g) step_tensor(s, &s->tensor[i]);
     return PITOT_OK;
@@ -276,14 +426,15 @@ static int32_t step(pitot_stepping *s) {
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t n, pitot_preconditioner *view) {
     const shampoo_options *o = s->options;
     const pitot_tensor_state *t = &s->tensor[i];
-    blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
+    blocks b = cut(o, t);
     block k;
     int side;
     if (!block_of_view(&b, n, &k, &side)) return PITOT_EINVAL;
     block_view(&k, side, t->state[FACTOR + side], view);
     view->inverse = (const pitot_real *)t->state[ROOT + side] + k.at[side];
     view->power = -exponent_of(o, &b);
-    view->damping = o->epsilon;
+    const double *damping = t->state[DAMPING];
+    view->damping = damping ? damping[2 * k.index + side] : o->epsilon;
     view->bias_correction = corrected(o, o->betas[1], t->t);
     view->computed = (int64_t)((const double *)t->state[COMPUTED])[2 * k.index + side];
     return PITOT_OK;
@@ -294,8 +445,8 @@ const pitot_optimizer pitot_optimizer_shampoo = {
     .abi = PITOT_ABI,
     .name = "shampoo",
     .summary = "inverse roots of the gradients' row and column covariances on either side of the gradient",
-    .paper = "Gupta, Koren, Singer 2018, arXiv 1802.09568; options of Anil et al. 2020, arXiv 2002.09018, and Shi et al. 2023, "
-             "arXiv 2309.06497",
+    .paper = "Gupta, Koren, Singer 2018, arXiv 1802.09568; options of Anil et al. 2020, arXiv 2002.09018, Shi et al. 2023, "
+             "arXiv 2309.06497, and Lin et al. 2025, arXiv 2509.03378",
     .formula = "L += g g'; R += g' g; x -= lr (L + eps I)^(-1/4) g (R + eps I)^(-1/4)",
     .memory = "2 (m^2 + n^2) values for a block (m,n)",
     .cost = "4 mn (m+n) flops for a block (m,n); with roots about 11 (m^3 + n^3) more",

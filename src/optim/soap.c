@@ -1,6 +1,6 @@
 /* soap.c: Vyas et al. 2024 (arXiv 2409.11321): Adam in the eigenbasis of Shampoo's factors, algorithm 3, with the basis renewed by one orthogonal
-   iteration now and then, algorithm 4. The first step only makes the basis. Tensors of more axes are matrices (first axis, the rest); axes longer
-   than max_precond_dim, and vectors unless precondition_1d, keep their own axes.
+   iteration now and then, algorithm 4. The first step only makes the basis. Tensors of more axes are matrices (first axis, the rest), with
+   merge_dims (the first few, the rest); axes longer than max_precond_dim, and vectors unless precondition_1d, keep their own axes.
 
        g' = QL' g QR; m = b1 m + (1-b1) g'; v = b2 v + (1-b2) g'^2; x -= lr QL (m/(sqrt(v) + eps)) QR' sqrt(1-b2^t)/(1-b1^t); x -= lr wd x */
 
@@ -16,7 +16,7 @@
 
 typedef struct soap_options {
     double lr, betas[2], shampoo_beta, eps, weight_decay;
-    int64_t precondition_frequency, max_precond_dim, precondition_1d, normalize_grads, correct_bias;
+    int64_t precondition_frequency, max_precond_dim, precondition_1d, normalize_grads, correct_bias, merge_dims, count_first;
 } soap_options;
 
 enum { FACTOR, BASIS = 2, EXP_AVG = 4, EXP_AVG_SQ, COMPUTED }; /* FACTOR + side, BASIS + side */
@@ -39,13 +39,34 @@ static const pitot_option table[] = {
     { "normalize_grads", PITOT_BOOL, 1, offsetof(soap_options, normalize_grads), "false", 0, 0, NULL, "",
       "scale each tensor's step to root mean square 1" },
     { "correct_bias", PITOT_BOOL, 1, offsetof(soap_options, correct_bias), "true", 0, 0, NULL, "", "Adam's bias correction" },
+    { "merge_dims", PITOT_BOOL, 1, offsetof(soap_options, merge_dims), "false", 0, 0, NULL, "",
+      "axes are joined from the first on while their product is at most max_precond_dim, as in the authors' code; else all but the "
+      "first" },
+    { "count_first", PITOT_BOOL, 1, offsetof(soap_options, count_first), "false", 0, 0, NULL, "",
+      "bias correction and precondition_frequency count the first step, which moves nothing, as in pytorch_optimizer" },
     { 0 },
 };
 
 /* ---- state ---- */
 
+/* Rows and columns that neighbouring axes make when joined while their product is at most `most`; what remains after two goes to the columns. */
+static void join_axes(const pitot_tensor_state *t, int64_t most, int64_t n[2]) {
+    int64_t joined = 1;
+    int d = 0;
+    while (d < t->n_dim && (joined == 1 || joined * t->shape[d] <= most)) joined *= t->shape[d++];
+    n[0] = joined;
+    n[1] = t->size / joined;
+}
+
 static blocks cut(const pitot_tensor_state *t, const soap_options *o) {
-    blocks b = blocks_of(t, o->max_precond_dim, 1);
+    pitot_tensor_state matrix = { .n_dim = t->n_dim,
+                                  .size = t->size,
+                                  .shape = { t->shape[0], t->shape[0] ? t->size / t->shape[0] : 0 } };
+    if (o->merge_dims) {
+        join_axes(t, o->max_precond_dim, matrix.shape);
+        if (matrix.shape[1] == 1) matrix.n_dim = 1;
+    }
+    blocks b = blocks_of(&matrix, o->max_precond_dim, 1);
     if (t->n_dim < 2 && !o->precondition_1d) b.has[0] = 0;
     return b;
 }
@@ -142,9 +163,13 @@ PITOT_HOT static void move(int64_t n, pitot_real lr, pitot_real keep, const pito
     for (int64_t i = 0; i < n; i++) x[i] = keep * (x[i] - lr * d[i]);
 }
 
-/* Steps of the averages: one behind the tensor's. */
+/* Steps of the averages: one behind the tensor's, if that is how they are counted. */
+static int64_t counted(const soap_options *o, const pitot_tensor_state *t) {
+    return o->count_first ? t->t : t->t - 1;
+}
+
 static double length_of(const soap_options *o, const pitot_tensor_state *t, const pitot_real *d) {
-    double n = (double)(t->t - 1), c = o->correct_bias ? sqrt(1 - pow(o->betas[1], n)) / (1 - pow(o->betas[0], n)) : 1;
+    double n = (double)counted(o, t), c = o->correct_bias ? sqrt(1 - pow(o->betas[1], n)) / (1 - pow(o->betas[0], n)) : 1;
     if (o->normalize_grads) c /= 1e-30 + sqrt(matrix_squares(d, 1, t->size, t->size) / (double)t->size);
     return o->lr * c;
 }
@@ -167,7 +192,7 @@ static void step_tensor(const pitot_stepping *s, pitot_tensor_state *t) {
     const pitot_real *d = plain ? w.d : w.g;
     move(t->size, (pitot_real)length_of(o, t, d), (pitot_real)(1 - o->lr * o->weight_decay), d, t->x);
     gather(o, t, &k);
-    if ((t->t - 1) % o->precondition_frequency == 0 && !plain) renew(t, &b, &k, &w);
+    if (counted(o, t) % o->precondition_frequency == 0 && !plain) renew(t, &b, &k, &w);
 }
 
 static int32_t step(pitot_stepping *s) {
@@ -182,7 +207,7 @@ static int32_t view(const pitot_stepping *s, int64_t i, int32_t n, pitot_precond
     const pitot_tensor_state *t = &s->tensor[i];
     blocks b = cut(t, o);
     double beta = o->shampoo_beta < 0 ? o->betas[1] : o->shampoo_beta,
-           correction = o->correct_bias && t->t > 1 ? 1 / (1 - pow(o->betas[1], (double)(t->t - 1))) : 1;
+           correction = o->correct_bias && t->t > 1 ? 1 / (1 - pow(o->betas[1], (double)counted(o, t))) : 1;
     block k;
     int side;
     view->power = -0.5;

@@ -67,7 +67,7 @@ static void test_trace(void **state) {
         }
         mlp_end(&m);
     }
-    assert_int_equal(found, 5);
+    assert_int_equal(found, 10);
 }
 
 /* ---- a net with convolutions ---- */

@@ -1,5 +1,13 @@
 /* Methods with a factor for each side of a layer, against what their references really produced (tests/golden) and against plain loops over
-   samples. reference cases: kfac, ekfac, singd */
+   samples. reference cases: kfac, ekfac, singd
+
+   How references differ, and the options of ours that say the same:
+   - KAISA: S of gradients of the mean loss (gradients=mean), factors from identities (start=identity), inverses of A + l I (damping_form=each).
+   - the eva package: the same S; averages give the newer batch 0.95 (stat_decay=0.05), and the damping stays in them (keep_damping).
+   - ASDL: the bias has no column in A, and S alone for its gradient (bias=apart); with or without "swift" the same.
+   Not followed to the end, and why:
+   - SINGD, block diagonal with blocks smaller than the factor, beyond its first step: the reference multiplies by K where K' is meant.
+   - SINGD in bfloat16, to 1e-2: the reference rounds every product to it, and K and C grow to 2.4; ours rounds what is kept. */
 
 #include "base/alloc.h"
 #include "base/file.h"

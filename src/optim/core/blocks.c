@@ -12,14 +12,22 @@ static int64_t least(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-blocks blocks_of(const pitot_tensor_state *t, int64_t most, int whole) {
-    blocks b = { .n = { t->shape[0], t->size / t->shape[0] } };
+static blocks cut(int64_t rows, int64_t cols, int matrix, int64_t most, int whole) {
+    blocks b = { .n = { rows, cols } };
     for (int a = 0; a < 2; a++) {
         b.most[a] = whole ? b.n[a] : least(most, b.n[a]);
         b.count[a] = (b.n[a] + b.most[a] - 1) / b.most[a];
-        b.has[a] = (a == 0 || t->n_dim > 1) && b.most[a] <= most;
+        b.has[a] = (a == 0 || matrix) && b.most[a] <= most;
     }
     return b;
+}
+
+blocks blocks_of(const pitot_tensor_state *t, int64_t most, int whole) {
+    return cut(t->shape[0], t->size / t->shape[0], t->n_dim > 1, most, whole);
+}
+
+blocks blocks_of_vector(const pitot_tensor_state *t, int64_t most) {
+    return cut(t->size, 1, 0, most, 0);
 }
 
 int64_t blocks_count(const blocks *b) {
@@ -69,12 +77,16 @@ void blocks_slots(pitot_layout *l, const blocks *b, const char *rows, const char
     for (int a = 0; a < 2; a++) pitot_slot_add(l, a ? columns : rows, 0, b->has[a] ? 1 : -1, (int64_t[]){ blocks_factors(b, a) });
 }
 
-void blocks_identity(const blocks *b, void *const factors[2]) {
+void blocks_diagonal(const blocks *b, double scale, void *const factors[2]) {
     for (int64_t j = 0; j < blocks_count(b); j++) {
         block k = blocks_at(b, j);
         for (int a = 0; a < 2; a++)
-            if (b->has[a]) matrix_identity(k.n[a], 1, (pitot_real *)factors[a] + k.at[a]);
+            if (b->has[a]) matrix_identity(k.n[a], scale, (pitot_real *)factors[a] + k.at[a]);
     }
+}
+
+void blocks_identity(const blocks *b, void *const factors[2]) {
+    blocks_diagonal(b, 1, factors);
 }
 
 static int64_t start(const block *k) {

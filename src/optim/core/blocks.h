@@ -23,6 +23,8 @@ typedef struct block {
 
 /* At most `most` rows and columns in a block. With `whole` there is one block, and axes longer than that have no factor. */
 blocks blocks_of(const pitot_tensor_state *t, int64_t most, int whole);
+/* The same of the tensor as one vector. */
+blocks blocks_of_vector(const pitot_tensor_state *t, int64_t most);
 int64_t blocks_count(const blocks *b);
 block blocks_at(const blocks *b, int64_t index);
 /* Values of all factors of that side (0: L, 1: R); 0: none. */
@@ -35,8 +37,9 @@ int64_t blocks_side(const blocks *b);
 int blocks_fit(const blocks *b, const char *optimizer, const char *tensor, pitot_error *error);
 /* A slot for all L, one for all R; sides without are not in use. */
 void blocks_slots(pitot_layout *l, const blocks *b, const char *rows, const char *columns);
-/* factors[0], factors[1]: identities in all L, all R. */
+/* factors[0], factors[1]: identities in all L, all R; or as much of them. */
 void blocks_identity(const blocks *b, void *const factors[2]);
+void blocks_diagonal(const blocks *b, double scale, void *const factors[2]);
 
 /* F = keep F + add GG' (side 0) or keep F + add G'G for the block of g (all of the tensor). Both triangles. */
 void block_gather(const block *k, int side, const pitot_real *g, double keep, double add, pitot_real *factors);

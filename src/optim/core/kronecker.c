@@ -11,6 +11,19 @@
 
 #include <math.h>
 
+/* ---- layers ---- */
+
+static int64_t read_layers(const kronecker *k, const pitot_optim_source *source, const pitot_tensor_state *tensor, int64_t n,
+                           layer *out) {
+    int64_t count = layers_read(source, tensor, n, k->max_dim, out);
+    for (int64_t i = 0; i < count && k->apart; i++) {
+        out[i].apart = out[i].bias;
+        out[i].bias = -1;
+        out[i].columns = out[i].values;
+    }
+    return count;
+}
+
 /* ---- work space ---- */
 
 static int64_t larger(int64_t a, int64_t b) {
@@ -69,6 +82,7 @@ static void place(kronecker_room *r, char *base, const extent *e, layer *list, p
     piece *p = base ? r->piece : pieces;
     list_pieces(e->k, list, n, p);
     r->work = room_take(&at, pieces_sort(p, r->pieces, e->threads));
+    r->model = room_take(&at, e->k->model ? kronecker_model_values(e->parameters) * real : 0);
     r->bytes = at.used;
 }
 
@@ -91,13 +105,14 @@ static void add_slots(const kronecker *k, pitot_layout *l, const layer *y) {
 int32_t kronecker_layout(const kronecker *k, pitot_layout *l, pitot_error *error) {
     layer *list = mem_alloc(l->source->layers, sizeof *list);
     if (!list) return pitot_fail(error, PITOT_ENOMEM, "no memory for a list of layers");
-    int64_t n = layers_read(l->source, l->tensor, l->n, k->max_dim, list);
+    int64_t n = read_layers(k, l->source, l->tensor, l->n, list);
     piece *pieces = mem_alloc(list_pieces(k, list, n, NULL) + 1, sizeof *pieces);
     if (!pieces) return mem_free(list), pitot_fail(error, PITOT_ENOMEM, "no memory for a list of factors");
     kronecker_room r;
     place(&r, NULL, &(extent){ k, n, l->source->layers, l->parameters, l->threads }, list, pieces);
     l->scratch = r.bytes;
     mem_free(pieces);
+    if (l->i < 0) pitot_slot_add(l, "damping", PITOT_F64, k->model ? 1 : -1, (const int64_t[]){ KRONECKER_PER_RUN });
     if (l->i >= 0) {
         const layer *y = layer_of(list, n, l->i);
         pitot_slot_like(l, "momentum_buffer", l->i, k->momentum != 0);
@@ -119,7 +134,7 @@ static double shortening(const kronecker_job *j) {
     double sum = 0, lr = j->k->lr;
     for (int64_t i = 0; i < j->n && j->k->kl_clip > 0; i++) {
         const layer *l = &j->room.layer[i];
-        sum += product_with(j, l->weight) + (l->bias >= 0 ? product_with(j, l->bias) : 0);
+        sum += product_with(j, l->weight) + (kronecker_bias(l) >= 0 ? product_with(j, kronecker_bias(l)) : 0);
     }
     double by = sqrt(j->k->kl_clip / (lr * lr * sum));
     return sum > 0 && lr > 0 && by < 1 ? by : 1;
@@ -139,8 +154,10 @@ static int32_t make_directions(kronecker_job *j) {
     for (int64_t i = 0; i < j->n; i++) {
         const layer *l = &j->room.layer[i];
         shorten(j, l->weight, by);
-        if (l->bias >= 0) shorten(j, l->bias, by);
+        if (kronecker_bias(l) >= 0) shorten(j, kronecker_bias(l), by);
         layer_point(l, j->s->tensor, j->room.direction);
+        pitot_tensor_state *apart = l->apart >= 0 ? &j->s->tensor[l->apart] : NULL;
+        if (apart && apart->g) apart->g = j->room.direction + apart->at;
     }
     return PITOT_OK;
 }
@@ -148,7 +165,7 @@ static int32_t make_directions(kronecker_job *j) {
 /* Layers whose weight has no gradient are left out. */
 static void find_layers(kronecker_job *j) {
     layer *list = j->s->scratch;
-    j->n = layers_moving(j->s->tensor, list, layers_read(j->s->source, j->s->tensor, j->s->n, j->k->max_dim, list));
+    j->n = layers_moving(j->s->tensor, list, read_layers(j->k, j->s->source, j->s->tensor, j->s->n, list));
     place(&j->room, j->s->scratch, &(extent){ j->k, j->n, j->s->source->layers, j->s->parameters, j->s->threads }, list, NULL);
 }
 
@@ -157,6 +174,7 @@ int32_t kronecker_step(const kronecker *k, pitot_stepping *s) {
     int renew = s->t <= k->t_first || (s->t - 1) % k->t_inv == 0, cov = (s->t - 1) % k->t_cov == 0 || s->t <= k->t_first;
     int32_t status = PITOT_OK;
     find_layers(&j);
+    if (k->model) return kronecker_model_step(&j, cov, renew);
     if (k->stat_decay > 0 ? cov : renew) status = kronecker_average(&j);
     if (!status && renew) kronecker_decompose(&j);
     if (!status && k->form == KRONECKER_BATCH && (cov || renew)) status = kronecker_moments(&j);
@@ -170,7 +188,7 @@ int32_t kronecker_step(const kronecker *k, pitot_stepping *s) {
 
 int32_t kronecker_view(const kronecker *k, const pitot_stepping *s, int64_t i, int32_t f, pitot_preconditioner *view) {
     kronecker_job j = { .k = k, .s = (pitot_stepping *)s };
-    int64_t n = layers_read(s->source, s->tensor, s->n, k->max_dim, s->scratch), group = f / 2;
+    int64_t n = read_layers(k, s->source, s->tensor, s->n, s->scratch), group = f / 2;
     const layer *l = layer_of(s->scratch, n, i);
     int eigen = !kronecker_inverts(k), right = f % 2;
     if (!l || group >= l->groups) return PITOT_EINVAL;
@@ -196,7 +214,7 @@ int32_t kronecker_view(const kronecker *k, const pitot_stepping *s, int64_t i, i
         view->eigenvalues = kronecker_slot(&j, l, KRONECKER_S_VALUE + right, group);
         view->corrected = kronecker_slot(&j, l, KRONECKER_MOMENTS, group);
         view->corrected_power = -1;
-        view->eps = k->damping;
+        view->eps = k->model ? kronecker_model_damping(s) : k->damping;
     }
     return PITOT_OK;
 }

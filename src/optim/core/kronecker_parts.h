@@ -1,6 +1,7 @@
 /* kronecker_parts.h: the inside of kronecker.h.
 
-   kronecker.c  layout, step, view      kronecker_factors.c  averages      kronecker_use.c  decompositions, directions */
+   kronecker.c  layout, step, view      kronecker_factors.c  averages      kronecker_use.c  decompositions, directions
+   kronecker_model.c  length, momentum and damping by a model of the loss */
 
 #ifndef PITOT_SRC_OPTIM_KRONECKER_PARTS_H
 #define PITOT_SRC_OPTIM_KRONECKER_PARTS_H
@@ -27,6 +28,8 @@ enum {                     /* numbers of a group */
        KRONECKER_PER_GROUP
 };
 
+enum { KRONECKER_LAMBDA, KRONECKER_GAMMA, KRONECKER_PER_RUN }; /* the run's, with `model` */
+
 typedef struct kronecker_room { /* a step's work space */
     layer *layer;
     pitot_real *direction;       /* (D) */
@@ -36,7 +39,8 @@ typedef struct kronecker_room { /* a step's work space */
     pitot_real *probe;           /* (columns + rows + rows of a block) */
     piece *piece;                /* (pieces): groups of layers (i: layer, k: group), those that take longest first */
     int64_t pieces;
-    void *work; /* the threads', for pieces */
+    void *work;        /* the threads', for pieces */
+    pitot_real *model; /* kronecker_model_values, if it takes that step */
     int64_t bytes;
 } kronecker_room;
 
@@ -59,6 +63,10 @@ static inline double *kronecker_numbers(const kronecker_job *j, const layer *l, 
     return (double *)j->s->tensor[l->weight].state[KRONECKER_NUMBERS] + group * KRONECKER_PER_GROUP;
 }
 
+static inline int64_t kronecker_bias(const layer *l) { /* -1: none */
+    return l->bias >= 0 ? l->bias : l->apart;
+}
+
 static inline int kronecker_inverts(const kronecker *k) { /* rather than to keep bases */
     return k->form == KRONECKER_PI || k->form == KRONECKER_EACH;
 }
@@ -71,6 +79,11 @@ void kronecker_decompose(kronecker_job *j);
 int32_t kronecker_moments(kronecker_job *j);
 /* D of layer l into room.direction. */
 int32_t kronecker_direction(kronecker_job *j, const layer *l);
+
+/* A step by the model; whether factors and inverses are due. */
+int32_t kronecker_model_step(kronecker_job *j, int cov, int renew);
+int64_t kronecker_model_values(int64_t parameters);
+double kronecker_model_damping(const pitot_stepping *s); /* gamma^2 */
 
 void kronecker_round(const kronecker *k, pitot_real *x, int64_t n); /* to bfloat16, if it is to be so */
 

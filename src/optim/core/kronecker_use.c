@@ -38,8 +38,12 @@ static void keep(const kronecker *k, const double *from, int64_t n, pitot_real *
     kronecker_round(k, to, n);
 }
 
+static void add_diagonal(pitot_real *x, int64_t n, double value) {
+    for (int64_t i = 0; i < n; i++) x[i * n + i] += (pitot_real)value;
+}
+
 static int renew_inverses(const kronecker_job *j, const layer *l, int64_t group, double *number, double *room) {
-    const pitot_real *s = kronecker_slot(j, l, KRONECKER_S, group), *a = kronecker_slot(j, l, KRONECKER_A, group);
+    pitot_real *s = kronecker_slot(j, l, KRONECKER_S, group), *a = kronecker_slot(j, l, KRONECKER_A, group);
     double *si = room, *ai = si + l->rows * l->rows;
     double pi = balance(a, l->columns, s, l->rows), root = sqrt(j->k->damping);
     int each = j->k->form == KRONECKER_EACH;
@@ -47,8 +51,12 @@ static int renew_inverses(const kronecker_job *j, const layer *l, int64_t group,
     if (!invert(s, l->rows, to_s, si) || !invert(a, l->columns, to_a, ai)) return 0;
     keep(j->k, si, l->rows * l->rows, kronecker_slot(j, l, KRONECKER_S_USED, group));
     keep(j->k, ai, l->columns * l->columns, kronecker_slot(j, l, KRONECKER_A_USED, group));
-    number[KRONECKER_S_DAMPING] = to_s;
-    number[KRONECKER_A_DAMPING] = to_a;
+    if (j->k->keep) {
+        add_diagonal(s, l->rows, to_s);
+        add_diagonal(a, l->columns, to_a);
+    }
+    number[KRONECKER_S_DAMPING] = j->k->keep ? 0 : to_s;
+    number[KRONECKER_A_DAMPING] = j->k->keep ? 0 : to_a;
     return 1;
 }
 
@@ -172,6 +180,16 @@ static const pitot_real *precondition(const kronecker_job *j, const layer *l, co
     return r->grad;
 }
 
+/* D of a bias apart: S^-1 times its gradient. */
+static void bias_direction(const kronecker_job *j, const layer *l, int64_t group) {
+    const pitot_tensor_state *b = l->apart >= 0 ? &j->s->tensor[l->apart] : NULL;
+    int64_t from = group * l->rows, bytes = l->rows * (int64_t)sizeof(pitot_real);
+    if (!b || !b->g) return;
+    pitot_real *to = j->room.direction + b->at + from;
+    if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] == 0) memcpy(to, b->g + from, (size_t)bytes);
+    else blas_gemm(0, 0, l->rows, 1, l->rows, 1, kronecker_slot(j, l, KRONECKER_S_USED, group), l->rows, b->g + from, 1, 0, to, 1);
+}
+
 int32_t kronecker_direction(kronecker_job *j, const layer *l) {
     pitot_capture c;
     int32_t status = j->s->source->layer(j->s->source->user, l->index, 0, &c);
@@ -181,6 +199,7 @@ int32_t kronecker_direction(kronecker_job *j, const layer *l) {
         if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] > 0) d = precondition(j, l, &c, group);
         if (!finite_values(d, l->rows * l->columns)) status = PITOT_EHOST;
         layer_scatter(l, j->s->tensor, group, d, j->room.direction);
+        bias_direction(j, l, group);
     }
     return status;
 }

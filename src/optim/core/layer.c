@@ -49,7 +49,7 @@ int32_t layer_read(const pitot_optim_source *source, const pitot_tensor_state *t
         return PITOT_ENOTSUP;
     const pitot_tensor_state *w = &tensor[c.weight - 1];
     if (w->n_dim != dims || !used_once(source, index, c.weight)) return PITOT_ENOTSUP;
-    *l = (layer){ .index = index, .weight = c.weight - 1, .bias = c.bias - 1, .conv = dims == 4 };
+    *l = (layer){ .index = index, .weight = c.weight - 1, .bias = c.bias - 1, .apart = -1, .conv = dims == 4 };
     l->groups = l->conv && c.groups ? c.groups : 1;
     l->rows = w->shape[0] / l->groups;
     l->values = product_of(w->shape, 1, dims);

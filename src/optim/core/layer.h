@@ -17,6 +17,7 @@ typedef struct layer {
     int64_t values, positions;     /* inputs without it; positions of a sample */
     int64_t samples;               /* whose rows make a block */
     int64_t sums, views;           /* the method's: where in its work space this layer's begin */
+    int64_t apart;                 /* the method's: the bias where it is not a column of A, bias then being -1; -1: none */
     int32_t conv, reserved;
     window w; /* convolution: of one group's channels */
 } layer;

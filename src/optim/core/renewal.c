@@ -6,9 +6,13 @@
 #include "optim/core/pieces.h"
 #include "optim/core/room.h"
 
+static blocks cut(const renewal *r, const void *options, const pitot_tensor_state *t) {
+    return r->cut ? r->cut(options, t) : blocks_of(t, r->most, 0);
+}
+
 /* Adds the factors of tensor i to the list from place `at` on, or with NULL counts them; returns the place behind them. */
 static int64_t list_tensor(const renewal *r, const void *options, const pitot_tensor_state *t, int64_t i, int64_t at, piece *list) {
-    blocks b = blocks_of(t, r->most, 0);
+    blocks b = cut(r, options, t);
     for (int64_t j = 0; j < blocks_count(&b); j++) {
         block k = blocks_at(&b, j);
         for (int side = 0; side < 2; side++) {
@@ -42,7 +46,7 @@ typedef struct renewal_job {
 static void make_piece(void *job, const piece *p, void *at) {
     const renewal_job *j = job;
     pitot_tensor_state *t = &j->s->tensor[p->i];
-    blocks b = blocks_of(t, j->r->most, 0);
+    blocks b = cut(j->r, j->s->options, t);
     block k = blocks_at(&b, p->k / 2);
     j->r->make(j->s->options, t, &k, (int)(p->k % 2), at);
 }

@@ -10,6 +10,7 @@ typedef struct renewal {
     int64_t (*bytes)(const void *options, int64_t n); /* of room for a factor (n,n) */
     int (*due)(const void *options, const pitot_tensor_state *t);
     void (*make)(const void *options, pitot_tensor_state *t, const block *k, int side, void *room);
+    blocks (*cut)(const void *options, const pitot_tensor_state *t); /* NULL: blocks_of(t, most, 0) */
 } renewal;
 
 /* Bytes at the beginning of a step's scratch; -1: no memory to count them. */

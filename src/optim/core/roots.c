@@ -33,6 +33,25 @@ static int raise_values(int64_t n, double eps, double power, double *value) {
     return fine;
 }
 
+/* From signs as even as the multiples of the golden ratio. */
+double roots_largest(int64_t n, const pitot_real *m, double *work) {
+    double *v = work, *u = v + n, value = 0, before = -1, norm = sqrt((double)n);
+    for (int64_t i = 0; i < n; i++) v[i] = ((uint64_t)i * 0x9e3779b97f4a7c15u >> 63 ? 1 : -1) / norm;
+    for (int k = 0; k < 100 && fabs(value - before) > 1e-9 * value; k++) {
+        before = value;
+        value = norm = 0;
+        for (int64_t i = 0; i < n; i++) {
+            u[i] = 0;
+            for (int64_t j = 0; j < n; j++) u[i] += (double)m[i * n + j] * v[j];
+            value += u[i] * v[i];
+            norm += u[i] * u[i];
+        }
+        if (!(norm > 0 && norm < INFINITY)) return 0;
+        for (int64_t i = 0; i < n; i++) v[i] = u[i] / sqrt(norm);
+    }
+    return value;
+}
+
 int roots_inverse(int64_t n, const pitot_real *m, double scale, double eps, double power, pitot_real *out, double *work) {
     double *a = work, *value = a + n * n, *more = value + n;
     for (int64_t i = 0; i < n * n; i++) a[i] = scale * (double)m[i];
