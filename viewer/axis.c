@@ -40,17 +40,45 @@ static double unbend(double p, double linear) {
     return copysign(fmin(v, DBL_MAX), p);
 }
 
+/* Asinh: the same far from zero, without a corner. Beyond 1e8 it is the logarithm of twice the value, which cannot overflow. */
+static double bend_smoothly(double v, double linear) {
+    double size = fabs(v);
+    return copysign(size < 1e8 * linear ? asinh(size / linear) : log(size) + log(2) - log(linear), v);
+}
+
+static double unbend_smoothly(double p, double linear) {
+    double size = fabs(p);
+    double v = size < 18 ? linear * sinh(size) : exp(size - log(2) + log(linear));
+    return copysign(fmin(v, DBL_MAX), p);
+}
+
+/* A value as a length along the axis, and back. */
+static double along(const axis *a, double v) {
+    if (a->scale == AXIS_LOG) return log10(v);
+    if (a->scale == AXIS_SYMLOG) return bend(v, half_width(a));
+    return a->scale == AXIS_ASINH ? bend_smoothly(v, half_width(a)) : v;
+}
+
+static double back(const axis *a, double p) {
+    if (a->scale == AXIS_LOG) return fmax(pow(10, p), nextafter(0, 1));
+    if (a->scale == AXIS_SYMLOG) return unbend(p, half_width(a));
+    return a->scale == AXIS_ASINH ? unbend_smoothly(p, half_width(a)) : p;
+}
+
 static double between(double v, double lo, double hi) {
     double width = hi - lo;
     return isfinite(width) ? (v - lo) / width : (v / 2 - lo / 2) / (hi / 2 - lo / 2);
 }
 
 double axis_at(const axis *a, double v) {
-    if (!isfinite(v)) return NAN;
-    if (a->scale == AXIS_LOG) return v > 0 ? between(log10(v), log10(a->lo), log10(a->hi)) : NAN;
-    if (a->scale != AXIS_SYMLOG) return between(v, a->lo, a->hi);
-    double linear = half_width(a);
-    return between(bend(v, linear), bend(a->lo, linear), bend(a->hi, linear));
+    if (!isfinite(v) || (a->scale == AXIS_LOG && v <= 0)) return NAN;
+    return between(along(a, v), along(a, a->lo), along(a, a->hi));
+}
+
+double axis_value(const axis *a, double at) {
+    double lo = along(a, a->lo), hi = along(a, a->hi);
+    double v = back(a, lo * (1 - at) + hi * at);
+    return isnan(v) ? a->lo : clamp(v, -DBL_MAX, DBL_MAX);
 }
 
 /* ---- ranges ---------------------------------------------------------------------------------------------------------- */
@@ -70,33 +98,37 @@ static axis fit_log(double lo, double hi) {
     return fit;
 }
 
-/* The linear part reaches to the power of ten below the typical size, but leaves four decades at most to the logarithmic part. */
-static axis fit_symlog(double lo, double hi, double typical) {
+/* Symlog and asinh. The linear part reaches to the power of ten below the typical size, but leaves four decades at most to the
+   logarithmic part. */
+static axis fit_bent(int scale, double lo, double hi, double typical) {
     double size = fmax(fabs(lo), fabs(hi));
-    if (size < DBL_MIN) return (axis){ AXIS_SYMLOG, -1, 1, 1 };
+    if (size < DBL_MIN) return (axis){ scale, -1, 1, 1 };
     int top = floor_log10(size), e = floor_log10(typical);
     e = e < top - 3 ? top - 3 : e > top ? top : e;
     double linear = format_parse(1, e < -307 ? -307 : e);
-    double a = bend(lo, linear), b = bend(hi, linear);
+    axis fit = { scale, lo, hi, linear };
+    double a = along(&fit, lo), b = along(&fit, hi);
     double pad = b - a > SAME ? PAD * (b - a) : 0.5;
-    axis fit = { AXIS_SYMLOG, unbend(a - pad, linear), unbend(b + pad, linear), linear };
-    if (fit.lo >= fit.hi) fit = fit_linear(lo, hi), fit.scale = AXIS_SYMLOG, fit.linear = linear;
+    fit.lo = back(&fit, a - pad);
+    fit.hi = back(&fit, b + pad);
+    if (fit.lo >= fit.hi) fit = fit_linear(lo, hi), fit.scale = scale, fit.linear = linear;
     return fit;
 }
 
 axis axis_fit(int scale, const double *v, int64_t n) {
     double lo = INFINITY, hi = -INFINITY, least = INFINITY, logs = 0;
     int64_t sized = 0;
+    int bent = scale == AXIS_SYMLOG || scale == AXIS_ASINH;
     for (int64_t i = 0; i < n; i++) {
         if (!isfinite(v[i])) continue;
         if (v[i] < lo) lo = v[i];
         if (v[i] > hi) hi = v[i];
         if (v[i] > 0 && v[i] < least) least = v[i];
-        if (scale == AXIS_SYMLOG && v[i] != 0) logs += log10(fabs(v[i])), sized++;
+        if (bent && v[i] != 0) logs += log10(fabs(v[i])), sized++;
     }
-    if (lo > hi) return scale == AXIS_SYMLOG ? (axis){ AXIS_SYMLOG, 0, 1, 1 } : (axis){ AXIS_LINEAR, 0, 1, 0 };
+    if (lo > hi) return bent ? (axis){ scale, 0, 1, 1 } : (axis){ AXIS_LINEAR, 0, 1, 0 };
     if (scale == AXIS_LOG && hi > 0) return fit_log(least, hi);
-    if (scale == AXIS_SYMLOG) return fit_symlog(lo, hi, sized ? pow(10, logs / (double)sized) : 0);
+    if (bent) return fit_bent(scale, lo, hi, sized ? pow(10, logs / (double)sized) : 0);
     return fit_linear(lo, hi);
 }
 
@@ -239,7 +271,7 @@ static void log_ticks(row *r, int wanted) {
     }
 }
 
-static void symlog_ticks(row *r, int wanted, double linear) {
+static void bent_ticks(row *r, int wanted, double linear) {
     int from = (int)ceil(log10(linear) - 1e-9), to = floor_log10(fmax(fabs(r->lo), fabs(r->hi)));
     decades d = { from, to, 1, from, 0, label_style(from, to) };
     int above = 0, below = 0;
@@ -271,7 +303,7 @@ int axis_ticks(const axis *a, int wanted, tick *ticks, int room) {
     if (wanted < 1) wanted = 1;
     row r = { ticks, 0, room, a->lo, a->hi };
     if (a->scale == AXIS_LOG && a->lo > 0) log_ticks(&r, wanted);
-    else if (a->scale == AXIS_SYMLOG) symlog_ticks(&r, wanted, half_width(a));
+    else if (a->scale == AXIS_SYMLOG || a->scale == AXIS_ASINH) bent_ticks(&r, wanted, half_width(a));
     else linear_ticks(&r, wanted);
     return r.n < room ? r.n : room;
 }

@@ -162,6 +162,7 @@ static void fill(panel_list *list, const entry *e, int64_t n) {
         if (i == 0 || compare_panels(&e[i - 1], &e[i]) != 0) {
             p = &list->panel[list->n++];
             p->main = -1;
+            p->rank = e[i].rank;
             p->first = list->n_series;
             describe(p, e[i].name, e[i].length);
         }

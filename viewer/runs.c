@@ -21,6 +21,8 @@ struct watched {
     alarm_list alarms;
     int64_t series;   /* that `panels` was made from */
     int32_t restarts; /* likewise */
+    int64_t looked;   /* bytes of the log that `alarms` was made from; -1: none */
+    int32_t looked_restarts;
     pitot_error trouble;
 };
 
@@ -85,6 +87,7 @@ static watched *watched_new(const char *path) {
     watched *w = calloc(1, sizeof *w);
     if (!w) return NULL;
     w->series = w->restarts = -1;
+    w->looked = -1;
     w->path = strdup(path);
     if (w->path) return w;
     watched_free(w);
@@ -160,9 +163,19 @@ int64_t runs_poll(runs *r, int k, int64_t budget, int *news) {
     return after.restarts == before.restarts ? after.bytes - before.bytes : after.bytes;
 }
 
+/* Looking for alarms costs O(values): it is done once per change of the log, not once per frame. */
+static void refresh_alarms(watched *w) {
+    pitot_log_state state = { .struct_size = sizeof state };
+    pitot_log_get_state(w->log, &state);
+    if (state.bytes == w->looked && state.restarts == w->looked_restarts) return;
+    int32_t status = alarm_list_make(w->log, &w->panels, &w->alarms);
+    w->looked = status == PITOT_OK ? state.bytes : -1;
+    w->looked_restarts = state.restarts;
+}
+
 void runs_refresh(runs *r, int k) {
     watched *w = r->run[k];
-    alarm_list_make(w->log, &w->panels, &w->alarms);
+    refresh_alarms(w);
     r->all.run[k].file_size = size_of_events(w);
 }
 

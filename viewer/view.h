@@ -10,18 +10,20 @@
 
 /* ---- axis.c: ranges, scales and ticks -------------------------------------------------------------------------------- */
 
-enum { AXIS_LINEAR, AXIS_LOG, AXIS_SYMLOG };
+enum { AXIS_LINEAR, AXIS_LOG, AXIS_SYMLOG, AXIS_ASINH };
 
 typedef struct axis {
     int scale;     /* AXIS_LINEAR ... */
     double lo, hi; /* lo < hi, both finite; > 0 on a log axis */
-    double linear; /* symlog: half width of the linear part */
+    double linear; /* symlog: half width of the linear part; asinh: about that */
 } axis;
 
 /* An axis that shows the finite ones of v[0..n): padded, never of zero width; a log axis falls back to linear if nothing is > 0. */
 axis axis_fit(int scale, const double *v, int64_t n);
 /* Position of v on the axis in [0,1] when inside; values outside give < 0 or > 1; NaN for what the axis cannot show. */
 double axis_at(const axis *a, double v);
+/* The value at a position: axis_at's inverse, in and outside [0,1]; always finite. */
+double axis_value(const axis *a, double at);
 
 typedef struct tick {
     double value;
@@ -44,6 +46,7 @@ typedef struct panel {
     char label[96]; /* what it means, from the registry; "" if unknown */
     char unit[24];
     int scale;              /* AXIS_... that the registry proposes */
+    int rank;               /* panels stand by rank, those of one by name */
     const pitot_band *band; /* of the registry, or NULL */
     int64_t main;           /* index of the scalar series, or -1 */
     int64_t first, n;       /* the per-tensor series are list->series[first .. first+n) */

@@ -109,3 +109,6 @@ rm -rf "$runs"
 echo
 two hooks | awk '{printf "the hooks of a step with nothing due: %.0f ns; a tracked step with one value: %.1f us, of which its log record %.1f us\n", $1, $2, $3}'
 rm -rf /tmp/pitot-bench-??????
+echo
+echo "viewer: a frame of 200 by 60 cells, all values in sight"
+"$B"/tests/bench/plots

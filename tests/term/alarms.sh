@@ -82,7 +82,7 @@ for size in 8x3 1x1 200x60 40x6; do
 done
 tmux resize-window -t main -x 100 -y 24
 check "it survives being resized" wait_for 'step 259'
-keys '?'
+keys '?' NPage
 check "? explains the key" wait_for 'alarms: what, since when'
 keys q q
 check "q quits" wait_for 'status 0'

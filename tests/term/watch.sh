@@ -138,10 +138,12 @@ keys main NPage
 check "PgDn turns the page" wait_for main 'page 2 of'
 keys main PPage
 check "PgUp turns back" wait_for main 'page 1 of'
-keys main y
+keys main y y
 check "y makes axes logarithmic" wait_for main 'loss log'
 keys main '?'
-check "? explains the keys" wait_for main 'this help, and back'
+check "? explains the keys" wait_for main 'the next y axis'
+keys main NPage
+check "and PgDn the others" wait_for main 'this help, and back'
 keys main '?'
 keys main Enter
 check "Enter enlarges the selected one" wait_for main 'panel 1 of'

@@ -423,6 +423,7 @@ static void the_page_and_the_line(void **state) {
     assert_string_equal(page_by_rank(s.page)->name, "plots");
     const plots *p = screen_own(&s, "plots");
     assert_int_equal(p->enlarged, 1);
+    assert_non_null(strstr(drawn(&all, 30, 100), "sharpness"));
     assert_string_equal(panels.panel[p->selected].title, "sharpness");
     for (int rows = 1; rows < 12; rows++)
         for (int cols = 1; cols < 60; cols += 7) {

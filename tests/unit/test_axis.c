@@ -74,6 +74,20 @@ static void symlog_known(void **state) {
     assert_string_equal(labels(&a, 5), "-0.50 -0.25 0 0.25 0.50");
 }
 
+static void asinh_known(void **state) {
+    (void)state;
+    axis a = { AXIS_ASINH, -10, 100, 1 };
+    assert_string_equal(labels(&a, 6), "-10 -1 0 1 10 100");
+    a = (axis){ AXIS_ASINH, -1e6, 1e6, 1e3 };
+    assert_string_equal(labels(&a, 9), "-1e+06 -1e+05 -1e+04 -1e+03 0 1e+03 1e+04 1e+05 1e+06");
+    a = (axis){ AXIS_ASINH, -0.5, 0.5, 1 };
+    assert_string_equal(labels(&a, 5), "-0.50 -0.25 0 0.25 0.50");
+    double v[] = { -2000, -3, 0, 5, 40 };
+    a = axis_fit(AXIS_ASINH, v, 5);
+    assert_int_equal(a.scale, AXIS_ASINH);
+    assert_true(a.lo < -2000 && a.lo > -4000 && a.hi > 40 && a.linear == 10);
+}
+
 /* ---- what must hold for every range ---------------------------------------------------------------------------------- */
 
 static uint64_t dice = 1;
@@ -111,7 +125,7 @@ static void check_axis(const axis *a) {
     assert_true(isfinite(a->lo) && isfinite(a->hi));
     assert_true(a->lo < a->hi);
     assert_true(a->scale != AXIS_LOG || a->lo > 0);
-    assert_true(a->scale != AXIS_SYMLOG || a->linear > 0);
+    assert_true(a->scale < AXIS_SYMLOG || a->linear > 0);
     for (int wanted = 2; wanted <= 9; wanted++) assert_true(check_ticks(a, wanted, ROOM) >= 1);
     check_ticks(a, 5, 1);
     check_ticks(a, 5, 7);
@@ -128,7 +142,7 @@ static void check_fit(int scale, const double *v, int64_t n) {
 }
 
 static void check_scales(const double *v, int64_t n) {
-    for (int scale = AXIS_LINEAR; scale <= AXIS_SYMLOG; scale++) check_fit(scale, v, n);
+    for (int scale = AXIS_LINEAR; scale <= AXIS_ASINH; scale++) check_fit(scale, v, n);
 }
 
 static void random_ranges(void **state) {
@@ -178,7 +192,7 @@ static void odd_values(void **state) {
 static void nothing_to_show(void **state) {
     (void)state;
     double v[] = { NAN, INFINITY, -INFINITY };
-    for (int scale = AXIS_LINEAR; scale <= AXIS_SYMLOG; scale++) {
+    for (int scale = AXIS_LINEAR; scale <= AXIS_ASINH; scale++) {
         axis a = axis_fit(scale, v, 3);
         assert_true(a.lo == 0 && a.hi == 1);
     }
@@ -201,8 +215,30 @@ static void positions(void **state) {
     a = (axis){ AXIS_SYMLOG, -100, 100, 1 };
     assert_true(fabs(axis_at(&a, 0) - 0.5) < 1e-12 && fabs(axis_at(&a, 1) - 2 / 3.0) < 1e-12);
     assert_true(fabs(axis_at(&a, -10) - (1 - axis_at(&a, 10))) < 1e-12);
+    a = (axis){ AXIS_ASINH, -100, 100, 2 };
+    assert_true(fabs(axis_at(&a, 0) - 0.5) < 1e-12 && fabs(axis_at(&a, 6) - 0.5 - asinh(3) / asinh(50) / 2) < 1e-12);
+    assert_true(fabs(axis_at(&a, -10) - (1 - axis_at(&a, 10))) < 1e-12);
+    a = (axis){ AXIS_ASINH, -1, 1e300, 1e-5 };
+    assert_true(fabs(axis_at(&a, 1e9 * 1e-5 * 0.099999999) - axis_at(&a, 1e9 * 1e-5 * 0.100000001)) <
+                1e-8); /* the two halves meet */
     a = (axis){ AXIS_LINEAR, -DBL_MAX, DBL_MAX, 0 };
     assert_true(fabs(axis_at(&a, 0) - 0.5) < 1e-12);
+}
+
+static void values_come_back(void **state) {
+    (void)state;
+    for (int scale = AXIS_LINEAR; scale <= AXIS_ASINH; scale++)
+        for (int k = 0; k < 2000; k++) {
+            double v[2] = { 2000 * uniform() - 1000, pow(10, 8 * uniform() - 4) };
+            axis a = axis_fit(scale, v, 2);
+            for (double at = -0.25; at <= 1.25; at += 0.125) assert_true(fabs(axis_at(&a, axis_value(&a, at)) - at) < 1e-6);
+        }
+    for (int scale = AXIS_LINEAR; scale <= AXIS_ASINH; scale++)
+        for (int k = 0; k < 2000; k++) { /* nothing is ever infinite */
+            double v[2] = { any_double(), any_double() };
+            axis a = axis_fit(scale, v, 2);
+            assert_true(isfinite(axis_value(&a, 3e3 * uniform() - 1e3)) && isfinite(axis_value(&a, 1e300)));
+        }
 }
 
 static void no_ticks(void **state) {
@@ -286,11 +322,12 @@ static void seconds(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(linear_known),     cmocka_unit_test(log_known),     cmocka_unit_test(log_minor),
-        cmocka_unit_test(symlog_known),     cmocka_unit_test(random_ranges), cmocka_unit_test(narrow_ranges),
-        cmocka_unit_test(everyday_ranges),  cmocka_unit_test(odd_values),    cmocka_unit_test(nothing_to_show),
-        cmocka_unit_test(positions),        cmocka_unit_test(no_ticks),      cmocka_unit_test(values),
-        cmocka_unit_test(values_read_back), cmocka_unit_test(seconds),
+        cmocka_unit_test(linear_known),  cmocka_unit_test(log_known),       cmocka_unit_test(log_minor),
+        cmocka_unit_test(symlog_known),  cmocka_unit_test(asinh_known),     cmocka_unit_test(values_come_back),
+        cmocka_unit_test(random_ranges), cmocka_unit_test(narrow_ranges),   cmocka_unit_test(everyday_ranges),
+        cmocka_unit_test(odd_values),    cmocka_unit_test(nothing_to_show), cmocka_unit_test(positions),
+        cmocka_unit_test(no_ticks),      cmocka_unit_test(values),          cmocka_unit_test(values_read_back),
+        cmocka_unit_test(seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

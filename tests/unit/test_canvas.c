@@ -246,6 +246,46 @@ static void ascii_twins(void **state) {
     canvas_free(&c);
 }
 
+static void block_twins(void **state) {
+    (void)state;
+    canvas c = make(1, 9, 0);
+    c.lines = LINES_BLOCKS;
+    static const uint32_t codes[] = { 0x2801, 0x2802, 0x2808, 0x2804, 0x2880, 0x28ff, 0x28c0, 0x2502, 'a' };
+    for (int i = 0; i < 9; i++) canvas_put(&c, 0, i, codes[i], PEN_TEXT);
+    assert_string_equal(row_of(&c, 0), "\u2598\u2598\u259d\u2596\u2597\u2588\u2584\u2502a");
+    c.lines = LINES_ASCII;
+    assert_string_equal(row_of(&c, 0), "'-'-.|.|a");
+    canvas_put(&c, 0, 0, 0x4e2d, PEN_TEXT);
+    assert_int_equal(canvas_glyph(&c, 0, 0), 0x4e2d); /* text stays */
+    canvas_free(&c);
+}
+
+static void joins_come_from_outside(void **state) {
+    (void)state;
+    canvas c = make(6, 20, 0);
+    place area = { 1, 5, 4, 10 };
+    axis y = { AXIS_LINEAR, 0, 1, 0 };
+    canvas_join(&c, area, &y, -1e9, 0, 1e9, 1, PEN_MAIN); /* halfway up, all along */
+    for (int row = 0; row < 6; row++)
+        for (int col = 0; col < 20; col++)
+            assert_int_equal(code_at(&c, row, col) != ' ',
+                             (row == 2 || row == 3) && code_at(&c, row, col) != ' ' && col >= 5 && col < 15);
+    for (int col = 5; col < 15; col++) assert_true(code_at(&c, 2, col) != ' ' || code_at(&c, 3, col) != ' ');
+    canvas_clear(&c);
+    canvas_join(&c, area, &y, 10, 0, 30, 1, PEN_MAIN); /* from the middle: as high as a line to there is at the edge */
+    assert_int_equal(code_at(&c, 1, 14), ' ');
+    assert_int_not_equal(code_at(&c, 4, 10), ' ');
+    assert_int_not_equal(code_at(&c, 3, 14), ' ');
+    assert_int_equal(code_at(&c, 4, 9), ' ');
+    canvas_clear(&c);
+    canvas_join(&c, area, &y, 20, 0, 30, 1, PEN_MAIN);
+    canvas_join(&c, area, &y, -9, 0, -1, 1, PEN_MAIN);
+    canvas_join(&c, area, &y, 5, 0, 5, 1, PEN_MAIN);
+    canvas_join(&c, area, &y, NAN, 0, 5, 1, PEN_MAIN);
+    for (int row = 0; row < 6; row++) assert_string_equal(row_of(&c, row), "");
+    canvas_free(&c);
+}
+
 /* ---- whole screens --------------------------------------------------------------------------------------------------- */
 
 static void put_line(FILE *f, const char *body) {
@@ -288,7 +328,8 @@ static void check_screen(screen *s, const shown *all, int rows, int cols) {
 /* A key of some table, or any other. */
 static int any_key(const screen *s) {
     static const int others[] = { 'p', 'd', 'a', '3', '9', TERM_RESIZE, 'x', 0x4e2d, TERM_ENTER, TERM_BACKSPACE };
-    const key *table = rand() % 2 ? key_table : page_by_rank(s->page)->keys;
+    const page *p = page_by_rank(s->page);
+    const key *table = rand() % 2 ? key_table : p->windowed && rand() % 2 ? window_keys : p->keys;
     int n = 0;
     while (table && table[n].action != DO_NOTHING) n++;
     return n && rand() % 4 ? table[rand() % n].codes[0] : others[rand() % 10];
@@ -337,6 +378,8 @@ int main(void) {
         cmocka_unit_test(nothing_leaves_the_area),
         cmocka_unit_test(values_that_a_log_axis_lacks_lie_at_the_bottom),
         cmocka_unit_test(ascii_twins),
+        cmocka_unit_test(block_twins),
+        cmocka_unit_test(joins_come_from_outside),
         cmocka_unit_test(screens_of_every_size),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -250,7 +250,7 @@ const command command_watch = {
                "NO_COLOR is honoured; without a UTF-8 locale, lines are drawn in ASCII.\n"
                "\n"
                "  pitot watch runs/adam              look at a run while it trains\n"
-               "  pitot watch runs/adam runs/sgd     Tab goes from one to the other\n"
+               "  pitot watch runs/adam runs/sgd     both in one plot; Tab goes from one to the other\n"
                "  pitot watch --once --size 80x24 runs/adam > frame.txt",
     .flags = watch_flags,
     .run = watch,

@@ -38,14 +38,6 @@ static int32_t draw(screen *s, const shown *all, void *memory) {
     return PITOT_OK;
 }
 
-static void open_panel(screen *s, const alarm_entry *a) {
-    plots *p = screen_own(s, "plots");
-    if (!p) return;
-    p->selected = a->panel;
-    p->enlarged = 1;
-    screen_open(s, "plots");
-}
-
 static int act(screen *s, shown *all, void *memory, const event *e) {
     alarms *own = memory;
     alarm_list *list = shown_at(all)->alarms;
@@ -60,7 +52,7 @@ static int act(screen *s, shown *all, void *memory, const event *e) {
         if (list->n) alarm_silence(list, list->alarm[own->selected].output);
         break;
     case DO_ENTER:
-        if (list->n) open_panel(s, &list->alarm[own->selected]);
+        if (list->n) plots_open(s, list->alarm[own->selected].output);
         break;
     default: return 0;
     }

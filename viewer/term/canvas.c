@@ -130,13 +130,27 @@ int canvas_text_right(canvas *c, int row, int end, int width, const char *text, 
 
 /* Which of the four rows of dots are there, as a sign that has its ink about there. */
 static uint32_t braille_twin(uint32_t dots) {
-    static const char signs[] = " '--''-|.::|.|||"; /* by bits: row 0 = 1, row 1 = 2, row 2 = 4, row 3 = 8 */
+    static const char signs[] = " '---'-|.::|.|||"; /* by bits: row 0 = 1, row 1 = 2, row 2 = 4, row 3 = 8 */
     uint32_t rows = 0;
     if (dots & 0x09) rows |= 1;
     if (dots & 0x12) rows |= 2;
     if (dots & 0x24) rows |= 4;
     if (dots & 0xc0) rows |= 8;
     return (unsigned char)signs[rows];
+}
+
+/* The same with a quarter of a cell for each two dots above each other. */
+static uint32_t block_twin(uint32_t dots) {
+    static const uint16_t quadrants[] = { ' ',    0x2598, 0x259d, 0x2580,
+                                          0x2596, 0x258c, 0x259e, 0x259b, /* by bits: upper left = 1, */
+                                          0x2597, 0x259a, 0x2590, 0x259c,
+                                          0x2584, 0x2599, 0x259f, 0x2588 }; /* right 2, lower 4, 8 */
+    uint32_t quarter = 0;
+    if (dots & 0x03) quarter |= 1;
+    if (dots & 0x18) quarter |= 2;
+    if (dots & 0x44) quarter |= 4;
+    if (dots & 0xa0) quarter |= 8;
+    return quadrants[quarter];
 }
 
 static uint32_t ascii_twin(uint32_t code) {
@@ -155,10 +169,20 @@ static uint32_t ascii_twin(uint32_t code) {
     }
 }
 
+static int is_braille(uint32_t code) {
+    return code >= BRAILLE && code < BRAILLE + 256;
+}
+
+/* Lines and axes, as opposed to text. */
+static int is_drawn(uint32_t code) {
+    return is_braille(code) || (code >= 0x2500 && code < 0x2580);
+}
+
 uint32_t canvas_glyph(const canvas *c, int row, int col) {
     const cell *at = cell_at(c, row, col);
     if (!at) return ' ';
-    return c->ascii ? ascii_twin(at->code) : at->code;
+    if (c->ascii || (c->lines == LINES_ASCII && is_drawn(at->code))) return ascii_twin(at->code);
+    return c->lines == LINES_BLOCKS && is_braille(at->code) ? block_twin(at->code - BRAILLE) : at->code;
 }
 
 int canvas_utf8(char *out, uint32_t c) {
@@ -182,19 +206,6 @@ int canvas_row(const canvas *c, int row, char *out) {
 }
 
 /* ---- bins ------------------------------------------------------------------------------------------------------------ */
-
-static void bin_add(bin *b, double v) {
-    if (!isfinite(v)) {
-        b->odd |= isnan(v) ? BIN_NAN : v > 0 ? BIN_INF : BIN_MINUS_INF;
-        return;
-    }
-    if (!b->n++) b->first = b->min = b->max = v;
-    if (v < b->min) b->min = v;
-    if (v > b->max) b->max = v;
-    if (v > 0 && v < b->least) b->least = v;
-    b->last = v;
-    b->sum += v;
-}
 
 /* First place with a step >= limit. */
 static int64_t first_from(const pitot_series *s, double limit) {
@@ -289,12 +300,18 @@ static double height_of(const axis *y, int rows, double v) {
 }
 
 /* From the last value of bin a to the first of bin b; each column takes the part of the way that lies within half a dot of it. */
-static void connect(canvas *c, place area, int a, double from, int b, double to, int pen) {
+static void connect(canvas *c, place area, double a, double from, double b, double to, int pen) {
     double slope = (to - from) / (b - a);
-    for (int x = a; x <= b; x++) {
-        double left = x > a ? x - a - 0.5 : 0, right = x < b ? x - a + 0.5 : b - a;
+    int first = (int)fmax(floor(a + 0.5), 0), last = (int)fmin(floor(b + 0.5), 2 * area.cols - 1);
+    for (int x = first; x <= last; x++) {
+        double left = x > a ? fmax(x - a - 0.5, 0) : 0, right = x < b ? fmin(x - a + 0.5, b - a) : b - a;
         put_run(c, area, x, from + slope * left, from + slope * right, pen);
     }
+}
+
+void canvas_join(canvas *c, place area, const axis *y, double a, double from, double b, double to, int pen) {
+    if (area.rows < 1 || !(a < b) || a >= 2 * area.cols || b < 0) return;
+    connect(c, area, a, height_of(y, area.rows, from), b, height_of(y, area.rows, to), pen);
 }
 
 void canvas_line(canvas *c, place area, const axis *y, const bin *bins, int pen) {

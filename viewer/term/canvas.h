@@ -1,10 +1,12 @@
 /* canvas.h: a grid of character cells, and lines of dots on it. Pure: it knows no terminal, and only its text needs LC_CTYPE.
 
-   Lines are dots of braille characters, two by four in a cell. A canvas for terminals without Unicode is drawn the same way;
-   what leaves it (canvas_glyph, canvas_row) is then the nearest ASCII character. */
+   Lines are dots of braille characters, two by four in a cell. A canvas for terminals without Unicode, or for eyes or fonts that like
+   other lines, is drawn the same way; what leaves it (canvas_glyph, canvas_row) is then the nearest ASCII character, or quadrant. */
 
 #ifndef PITOT_VIEWER_TERM_CANVAS_H
 #define PITOT_VIEWER_TERM_CANVAS_H
+
+#include <math.h>
 
 #include "view.h"
 
@@ -39,8 +41,12 @@ typedef struct cell {
     uint32_t pen;
 } cell;
 
+enum { LINES_BRAILLE, LINES_BLOCKS, LINES_ASCII, LINES_END };
+
 typedef struct canvas {
-    int rows, cols, ascii;
+    int rows, cols;
+    int ascii;  /* 1: nothing else can be shown */
+    int lines;  /* LINES_...: the user's choice where there is one */
     cell *cell; /* [rows][cols] */
     int64_t room;
 } canvas;
@@ -77,6 +83,19 @@ typedef struct bin { /* the values that fall into one column of dots */
     int odd;      /* BIN_NAN ...: there are such among them */
 } bin;
 
+static inline void bin_add(bin *b, double v) {
+    if (!isfinite(v)) {
+        b->odd |= isnan(v) ? BIN_NAN : v > 0 ? BIN_INF : BIN_MINUS_INF;
+        return;
+    }
+    if (!b->n++) b->first = b->min = b->max = v;
+    if (v < b->min) b->min = v;
+    if (v > b->max) b->max = v;
+    if (v > 0 && v < b->least) b->least = v;
+    b->last = v;
+    b->sum += v;
+}
+
 /* Sorts values into bins for steps lo..hi, both ends inside; others are left out. Steps ascend. O(n). */
 void bins_fill(bin *bins, int count, double lo, double hi, const pitot_series *s);
 /* Replaces the values by an exponential average of the bins' means, to both sides at once so that it does not lag. */
@@ -87,6 +106,8 @@ int bins_are_noisy(const bin *bins, int count);
 /* Draws 2 * area.cols bins: in every column of dots from the least to the greatest value, so that no spike is lost, and across
    columns without values. Lines are cut at the edges of the area and broken at values that are not finite. */
 void canvas_line(canvas *c, place area, const axis *y, const bin *bins, int pen);
+/* A line between two values at columns of dots a < b, which may lie outside the area: what of it is inside. */
+void canvas_join(canvas *c, place area, const axis *y, double a, double from, double b, double to, int pen);
 /* Marks values that are not finite: x (NaN) and ^ (infinite) at the top, v (minus infinite) at the bottom. */
 void canvas_marks(canvas *c, place area, const bin *bins, int pen);
 

@@ -95,11 +95,13 @@ void footer_keys(screen *s, const shown *all, place at) {
         canvas_text(c, at.row, at.col, at.cols, s->note, PEN_TEXT);
         return;
     }
+    if (s->help && s->help_more) snprintf(where, sizeof where, "PgDn for more");
     if (p->where && !s->help) p->where(s, all, s->own[s->page], where, sizeof where);
     if (canvas_text_width(c, where) + 8 < at.cols)
         at.cols = canvas_text_right(c, at.row, at.col + at.cols, at.cols, where, PEN_TEXT) - 2 - at.col;
     int col = draw_table(s, all, p, key_table, (place){ at.row, at.col, 1, at.cols }, at.col);
-    if (col >= 0) draw_table(s, all, p, p->keys, at, col);
+    if (col >= 0) col = draw_table(s, all, p, p->keys, at, col);
+    if (col >= 0 && p->windowed) draw_table(s, all, p, window_keys, at, col);
 }
 
 /* ---- help ------------------------------------------------------------------------------------------------------------ */
@@ -114,7 +116,7 @@ static void write_key(writer *w, const char *keys, const char *help, int pen) {
     int width = w->at.cols / w->across, column = w->at.rows > 0 ? w->line / w->at.rows : w->across;
     int row = w->at.row + (w->at.rows > 0 ? w->line % w->at.rows : 0), col = w->at.col + column * width;
     w->line++;
-    if (column >= w->across) return;
+    if (w->line <= 0 || column >= w->across) return;
     canvas_text(w->c, row, col, width - 2, keys, pen);
     canvas_text(w->c, row, col + KEY_COLS, width - KEY_COLS - 2, help, PEN_TEXT);
 }
@@ -123,14 +125,38 @@ static void write_table(writer *w, const key *table) {
     for (const key *k = table; k && k->action != DO_NOTHING; k++) write_key(w, k->keys, k->help, PEN_KEY);
 }
 
-void footer_help(screen *s, place at) {
+static void write_help(writer *w, const screen *s) {
     const page *p = page_by_rank(s->page);
-    writer w = { &s->canvas, at, 0, at.cols >= 2 * HELP_COLS ? 2 : 1 };
-    if (p->keys) write_key(&w, p->name, p->about, PEN_TITLE);
-    write_table(&w, p->keys);
+    if (p->keys) write_key(w, p->name, p->about, PEN_TITLE);
+    write_table(w, p->keys);
+    if (p->windowed) write_table(w, window_keys);
     for (int k = 0; k < s->pages; k++) {
         char code[2] = { (char)page_by_rank(k)->code, 0 };
-        write_key(&w, code, page_by_rank(k)->about, PEN_KEY);
+        write_key(w, code, page_by_rank(k)->about, PEN_KEY);
     }
-    write_table(&w, key_table);
+    write_table(w, key_table);
+}
+
+void footer_help(screen *s, place at) {
+    writer w = { &s->canvas, at, 0, at.cols >= 2 * HELP_COLS ? 2 : 1 }, all = { &s->canvas, { 0 }, 0, 1 };
+    write_help(&all, s);
+    int most = all.line - at.rows * w.across + 1; /* of s->help */
+    s->help_more = s->help < most;
+    if (s->help > most) s->help = most;
+    if (s->help < 1) s->help = 1;
+    w.line = 1 - s->help;
+    write_help(&w, s);
+}
+
+int footer_scroll_help(screen *s, int action) {
+    int rows = s->layout.body.rows;
+    switch (action) {
+    case DO_DOWN: s->help++; return 1;
+    case DO_UP: s->help--; break;
+    case DO_PAGE_DOWN: s->help += rows; return 1;
+    case DO_PAGE_UP: s->help -= rows; break;
+    default: return 0;
+    }
+    if (s->help < 1) s->help = 1;
+    return 1;
 }

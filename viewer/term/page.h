@@ -11,6 +11,7 @@ typedef struct page {
     const char *about; /* for the help */
     int rank;          /* place on the bottom line; the page of the least rank is the first to be seen */
     const key *keys;   /* its own, before those of all pages; may be NULL */
+    int windowed;      /* 1: the keys of window.h are its own too, and it draws what s->window says is in sight */
     size_t size;       /* of what it keeps: zeroed memory, made when it is first drawn */
     /* 1: this run has nothing for it. NULL: it always has. */
     int (*is_empty)(const shown *all);

@@ -73,17 +73,8 @@ static int open_by_key(screen *s, int code) {
 
 /* ---- drawing --------------------------------------------------------------------------------------------------------- */
 
-static void find_range(screen *s, const shown *all) {
-    pitot_series x;
-    s->first_step = INT64_MAX;
-    s->last_step = -1;
-    for (int64_t i = 0; pitot_log_series(shown_at(all)->log, i, &x) == PITOT_OK; i++) {
-        if (!x.n) continue;
-        if (x.step[0] < s->first_step) s->first_step = x.step[0];
-        if (x.step[x.n - 1] > s->last_step) s->last_step = x.step[x.n - 1];
-    }
-    if (s->last_step < 0) s->first_step = 0;
-    if (s->last_step <= s->first_step) s->last_step = s->first_step + 1;
+int screen_shows(const screen *s, const shown_run *run) {
+    return run->pinned || (!run->hidden && filter_matches(&s->drawn, run->name));
 }
 
 void screen_draw_title(screen *s, const shown *all) {
@@ -101,7 +92,7 @@ int32_t screen_draw(screen *s, const shown *all, int rows, int cols) {
     alarm_list *alarms = shown_at(all)->alarms;
     int lined = alarms && alarm_first(alarms) && strcmp(p->name, "alarms") != 0;
     s->layout = layout_screen(rows, cols, !s->still, lined);
-    find_range(s, all);
+    if (window_refresh(s, all) != PITOT_OK) return PITOT_ENOMEM;
     if (lined) alarms_line(&s->canvas, s->layout.line, alarms);
     if (s->help) footer_help(s, s->layout.body);
     else status = p->draw(s, all, s->own[s->page]);
@@ -146,6 +137,7 @@ static int edit(screen *s, shown *all, int code) {
         prompt done = *p;
         event e = { .action = DO_ANSWER, .asked = done.asked, .text = done.text };
         p->asked = DO_NOTHING;
+        if (at->windowed && window_act(s, all, &e)) return 1;
         if (at->act) at->act(s, all, s->own[s->page], &e);
     } else if (code == TERM_ESCAPE) p->asked = DO_NOTHING;
     else if (code == TERM_BACKSPACE) erase(p);
@@ -176,11 +168,13 @@ static int act_anywhere(screen *s, shown *all, const event *e) {
 
 int screen_act(screen *s, shown *all, const event *e) {
     if (!make_pages(s)) return 0;
+    if (s->help && footer_scroll_help(s, e->action)) return 1;
     if (s->help && e->action != DO_HELP) {
         s->help = 0;
         return 1;
     }
     const page *p = page_by_rank(s->page);
+    if (p->windowed && window_act(s, all, e)) return 1;
     return (p->act && p->act(s, all, s->own[s->page], e)) || act_anywhere(s, all, e);
 }
 
@@ -189,7 +183,9 @@ int screen_key(screen *s, shown *all, int code) {
     if (!make_pages(s)) return 0;
     s->note[0] = 0;
     if (s->prompt.asked != DO_NOTHING) return edit(s, all, code);
-    event e = { .action = key_find(page_by_rank(s->page)->keys, code), .code = code };
+    const page *p = page_by_rank(s->page);
+    event e = { .action = key_find(p->keys, code), .code = code };
+    if (e.action == DO_NOTHING && p->windowed) e.action = key_find(window_keys, code);
     if (e.action == DO_NOTHING && code >= '1' && code <= '9') e.action = DO_DIGIT;
     if (e.action == DO_NOTHING) e.action = key_find(key_table, code);
     return screen_act(s, all, &e) || noted;
@@ -215,6 +211,8 @@ void screen_free(screen *s) {
     free(s->own);
     canvas_free(&s->canvas);
     free(s->bins);
+    window_free(&s->window);
+    filter_free(&s->drawn);
     s->own = NULL;
     s->bins = NULL;
     s->pages = 0;

@@ -7,8 +7,10 @@
 
 #include "alarm.h"
 #include "term/canvas.h"
+#include "term/filter.h"
 #include "term/keys.h"
 #include "term/layout.h"
+#include "term/window.h"
 
 typedef struct shown_run { /* one run, as the viewer holds it */
     const char *name, *path;
@@ -47,11 +49,14 @@ typedef struct screen { /* what the user chose; clear it at first */
     layout layout;
     int page, pages; /* index into page_table */
     void **own;      /* [pages]: what each page keeps */
-    int help;
-    int still; /* for print: no lines of keys, nothing is selected */
+    int help;        /* 0: not shown; otherwise the line it begins with, from 1 */
+    int help_more;   /* there are lines below */
+    int still;       /* for print: no lines of keys, nothing is selected */
     prompt prompt;
     char note[160];                /* one sentence in place of the keys until the next key: "wrote loss.png" */
     int64_t first_step, last_step; /* of all drawn runs together, the last one behind the first */
+    window window;                 /* what of them is in sight, on pages that are `windowed` */
+    filter drawn;                  /* of runs, by name */
     bin *bins;                     /* [bins_room], for plot.c */
     int64_t bins_room;
 } screen;
@@ -68,6 +73,8 @@ int screen_act(screen *s, shown *all, const event *e);
 int screen_open(screen *s, const char *page);
 /* Asks for a line of text; a page's `act` gets it as an event DO_ANSWER whose `asked` is this one. */
 void screen_ask(screen *s, int asked, const char *question);
+/* 1: the run's lines are drawn: it is pinned, or neither hidden nor left out by the filter. */
+int screen_shows(const screen *s, const shown_run *run);
 /* A sentence for the bottom line. */
 PITOT_PRINTF(2, 3) void screen_say(screen *s, const char *format, ...);
 /* What the page at hand keeps; NULL before it was first drawn. */
