@@ -34,6 +34,10 @@ double export_clock(void); /* seconds */
 /* A copy in which every byte that is not of a UTF-8 character is U+FFFD; NULL: no memory. Free with free(). */
 char *export_utf8(const char *text);
 
+/* One field of a table: quoted where it has to be; a number with as many digits as it needs. */
+void export_put_field(FILE *out, const char *text);
+void export_put_number(FILE *out, double v);
+
 /* 1, or 0: the file could not be written, or (tfevents) no memory and errno is ENOMEM. Whatever is still in `out`'s buffer is the
    caller's to flush. */
 int export_csv(export_table *t, FILE *out);

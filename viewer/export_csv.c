@@ -9,7 +9,7 @@
 
 enum { NUMBER = 32 };
 
-static void put_field(FILE *out, const char *text) {
+void export_put_field(FILE *out, const char *text) {
     if (*text && !strpbrk(text, ",\"\r\n")) {
         fputs(text, out);
         return;
@@ -23,7 +23,7 @@ static void put_field(FILE *out, const char *text) {
 }
 
 /* 15 digits where they read back as the same double, else 17; nan, inf and -inf are words that readers of tables know. */
-static void put_number(FILE *out, double v) {
+void export_put_number(FILE *out, double v) {
     char text[NUMBER];
     if (isnan(v)) fputs("nan", out);
     else if (isinf(v)) fputs(v > 0 ? "inf" : "-inf", out);
@@ -45,10 +45,10 @@ static double wall_of(const export_table *t, int64_t step) {
 static void put_row(const export_table *t, FILE *out, int64_t step) {
     double wall = wall_of(t, step);
     fprintf(out, "%lld,", (long long)step);
-    if (isfinite(wall)) put_number(out, wall);
+    if (isfinite(wall)) export_put_number(out, wall);
     for (int64_t i = 0; i < t->n; i++) {
         putc(',', out);
-        if (export_has(t, i, step)) put_number(out, t->series[i].value[t->at[i]]);
+        if (export_has(t, i, step)) export_put_number(out, t->series[i].value[t->at[i]]);
     }
     putc('\n', out);
 }
@@ -58,7 +58,7 @@ int export_csv(export_table *t, FILE *out) {
     fputs("step,wall", out);
     for (int64_t i = 0; i < t->n; i++) {
         putc(',', out);
-        put_field(out, t->name[i]);
+        export_put_field(out, t->name[i]);
     }
     putc('\n', out);
     while ((step = export_next(t)) != INT64_MAX && !ferror(out)) {

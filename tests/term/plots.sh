@@ -56,7 +56,7 @@ tmux new-session -d -s main -x 130 -y 30 "'$PITOT' watch --interval 0.1 $work/on
 check "both in one plot, a value of each" wait_for '1 loss .* 204  403$\|1 loss .* 204  403 '
 check "panels of one run" wait_for 'of_one .* 199'
 check "panels of the other" wait_for 'of_two .* 199'
-check "each run has its colour, and a pale one" eval 'colours | grep -q "38;5;208" && colours | grep -q "38;5;94" && colours | grep -q "38;5;24"'
+check "each run has its colour, and a pale one" eval 'colours | grep -q "38;5;208" && colours | grep -q "38;5;130" && colours | grep -q "38;5;31"'
 keys : 6 0 Enter
 check "a cursor at a step" wait_for 'step 60$'
 check "reads both" wait_for ' 60  120 '

@@ -389,22 +389,22 @@ static void the_help_scrolls(void **state) {
     shown_type(&r, "?");
     shown_draw(&r, 20, 100);
     assert_true(shown_has(&r, "the next smoothing") && shown_has(&r, "PgDn for more"));
-    assert_false(shown_has(&r, "draw the screen again"));
+    assert_false(shown_has(&r, "the terminal selects text"));
     for (int i = 0; i < 5; i++) {
         screen_key(&r.screen, &r.all, TERM_PAGE_DOWN);
         shown_draw(&r, 20, 100);
     }
-    assert_true(shown_has(&r, "draw the screen again")); /* the last line, at the bottom */
+    assert_true(shown_has(&r, "the terminal selects text")); /* the last line, at the bottom */
     assert_false(shown_has(&r, "PgDn for more"));
-    assert_true(shown_has(&r, "the run before"));
+    assert_true(shown_has(&r, "draw the screen again"));
     shown_type(&r, "k");
     shown_draw(&r, 20, 100);
-    assert_false(shown_has(&r, "draw the screen again"));
+    assert_false(shown_has(&r, "the terminal selects text"));
     for (int i = 0; i < 99; i++) shown_type(&r, "k");
     shown_draw(&r, 20, 100);
     assert_true(shown_has(&r, "plots of everything"));
     shown_draw(&r, 60, 200); /* all of it at once */
-    assert_true(shown_has(&r, "draw the screen again") && shown_has(&r, "plots of everything"));
+    assert_true(shown_has(&r, "the terminal selects text") && shown_has(&r, "plots of everything"));
     shown_type(&r, "?");
     assert_int_equal(r.screen.help, 0);
 }

@@ -38,16 +38,29 @@ static int32_t draw(screen *s, const shown *all, void *memory) {
     return PITOT_OK;
 }
 
+/* A click selects, and on what is selected opens its panel. */
+static int click(screen *s, const shown *all, alarms *own, const event *e) {
+    const alarm_list *list = shown_at(all)->alarms;
+    int64_t at = alarms_at(s->layout.body, shown_at(all)->log, list, own->selected, e->row);
+    if (at < 0 || at >= list->n) return 0;
+    if (at == own->selected) plots_open(s, list->alarm[at].output);
+    own->selected = at;
+    return 1;
+}
+
 static int act(screen *s, shown *all, void *memory, const event *e) {
     alarms *own = memory;
     alarm_list *list = shown_at(all)->alarms;
     if (!list) return 0;
     clamp(own, list);
     switch (e->action) {
+    case DO_WHEEL_DOWN:
     case DO_DOWN: own->selected++; break;
+    case DO_WHEEL_UP:
     case DO_UP: own->selected--; break;
     case DO_FIRST: own->selected = 0; break;
     case DO_LAST: own->selected = list->n; break;
+    case DO_CLICK: return click(s, all, own, e);
     case OWN_SILENCE:
         if (list->n) alarm_silence(list, list->alarm[own->selected].output);
         break;

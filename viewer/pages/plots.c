@@ -1,9 +1,12 @@
 /* plots.c: the page of panels: a grid of them, or one alone; all runs in each. */
 
+#include <cjson/cJSON.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "settings.h"
 
 #include "term/page.h"
 #include "term/plot.h"
@@ -287,12 +290,42 @@ static void where(const screen *s, const shown *all, const void *memory, char *t
     snprintf(text, size, "%s%s%s%s%s", titles, runs, cursor, *cursor && *which ? "  " : "", which);
 }
 
+static void save(const void *memory, cJSON *to) {
+    const plots *own = memory;
+    cJSON_AddNumberToObject(to, "scale", own->scale);
+    cJSON_AddNumberToObject(to, "smoothing", own->smoothing);
+    cJSON_AddStringToObject(to, "filter", own->titles.text);
+}
+
+static void load(void *memory, const cJSON *from) {
+    plots *own = memory;
+    char text[FILTER_ROOM] = "", why[8];
+    own->scale = settings_int(from, "scale", 0, 0, AXIS_ASINH + 1);
+    own->smoothing = settings_int(from, "smoothing", 0, 0, SMOOTH_END - 1);
+    settings_text(from, "filter", text, sizeof text);
+    filter_set(&own->titles, text, why, sizeof why);
+}
+
 static void free_own(void *memory) {
     plots *own = memory;
     board_free(&own->board);
     columns_forget(&own->cache);
     free(own->plot);
     filter_free(&own->titles);
+}
+
+/* The panel alone, or those of the page. */
+static int view(const screen *s, const shown *all, const void *memory, page_view *out) {
+    const plots *own = memory;
+    int64_t from = own->enlarged ? own->selected : page_of(own) * own->grid.per_page, n = own->enlarged ? 1 : own->grid.per_page;
+    size_t used = 0;
+    (void)s;
+    for (int64_t i = from; i < from + n && i < own->board.n; i++) {
+        const char *title = board_any(&own->board, all, i)->title;
+        if (strchr(title, ',') || used + strlen(title) + 2 > sizeof out->panels) continue;
+        used += (size_t)snprintf(out->panels + used, sizeof out->panels - used, "%s%s", used ? "," : "", title);
+    }
+    return used > 0;
 }
 
 const page page_plots = {
@@ -308,4 +341,7 @@ const page page_plots = {
     .where = where,
     .is_useful = is_useful,
     .free = free_own,
+    .view = view,
+    .save = save,
+    .load = load,
 };

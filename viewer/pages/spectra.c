@@ -23,8 +23,10 @@ static int act(screen *s, shown *all, void *memory, const event *e) {
     int64_t last = spectrum_records(shown_at(all)->log), at = own->record ? own->record : last;
     (void)s;
     switch (e->action) {
+    case DO_WHEEL_UP:
     case DO_LEFT:
     case DO_PAGE_UP: own->record = at > 1 ? at - 1 : 1; return 1;
+    case DO_WHEEL_DOWN:
     case DO_RIGHT:
     case DO_PAGE_DOWN: own->record = at + 1 < last ? at + 1 : 0; return 1;
     case DO_FIRST: own->record = 1; return 1;

@@ -104,3 +104,12 @@ void alarms_page(canvas *c, place where, const pitot_log *log, const alarm_list 
         row += draw_one(c, at, log, &list->alarm[i], mark && i == selected);
     }
 }
+
+int64_t alarms_at(place where, const pitot_log *log, const alarm_list *list, int64_t selected, int row) {
+    int at = where.row;
+    for (int64_t i = list->n ? first_shown(list, where, log, selected) : 0; i < list->n && at < where.row + where.rows; i++) {
+        at += draw_one(NULL, where, log, &list->alarm[i], 0);
+        if (row >= where.row && row < at) return i;
+    }
+    return -1;
+}

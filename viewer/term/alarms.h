@@ -11,5 +11,7 @@ void alarms_line(canvas *c, place where, const alarm_list *list);
 /* All alarms, the sentence of each below its headline; from the first one down, or as far as number `selected` (from 0) is in view.
    mark: 1 if that one is to be told from the others. */
 void alarms_page(canvas *c, place where, const pitot_log *log, const alarm_list *list, int64_t selected, int mark);
+/* Which alarm of that page stands on a row of the screen, or -1. */
+int64_t alarms_at(place where, const pitot_log *log, const alarm_list *list, int64_t selected, int row);
 
 #endif

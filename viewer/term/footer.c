@@ -106,10 +106,10 @@ void footer_keys(screen *s, const shown *all, place at) {
 
 /* ---- help ------------------------------------------------------------------------------------------------------------ */
 
-typedef struct writer { /* lines into columns, from top to bottom */
+typedef struct writer { /* lines into columns, from top to bottom; without a canvas they are only counted */
     canvas *c;
     place at;
-    int line, across;
+    int line, across; /* lines before 0 are above the top */
 } writer;
 
 static void write_key(writer *w, const char *keys, const char *help, int pen) {

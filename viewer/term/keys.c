@@ -21,7 +21,10 @@ const key key_table[] = {
     { DO_LAST, { TERM_END, 'G' }, "End", NULL, "to the last; G too" },
     { DO_NEXT_RUN, { TERM_TAB }, "Tab", "next run", "the next run, if several are watched" },
     { DO_LAST_RUN, { TERM_BACK_TAB }, "Shift-Tab", NULL, "the run before" },
+    { DO_EXPORT, { 'e' }, "e", NULL, "write the view to a file: .png, .svg, .pdf, .csv (its values) or .txt (the frame)" },
+    { DO_THEME, { 'T' }, "T", NULL, "next theme: dark, light, high-contrast, colour-blind, mono" },
     { DO_REDRAW, { 12 }, "Ctrl-L", NULL, "draw the screen again" },
+    { DO_CLICK, { 0 }, "Mouse", NULL, "a click selects or opens, the wheel scrolls; with Shift the terminal selects text" },
     { DO_NOTHING, { 0 }, NULL, NULL, NULL },
 };
 

@@ -28,6 +28,9 @@ enum {
     DO_RELEASE,
     DO_WHEEL_UP,
     DO_WHEEL_DOWN,
+    DO_THEME,
+    DO_EXPORT,       /* as `asked` of an answer too: the file */
+    DO_OVERWRITE,    /* only so: whether that file may be lost */
     DO_SHARED = 100, /* and up: keys that some pages share */
     DO_OWN = 1000    /* and up: a page's own */
 };

@@ -5,6 +5,18 @@
 
 #include "term/screen.h"
 
+#include <stdio.h>
+
+struct cJSON;
+
+enum { VIEW_ROOM = 8192 };
+
+typedef struct page_view {  /* what a page shows, for a figure of the same or a table of its values */
+    char panels[VIEW_ROOM]; /* titles of panels, by commas; "": the figure's own choice */
+    int64_t from, to;       /* steps in sight; all of them if the page does not say */
+    int alone;              /* 1: only of the run at hand */
+} page_view;
+
 typedef struct page {
     const char *name;  /* "plots": on the bottom line, and for --page */
     int code;          /* key that opens it from any page, and closes it again */
@@ -23,6 +35,13 @@ typedef struct page {
     void (*where)(const screen *s, const shown *all, const void *own, char *text, size_t size);
     /* 1: a key of its own table is of use now. NULL: all are. */
     int (*is_useful)(const screen *s, const shown *all, const void *own, int action);
+    /* 1 and what is in sight, or 0: nothing that a figure could draw. NULL: likewise. */
+    int (*view)(const screen *s, const shown *all, const void *own, page_view *view);
+    /* Writes what it shows as lines of comma-separated fields. NULL: the values of its view are written. */
+    void (*table)(const screen *s, const shown *all, const void *own, FILE *out);
+    /* What of `own` is kept for the next session, into and from a JSON object that may hold anything (settings.h). May be NULL. */
+    void (*save)(const void *own, struct cJSON *to);
+    void (*load)(void *own, const struct cJSON *from);
     void (*free)(void *own); /* of what `own` points to; may be NULL */
 } page;
 

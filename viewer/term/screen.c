@@ -11,7 +11,10 @@
 #include "term/footer.h"
 #include "term/page.h"
 #include "term/term.h"
+#include "term/theme.h"
 #include "term/title.h"
+
+enum { CLEAR = 21 /* Ctrl-U */, HELP_PAGE = 10 };
 
 /* ---- pages ----------------------------------------------------------------------------------------------------------- */
 
@@ -90,7 +93,7 @@ int32_t screen_draw(screen *s, const shown *all, int rows, int cols) {
     if (!make_pages(s)) return PITOT_ENOMEM;
     const page *p = page_by_rank(s->page);
     alarm_list *alarms = shown_at(all)->alarms;
-    int lined = alarms && alarm_first(alarms) && strcmp(p->name, "alarms") != 0;
+    int lined = alarms && alarm_first(alarms) && strcmp(p->name, "alarms") != 0 && strcmp(p->name, "runs") != 0;
     s->layout = layout_screen(rows, cols, !s->still, lined);
     if (window_refresh(s, all) != PITOT_OK) return PITOT_ENOMEM;
     if (lined) alarms_line(&s->canvas, s->layout.line, alarms);
@@ -107,6 +110,12 @@ int32_t screen_draw(screen *s, const shown *all, int rows, int cols) {
 void screen_ask(screen *s, int asked, const char *question) {
     s->prompt = (prompt){ .asked = asked };
     snprintf(s->prompt.question, sizeof s->prompt.question, "%s", question);
+}
+
+void screen_propose(screen *s, int asked, const char *question, const char *answer) {
+    screen_ask(s, asked, question);
+    snprintf(s->prompt.text, sizeof s->prompt.text, "%s", answer);
+    s->prompt.length = (int)strlen(s->prompt.text);
 }
 
 void screen_say(screen *s, const char *format, ...) {
@@ -129,6 +138,28 @@ static void erase(prompt *p) {
     p->text[p->length] = 0;
 }
 
+/* A file's name without what would lead elsewhere or be hard to type. */
+static void propose_file(screen *s, const shown *all) {
+    const page *p = page_by_rank(s->page);
+    char name[PROMPT_ROOM];
+    int n = snprintf(name, sizeof name, "%.100s-%s", shown_at(all)->name, p->name);
+    for (int i = 0; i < n; i++)
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@.-_=", name[i])) name[i] = '-';
+    snprintf(name + n, sizeof name - (size_t)n, ".png");
+    screen_propose(s, DO_EXPORT, "write to:", name[0] == '.' || name[0] == '-' ? name + 1 : name);
+}
+
+/* An answer about the file to write. 1: it was one. */
+static int take_file(screen *s, const prompt *done) {
+    if (done->asked == DO_EXPORT) {
+        snprintf(s->file, sizeof s->file, "%s", done->text);
+        s->file_sure = 0;
+        s->file_due = *s->file != 0;
+    } else if (done->asked == DO_OVERWRITE) s->file_due = s->file_sure = *done->text == 'y' || *done->text == 'Y';
+    else return 0;
+    return 1;
+}
+
 /* A key while a line is typed. Always to be drawn. */
 static int edit(screen *s, shown *all, int code) {
     prompt *p = &s->prompt;
@@ -137,10 +168,12 @@ static int edit(screen *s, shown *all, int code) {
         prompt done = *p;
         event e = { .action = DO_ANSWER, .asked = done.asked, .text = done.text };
         p->asked = DO_NOTHING;
+        if (take_file(s, &done)) return 1;
         if (at->windowed && window_act(s, all, &e)) return 1;
         if (at->act) at->act(s, all, s->own[s->page], &e);
     } else if (code == TERM_ESCAPE) p->asked = DO_NOTHING;
     else if (code == TERM_BACKSPACE) erase(p);
+    else if (code == CLEAR) p->text[p->length = 0] = 0;
     else if (code >= ' ' && code < 0x110000 && code != 127) type(p, (uint32_t)code);
     return 1;
 }
@@ -155,6 +188,11 @@ static int act_anywhere(screen *s, shown *all, const event *e) {
     case DO_NEXT_RUN: all->at = (all->at + 1) % all->runs; return 1;
     case DO_LAST_RUN: all->at = (all->at + all->runs - 1) % all->runs; return 1;
     case DO_REDRAW: return 1;
+    case DO_EXPORT: propose_file(s, all); return 1;
+    case DO_THEME:
+        s->theme = (s->theme + 1) % THEMES;
+        screen_say(s, "theme: %s", theme_name(s->theme));
+        return 1;
     case DO_CLICK:
         if (s->layout.pages.rows && e->row == s->layout.pages.row) {
             int k = footer_page_at(s, all, e->col);
@@ -167,9 +205,9 @@ static int act_anywhere(screen *s, shown *all, const event *e) {
 }
 
 int screen_act(screen *s, shown *all, const event *e) {
-    if (!make_pages(s)) return 0;
+    if (!make_pages(s) || s->prompt.asked != DO_NOTHING) return 0;
     if (s->help && footer_scroll_help(s, e->action)) return 1;
-    if (s->help && e->action != DO_HELP) {
+    if (s->help && e->action != DO_HELP && e->action != DO_THEME) {
         s->help = 0;
         return 1;
     }

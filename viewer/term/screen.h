@@ -6,6 +6,7 @@
 #define PITOT_VIEWER_TERM_SCREEN_H
 
 #include "alarm.h"
+#include "summary.h"
 #include "term/canvas.h"
 #include "term/filter.h"
 #include "term/keys.h"
@@ -16,17 +17,21 @@ typedef struct shown_run { /* one run, as the viewer holds it */
     const char *name, *path;
     const pitot_log *log;
     const panel_list *panels;
-    alarm_list *alarms;  /* NULL: not looked for */
-    int64_t file_size;   /* of events.jsonl; 0: not there */
-    const char *trouble; /* why reading fails, or "" */
-    int pen;             /* of its lines: PEN_MAIN, of several runs PEN_RUN and up; it never changes */
-    int hidden;          /* 1: not among the plots' lines, by the user's choice */
-    int pinned;          /* 1: drawn whatever filters say, and above the others */
+    alarm_list *alarms;         /* NULL: not looked for */
+    const run_summary *summary; /* stays when the log's values are not kept in memory; NULL: made from the log when wanted */
+    int64_t file_size;          /* of events.jsonl; 0: not there */
+    const char *trouble;        /* why reading fails, or "" */
+    int pen;                    /* of its lines: PEN_MAIN, of several runs PEN_RUN and up; it never changes */
+    int hidden;                 /* 1: not among the plots' lines, by the user's choice */
+    int unread;                 /* 1: its first reading has not come to the end */
+    int hidden_at_first;        /* what `hidden` was before the user chose */
+    int pinned;                 /* 1: drawn whatever filters say, and above the others */
 } shown_run;
 
 typedef struct shown { /* what there is to see; pages may change `at`, `hidden`, `pinned` */
     shown_run *run;
     int runs, at;     /* run[at] is the one whose facts stand in the title */
+    int left_out;     /* runs of folders that are more than can be watched */
     double now;       /* seconds since 1970 */
     double closes_in; /* seconds until the viewer ends by itself; <= 0: it stays */
 } shown;
@@ -51,8 +56,11 @@ typedef struct screen { /* what the user chose; clear it at first */
     void **own;      /* [pages]: what each page keeps */
     int help;        /* 0: not shown; otherwise the line it begins with, from 1 */
     int help_more;   /* there are lines below */
+    int theme;       /* THEME_... */
     int still;       /* for print: no lines of keys, nothing is selected */
     prompt prompt;
+    char file[PROMPT_ROOM];        /* to export the view to */
+    int file_due, file_sure;       /* whoever draws is to write it; even over another */
     char note[160];                /* one sentence in place of the keys until the next key: "wrote loss.png" */
     int64_t first_step, last_step; /* of all drawn runs together, the last one behind the first */
     window window;                 /* what of them is in sight, on pages that are `windowed` */
@@ -75,6 +83,8 @@ int screen_open(screen *s, const char *page);
 void screen_ask(screen *s, int asked, const char *question);
 /* 1: the run's lines are drawn: it is pinned, or neither hidden nor left out by the filter. */
 int screen_shows(const screen *s, const shown_run *run);
+/* The same with an answer that is there already. */
+void screen_propose(screen *s, int asked, const char *question, const char *answer);
 /* A sentence for the bottom line. */
 PITOT_PRINTF(2, 3) void screen_say(screen *s, const char *format, ...);
 /* What the page at hand keeps; NULL before it was first drawn. */

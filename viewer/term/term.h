@@ -4,6 +4,7 @@
 #define PITOT_VIEWER_TERM_TERM_H
 
 #include "term/canvas.h"
+#include "term/keys.h"
 
 /* What term_key returns besides characters. */
 enum {
@@ -21,22 +22,28 @@ enum {
     TERM_END,
     TERM_BACK_TAB,
     TERM_BACKSPACE,
-    TERM_RESIZE
+    TERM_RESIZE,
+    TERM_MOUSE
 };
 
-/* Takes over the terminal of standard input and output. 0, or -1 with a sentence in `why` and the terminal untouched. */
-int term_open(char *why, size_t size);
-/* Gives it back as it was. Harmless if it is not open. */
+/* Takes over the terminal of standard input and output, and its mouse if it is wanted. 0, or -1 with a sentence in `why` and the
+   terminal untouched. */
+int term_open(int use_mouse, char *why, size_t size);
+/* Gives it back as it was. Harmless if it is not open. A crash gives it back as well. */
 void term_close(void);
 
 void term_size(int *rows, int *cols);
 void term_show(const canvas *c);
+/* THEME_... of the next show; dark until then. */
+void term_theme(int theme);
 /* The next show draws every cell again. */
 void term_redraw(void);
 
-/* Waits at most that long for a key. TERM_NONE: there was none, or term_stopped() has something to say. */
+/* Waits at most that long for a key. TERM_NONE: there was none, or term_stopped() has something to say. Ctrl-Z stops in here. */
 int term_key(int milliseconds);
-/* The signal that asked to stop (SIGINT, SIGTERM, SIGHUP; SIGHUP also when the terminal is gone), or 0. */
+/* What the mouse did, after TERM_MOUSE. */
+void term_mouse(event *out);
+/* The signal that asked to stop (SIGINT, SIGTERM, SIGQUIT, SIGHUP; SIGHUP also when the terminal is gone), or 0. */
 int term_stopped(void);
 
 /* ---- also when it is not open ---- */

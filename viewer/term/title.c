@@ -8,7 +8,6 @@
 
 enum { PIECE = 160, PIECES = 12 };
 
-static const double least_silence = 10; /* seconds without a record before a run is called silent */
 static const int64_t much_unread = 1 << 20;
 
 typedef struct piece {
@@ -30,33 +29,23 @@ PITOT_PRINTF(3, 4) static void add(pieces *p, int pen, const char *format, ...) 
     p->piece[p->n++].pen = pen;
 }
 
-/* Seconds per step over the latest records, NaN if that cannot be said. */
-static double pace(const pitot_log *log) {
-    pitot_series s;
-    int64_t from;
-    double seconds;
-    if (pitot_log_series(log, pitot_log_find(log, "loss"), &s) != PITOT_OK && pitot_log_series(log, 0, &s) != PITOT_OK) return NAN;
-    if (s.n < 2) return NAN;
-    from = s.n > 200 ? s.n - 200 : 0;
-    seconds = s.wall[s.n - 1] - s.wall[from];
-    return seconds > 0 ? seconds / (double)(s.step[s.n - 1] - s.step[from]) : NAN;
-}
-
-static void add_state(pieces *p, const shown *all, const pitot_log_state *state, double seconds_per_step) {
+static void add_state(pieces *p, const shown *all, const pitot_log_state *state, const run_summary *run) {
     static const struct {
         const char *name;
         int pen;
-    } ends[] = { { "running", PEN_GOOD }, { "done", PEN_GOOD }, { "failed", PEN_ALARM }, { "interrupted", PEN_WARN } };
-    double silence = all->now - state->last_wall;
-    double limit = fmax(least_silence, isnan(seconds_per_step) ? 0 : 10 * seconds_per_step);
+    } states[] = {
+        [RUN_WAITING] = { "waiting", PEN_DIM }, [RUN_RUNNING] = { "running", PEN_GOOD },
+        [RUN_SILENT] = { "silent", PEN_WARN },  [RUN_DONE] = { "done", PEN_GOOD },
+        [RUN_FAILED] = { "failed", PEN_ALARM }, [RUN_INTERRUPTED] = { "interrupted", PEN_WARN },
+    };
+    int is = summary_state(run, all->now);
     char since[32];
     if (shown_at(all)->file_size - state->bytes > much_unread)
         add(p, PEN_WARN, "reading %.0f %%", floor(100.0 * (double)state->bytes / (double)shown_at(all)->file_size));
-    else if (state->ended == PITOT_LOG_OPEN && state->segments + state->records == 0) add(p, PEN_DIM, "waiting");
-    else if (state->ended == PITOT_LOG_OPEN && silence > limit && state->last_wall > 0) {
-        format_seconds(floor(silence), since, sizeof since);
+    else if (is == RUN_SILENT) {
+        format_seconds(floor(all->now - state->last_wall), since, sizeof since);
         add(p, PEN_WARN, "silent since %s", since);
-    } else add(p, ends[state->ended].pen, "%s", ends[state->ended].name);
+    } else add(p, states[is].pen, "%s", states[is].name);
 }
 
 static void add_step(pieces *p, const pitot_log_state *state) {
@@ -110,9 +99,10 @@ static void title_pieces(pieces *p, const shown *all, const char *where) {
     const shown_run *run = shown_at(all);
     pitot_log_state state = { .struct_size = sizeof state };
     pitot_log_get_state(run->log, &state);
-    double seconds_per_step = pace(run->log);
+    run_summary sum = { .ended = state.ended, .begun = state.segments + state.records > 0, .last_wall = state.last_wall };
+    double seconds_per_step = sum.pace = summary_pace(run->log);
     if (*run->trouble) add(p, PEN_ALARM, "%s", run->trouble);
-    add_state(p, all, &state, seconds_per_step);
+    add_state(p, all, &state, &sum);
     if (all->closes_in > 0) add(p, PEN_WARN, "closes in %.0f s, a key keeps it", ceil(all->closes_in));
     add_step(p, &state);
     add_loss(p, run->log);
