@@ -18,6 +18,7 @@
 #include "figure/spectrum.h"
 #include "term/keys.h"
 #include "term/spectrum.h"
+#include "term/term.h"
 
 static char folder[] = "/tmp/pitot-drawn-XXXXXX";
 
@@ -131,6 +132,7 @@ static void panes_of_every_size(void **state) {
             place at = { 2, 3, rows, cols };
             if (rows % 5 == 0) r.q.n = 0, r.trace = r.error = NAN;
             if (cols % 7 == 0) r.stems = 0;
+            if (cols % 3 == 0) r.limit = pow(10, cols % 6 - 2), r.limit_name = "2/lr";
             c.ascii = cols % 2;
             assert_int_equal(canvas_resize(&c, rows + 4, cols + 6), PITOT_OK);
             canvas_clear(&c);
@@ -207,28 +209,29 @@ static void keys_go_through_time(void **state) {
     pitot_log *log = pitot_log_open(path_of("events.jsonl"), NULL);
     assert_int_equal(pitot_log_poll(log, 0, NULL), 1);
     assert_int_equal(panel_list_make(log, &panels), PITOT_OK);
-    shown run = { .name = "run", .log = log, .panels = &panels, .run = 1, .runs = 1, .now = 1100, .trouble = "" };
+    shown_run one = { .name = "run", .log = log, .panels = &panels, .trouble = "" };
+    shown run = { .run = &one, .runs = 1, .now = 1100 };
     assert_int_equal(spectrum_records(log), 4);
-    assert_int_equal(key_action('d'), DO_SPECTRUM);
     assert_null(strstr(title_of(&s, &run), "step 30"));
     const struct {
-        int action;
+        int code;
         const char *shows;
-    } keys[] = { { DO_SPECTRUM, "step 30, 4 of 4" }, { DO_PAGE_BACK, "step 20, 3 of 4" }, { DO_PAGE_BACK, "step 10, 2 of 4" },
-                 { DO_PAGE_ON, "step 20, 3 of 4" },  { DO_FIRST, "step 0, 1 of 4" },      { DO_PAGE_BACK, "step 0, 1 of 4" },
-                 { DO_LAST, "step 30, 4 of 4" },     { DO_PAGE_ON, "step 30, 4 of 4" },   { DO_SMOOTH, "step 30, 4 of 4" },
-                 { DO_PAGE_BACK, "step 20, 3 of 4" } };
+    } keys[] = { { 'd', "step 30, 4 of 4" },        { TERM_LEFT, "step 20, 3 of 4" }, { TERM_PAGE_UP, "step 10, 2 of 4" },
+                 { TERM_RIGHT, "step 20, 3 of 4" }, { TERM_HOME, "step 0, 1 of 4" },  { 'h', "step 0, 1 of 4" },
+                 { TERM_END, "step 30, 4 of 4" },   { 'l', "step 30, 4 of 4" },       { ' ', "step 0, 1 of 4" },
+                 { ' ', "step 10, 2 of 4" },        { ' ', "step 20, 3 of 4" },       { ' ', "step 30, 4 of 4" },
+                 { TERM_LEFT, "step 20, 3 of 4" } };
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        assert_int_equal(screen_act(&s, &run, keys[i].action, 0), 1);
+        assert_int_equal(screen_key(&s, &run, keys[i].code), 1);
         if (!strstr(title_of(&s, &run), keys[i].shows)) fail_msg("key %zu: %s", i, title_of(&s, &run));
     }
     put_record(f, 40); /* a record comes in: the one that is looked at stays */
     fflush(f);
     assert_int_equal(pitot_log_poll(log, 0, NULL), 1);
     assert_non_null(strstr(title_of(&s, &run), "step 20, 3 of 5"));
-    screen_act(&s, &run, DO_LAST, 0);
+    screen_key(&s, &run, 'G');
     assert_non_null(strstr(title_of(&s, &run), "step 40, 5 of 5"));
-    screen_act(&s, &run, DO_GO_BACK, 0);
+    screen_key(&s, &run, TERM_ESCAPE);
     assert_null(strstr(title_of(&s, &run), "5 of 5"));
     fclose(f);
     screen_free(&s);

@@ -148,23 +148,8 @@ static void heat_rises_evenly(void **state) {
             if (i) assert_true(way * (lab[0] - before) > 1.4 && way * (lab[0] - before) < 12);
             before = lab[0];
             assert_true(contrast(fore, back) >= 4.5);
-            assert_int_equal(theme_shade(k, PEN_HEAT + i, 256), 0);
         }
     }
-}
-
-/* Where there are no colours for it, heat is a character of more and more ink. */
-static void heat_without_colours(void **state) {
-    (void)state;
-    for (int k = 0; k < THEMES; k++) {
-        assert_int_equal(theme_shade(k, PEN_HEAT, 0), ' ');
-        assert_int_equal(theme_shade(k, PEN_END - 1, 0), '@');
-        assert_int_equal(theme_shade(k, PEN_TEXT, 0), 0);
-        assert_int_equal(theme_shade(k, PEN_END, 0), 0);
-        for (int i = 0; i < PEN_HEATS; i++)
-            for (int j = 0; j < i; j++) assert_true(theme_shade(k, PEN_HEAT + i, 0) != theme_shade(k, PEN_HEAT + j, 0));
-    }
-    assert_int_equal(theme_shade(THEME_MONO, PEN_END - 1, 256), '@');
 }
 
 static void every_terminal_has_looks(void **state) {
@@ -191,7 +176,7 @@ int main(void) {
         cmocka_unit_test(the_palette_is_xterms),    cmocka_unit_test(names_lead_to_themes),
         cmocka_unit_test(text_and_lines_stand_out), cmocka_unit_test(runs_differ),
         cmocka_unit_test(pale_lies_behind),         cmocka_unit_test(heat_rises_evenly),
-        cmocka_unit_test(heat_without_colours),     cmocka_unit_test(every_terminal_has_looks),
+        cmocka_unit_test(every_terminal_has_looks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -322,7 +322,7 @@ static const flag watch_flags[] = {
     { "--size", "COLSxROWS", "size of that frame (default: the terminal's, otherwise 100x30)", 0 },
     { "--interval", "SECONDS", "time between looks at the log (default 0.5)", 0 },
     { "--linger", "SECONDS", "quit that long after the run has ended, unless a key is pressed (default: stay)", 0 },
-    { "--page", "NAME", "begin with that page: plots, spectra, runs, alarms", 0 },
+    { "--page", "NAME", "begin with that page: plots, cockpit, layers, spectra, runs, alarms", 0 },
     { "--theme", "NAME", "dark, light, high-contrast, colour-blind or mono (default: dark, or what COLORFGBG asks for)", 0 },
     { "--settings", "FILE", "keep settings there (default: .pitot-watch.json in the folder, or beside the run; of --once: none)",
       0 },

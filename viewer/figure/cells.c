@@ -105,7 +105,7 @@ static void draw_cell(cairo_t *cr, const picture *p, int row, int col) {
     int pen = (int)c->cell[(int64_t)row * c->cols + col].pen;
     double x = margin + col * wide, y = margin + row * high;
     theme_paint(p->theme, pen, &fore, &back);
-    if (code == ' ' && theme_shade(p->theme, pen, 256)) code = theme_shade(p->theme, pen, 256);
+    if (pen >= PEN_HEAT && back != theme_background(p->theme)) code = ' ';
     if (back != theme_background(p->theme)) {
         set_colour(cr, back);
         cairo_rectangle(cr, x, y, wide, high);

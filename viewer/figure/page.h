@@ -3,6 +3,7 @@
 #ifndef PITOT_VIEWER_PAGE_H
 #define PITOT_VIEWER_PAGE_H
 
+#include "counts.h"
 #include "figure.h"
 
 typedef struct sheet { /* one quantity over the steps */
@@ -135,19 +136,5 @@ typedef struct heat {
 int heat_make(heat *h, int64_t nx, int64_t ny); /* 1, or 0: out of memory */
 void heat_free(heat *h);
 void heat_draw(const view *v, const heat *h, rgb (*colour)(double));
-
-/* ---- counts.c: a histogram as the log has it ---------------------------------------------------------------------------- */
-
-typedef struct counts {
-    double *count; /* (nx, ny), x slowest */
-    double *x, *y; /* edges (nx+1), (ny+1), ascending; y NULL: one-dimensional, ny 1 */
-    int64_t nx, ny, step;
-    double most, total;
-} counts;
-
-/* The newest one up to `step`, with counts `key` and edges `x_key`, `y_key` (NULL: one-dimensional) of the same step or the newest before.
-   1; 0: there is none, or its lists do not fit together; PITOT_ENOMEM. Release with counts_free. */
-int counts_read(const pitot_log *log, const char *key, const char *x_key, const char *y_key, int64_t step, counts *c);
-void counts_free(counts *c);
 
 #endif

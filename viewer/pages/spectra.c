@@ -4,6 +4,16 @@
 
 #include "term/page.h"
 #include "term/spectrum.h"
+#include "term/term.h"
+
+enum { OWN_NEXT = DO_OWN };
+
+static const key keys[] = {
+    { DO_LEFT, { TERM_LEFT, 'h' }, "Left", "earlier", "an earlier spectrum" },
+    { DO_RIGHT, { TERM_RIGHT, 'l' }, "Right", "later", "a later one, up to the newest, which is then followed" },
+    { OWN_NEXT, { ' ' }, "Space", "play", "the next one; from the newest to the first" },
+    { DO_NOTHING, { 0 }, NULL, NULL, NULL },
+};
 
 typedef struct spectra {
     int64_t record; /* which one, from 1; 0: the newest, whatever comes */
@@ -29,6 +39,7 @@ static int act(screen *s, shown *all, void *memory, const event *e) {
     case DO_WHEEL_DOWN:
     case DO_RIGHT:
     case DO_PAGE_DOWN: own->record = at + 1 < last ? at + 1 : 0; return 1;
+    case OWN_NEXT: own->record = at == last ? 1 : at + 1 < last ? at + 1 : 0; return 1;
     case DO_FIRST: own->record = 1; return 1;
     case DO_LAST: own->record = 0; return 1;
     default: return 0;
@@ -45,8 +56,9 @@ static void where(const screen *s, const shown *all, const void *memory, char *t
 const page page_spectra = {
     .name = "spectra",
     .code = 'd',
-    .about = "spectral density of the Hessian; Left and Right: earlier and later ones",
+    .about = "spectra: density of the Hessian's eigenvalues, and their ends over the run",
     .rank = 3,
+    .keys = keys,
     .size = sizeof(spectra),
     .is_empty = is_empty,
     .draw = draw,

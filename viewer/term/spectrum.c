@@ -1,5 +1,5 @@
 /* spectrum.c: see spectrum.h. Density on logarithmic rows over a symmetric-log axis, in dots; a stem for each eigenvalue that is known by
-   itself. */
+   itself; below it the steps of all records, and the ends of the spectrum over the run. */
 
 #include "term/spectrum.h"
 
@@ -8,9 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "term/history.h"
 #include "term/layout.h"
+#include "term/reading.h"
 
-enum { LABELS = 7, TICKS = 16, MOST_STEMS = 32 };
+enum { LABELS = 7, TICKS = 16, MOST_STEMS = 32, TIME_ROWS = 8, ENDS_ROWS = 18 };
 
 static const double deepest = 1e-6;
 
@@ -103,19 +105,96 @@ static void draw_levels(canvas *c, const panel_layout *l, const double levels[2]
     }
 }
 
+/* A limit far beyond the spectrum would leave no room for it. */
+static int shows_limit(const spectrum_record *r) {
+    double most = 0;
+    for (int64_t i = 0; i < r->q.n; i++) most = fmax(most, fabs(r->q.node[i]));
+    for (int64_t i = 0; i < r->stems; i++)
+        if (isfinite(r->stem[i])) most = fmax(most, fabs(r->stem[i]));
+    return r->limit > 0 && isfinite(r->limit) && r->limit < 1e3 * fmax(most, 1e-300);
+}
+
+/* Behind the curve: only where nothing is. */
+static void draw_limit(canvas *c, place at, const spectrum_record *r, const axis *x) {
+    double share = axis_at(x, r->limit);
+    char text[80], number[32];
+    if (!shows_limit(r) || !(share >= 0 && share < 1)) return;
+    int col = at.col + (int)(share * at.cols), width;
+    for (int row = at.row; row < at.row + at.rows; row++)
+        if (c->cell[(int64_t)row * c->cols + col].code == ' ') canvas_put(c, row, col, c->ascii ? ':' : 0x250a, PEN_ALARM);
+    format_value(r->limit, 4, number, sizeof number);
+    snprintf(text, sizeof text, "%s = %s", r->limit_name, number);
+    width = canvas_text_width(c, text);
+    if (col + 2 + width <= at.col + at.cols) canvas_text(c, at.row, col + 2, width, text, PEN_ALARM);
+    else if (col - 1 - width >= at.col) canvas_text(c, at.row, col - 1 - width, width, text, PEN_ALARM);
+}
+
+/* All stems, and the limit where it is shown. */
+static axis find_axis(const spectrum_record *r) {
+    double values[MOST_STEMS + 1];
+    int64_t n = r->stems < MOST_STEMS ? r->stems : MOST_STEMS;
+    for (int64_t i = 0; i < n; i++) values[i] = r->stem[i];
+    if (shows_limit(r)) values[n++] = r->limit;
+    return spectrum_axis(&r->q, values, n);
+}
+
 int32_t spectrum_pane(canvas *c, place where, const spectrum_record *r) {
     panel_layout l = layout_plot(where, LABELS);
     double levels[2];
     if (where.rows < 1 || where.cols < 1) return PITOT_OK;
     draw_title(c, l.title, r);
     if (l.plot.rows < 1 || l.plot.cols < 1) return PITOT_OK;
-    axis x = spectrum_axis(&r->q, r->stem, r->stems);
+    axis x = find_axis(r);
     int32_t status = draw_curve(c, l.plot, r, &x, levels);
     if (status) return status;
     draw_stems(c, l.plot, r, &x);
+    draw_limit(c, l.plot, r, &x);
     draw_below(c, &l, &x);
     draw_levels(c, &l, levels);
     return PITOT_OK;
+}
+
+/* ---- time ---- */
+
+void spectrum_time(canvas *c, place where, const int64_t *step, int64_t n, int64_t at) {
+    char first[32], last[32];
+    if (where.rows < 1 || n < 1) return;
+    format_value((double)step[0], 16, first, sizeof first);
+    format_value((double)step[n - 1], 16, last, sizeof last);
+    int left = where.col + canvas_text(c, where.row, where.col, where.cols, first, PEN_DIM) + 1;
+    int right = canvas_text_right(c, where.row, where.col + where.cols, where.cols, last, PEN_DIM) - 1, cols = right - left;
+    double width = (double)step[n - 1] - (double)step[0];
+    if (cols < 3 || n < 2) return;
+    for (int i = 0; i < cols; i++) canvas_put(c, where.row, left + i, c->ascii ? '-' : 0x2500, PEN_AXIS);
+    for (int pass = 0; pass < 2; pass++) /* the present one on top */
+        for (int64_t i = pass ? at : 0; i < (pass ? at + 1 : n); i++) {
+            double share = width > 0 ? ((double)step[i] - (double)step[0]) / width : 0;
+            int col = left + (int)(fmin(fmax(share, 0), 1) * (cols - 1) + 0.5);
+            uint32_t mark = pass ? (c->ascii ? 'O' : 0x25cf) : c->ascii ? '+' : 0x2534;
+            canvas_put(c, where.row, col, mark, pass ? PEN_MAIN : PEN_DIM);
+        }
+}
+
+/* The largest and the smallest eigenvalue over the run, by the probe of that name or by the density's own ends. */
+static int32_t draw_ends(screen *s, const shown *all, place at, int64_t step, double limit) {
+    static const char *const names[][2] = { { "hess_max_ev", "hess_max_ev.min" }, { "hess_spectrum.max", "hess_spectrum.min" } };
+    history h = { .scale = AXIS_SYMLOG, .labelled = 1, .stepped = at.rows >= 6, .level = limit > 0 ? limit : NAN, .mark = step };
+    const pitot_log *log = shown_at(all)->log;
+    canvas *c = &s->canvas;
+    char text[96], number[2][32];
+    int k = reading_series(log, names[0][0], &h.line[0]) ? 0 : 1, col;
+    for (int i = 0; i < 2; i++) {
+        reading_text(reading_at(log, names[k][i], step), 4, number[i], sizeof number[i]);
+        if (reading_series(log, names[k][i], &h.line[h.lines])) h.pen[h.lines++] = i ? PEN_TENSOR + 1 : PEN_MAIN;
+    }
+    if (!h.lines || at.rows < 3) return PITOT_OK;
+    col = at.col + canvas_text(c, at.row, at.col, at.cols, "ends of the spectrum", PEN_TITLE) + 2;
+    snprintf(text, sizeof text, "largest %s", number[0]);
+    if (col < at.col + at.cols) col += canvas_text(c, at.row, col, at.col + at.cols - col, text, PEN_MAIN) + 2;
+    snprintf(text, sizeof text, "smallest %s", number[1]);
+    if (col < at.col + at.cols) col += canvas_text(c, at.row, col, at.col + at.cols - col, text, PEN_TENSOR + 1) + 2;
+    if (limit > 0 && col + 20 < at.col + at.cols) canvas_text(c, at.row, col, 20, "dashed: the limit", PEN_WARN);
+    return history_draw(s, all, (place){ at.row + 1, at.col, at.rows - 1, at.cols }, &h);
 }
 
 /* ---- from the log ---- */
@@ -159,6 +238,20 @@ static int64_t find_stems(const pitot_log *log, int64_t step, double *all, doubl
     return isfinite(out[0]) && isfinite(out[1]) ? 2 : 0;
 }
 
+/* The record, its place in time and, where there is room, what became of the ends. */
+static int32_t draw_screen(screen *s, const shown *all, const spectrum_record *r, const pitot_list *list) {
+    place pane = s->layout.body, time = pane, ends = pane;
+    time.rows = pane.rows >= TIME_ROWS && list->n > 1;
+    ends.rows = pane.rows >= ENDS_ROWS ? pane.rows / 3 : 0;
+    pane.rows -= time.rows + ends.rows + (ends.rows > 0);
+    time.row = pane.row + pane.rows;
+    ends.row = time.row + time.rows + 1;
+    spectrum_time(&s->canvas, time, list->step, list->n, r->number - 1);
+    int32_t status = spectrum_pane(&s->canvas, pane, r);
+    if (status != PITOT_OK || ends.rows < 1) return status;
+    return draw_ends(s, all, ends, r->step, shows_limit(r) ? r->limit : NAN);
+}
+
 int32_t spectrum_screen(screen *s, const shown *all, int64_t *number) {
     pitot_list list;
     double stems[MOST_STEMS], *v;
@@ -183,7 +276,10 @@ int32_t spectrum_screen(screen *s, const shown *all, int64_t *number) {
     r.stems = find_stems(log, step, v + 2 * PITOT_LOG_LIST, stems, &r.stem_name);
     for (int64_t i = 0; i < r.q.n; i++) /* damage in the file */
         if (!isfinite(v[i]) || !(v[PITOT_LOG_LIST + i] >= 0)) v[i] = v[PITOT_LOG_LIST + i] = 0;
-    int32_t status = spectrum_pane(&s->canvas, s->layout.body, &r);
+    char limit_name[48] = "";
+    r.limit = reading_limit(log, step, limit_name, sizeof limit_name);
+    r.limit_name = limit_name;
+    int32_t status = draw_screen(s, all, &r, &list);
     free(v);
     return status;
 }

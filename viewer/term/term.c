@@ -230,12 +230,9 @@ static cchar_t curses_cell(uint32_t code, int pen, const look *l) {
     return out;
 }
 
-/* One cell; a blank that looks like nothing is left out. */
+/* One cell; a blank that looks like nothing is left out. The background of heat says more than its shade. */
 static void show_cell(int row, int col, uint32_t code, int pen, const look *looks) {
-    if (code == ' ' && pen >= PEN_HEAT) {
-        uint32_t shade = theme_shade(theme, pen, colours);
-        if (shade) code = shade;
-    }
+    if (pen >= PEN_HEAT && looks[pen].back >= 0) code = ' ';
     if (!code || (code == ' ' && looks[pen].back < 0 && !(looks[pen].attributes & LOOK_REVERSE))) return;
     cchar_t out = curses_cell(code, pen, &looks[pen]);
     mvadd_wch(row, col, &out);

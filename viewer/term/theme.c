@@ -162,12 +162,6 @@ look theme_look(int k, int pen, int colours) {
     return (look){ colour_of(t, 0, pen, colours), -1, a };
 }
 
-uint32_t theme_shade(int k, int pen, int colours) {
-    static const char shades[] = " .,:;-=+*oxOX#%@";
-    if (pen < PEN_HEAT || pen >= PEN_END || (colours >= 8 && k != THEME_MONO)) return 0;
-    return (unsigned char)shades[pen - PEN_HEAT];
-}
-
 void theme_paint(int k, int pen, uint32_t *fore, uint32_t *back) {
     const theme *t = theme_at(k);
     look l = theme_look(k, pen, 256);

@@ -22,8 +22,6 @@ const char *theme_name(int theme);
 int theme_find(const char *name);
 /* How a pen looks where there are that many colours (256 and more, 16, 8; fewer: none). */
 look theme_look(int theme, int pen, int colours);
-/* What stands for a blank cell where PEN_HEAT's background cannot be shown; 0: nothing, the cell is blank. */
-uint32_t theme_shade(int theme, int pen, int colours);
 /* A colour of the 256 as xterm shows it, 0xRRGGBB. */
 uint32_t theme_rgb(int colour);
 /* The same pens as a picture shows them; the background is the nominal one where the look has none. */

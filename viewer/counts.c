@@ -1,6 +1,6 @@
-/* counts.c: histograms from the log. What its lists hold was written by others: nothing of it is believed unchecked. See page.h. */
+/* counts.c: histograms from the log. What its lists hold was written by others: nothing of it is believed unchecked. See counts.h. */
 
-#include "page.h"
+#include "counts.h"
 
 #include <math.h>
 #include <stdlib.h>
