@@ -57,7 +57,7 @@ never() { ! screen | grep -q -- "$1"; }
 keys() { tmux send-keys -t main "$@"; }
 begin() { # ENVIRONMENT...
     tmux kill-server 2> /dev/null && sleep 0.5
-    tmux new-session -d -s main -x 100 -y 24 "env $* '$PITOT' watch --interval 0.1 $work/r; echo status \$?; sleep 20"
+    tmux new-session -d -s main -x 100 -y 24 "env $* '$PITOT' watch --no-settings --interval 0.1 $work/r; echo status \$?; sleep 20"
 }
 
 begin TERM=xterm-256color
