@@ -117,7 +117,7 @@ static int32_t make_diagonal(study *s, candidate *c, const struct kind *k, pitot
     int32_t which = k->which ? k->which : s->a->hessian ? PITOT_DIAGONAL_HESSIAN : PITOT_DIAGONAL_GGN;
     c->diagonal = calloc((size_t)s->d, sizeof *c->diagonal);
     if (!c->diagonal) return PITOT_ENOMEM;
-    c->op = (pitot_linop){ .struct_size = sizeof c->op, .name = k->name, .n = s->d, .symmetric = 1, .exact = 1 };
+    c->op = (pitot_linop){ .struct_size = sizeof c->op, .name = k->name, .n = s->d, .symmetric = 1, .exact = 1, .checked = 1 };
     c->op.apply = multiply_diagonal;
     c->op.self = c;
     return pitot_net_diagonal(s->net, which, s->a->draws, s->a->seed, 0, c->diagonal, error);

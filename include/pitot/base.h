@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 #define PITOT_VERSION "0.1.0"
-#define PITOT_ABI 3 /* changes with the meaning or place of an existing field; the shared object's soname changes with it */
+#define PITOT_ABI 4 /* changes with the meaning or place of an existing field; the shared object's soname changes with it */
 
 #if defined(__GNUC__)
 #define PITOT_API __attribute__((visibility("default")))

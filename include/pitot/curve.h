@@ -10,6 +10,9 @@
        double diagonal[3] = { 1, 2, 5 };
        pitot_linop op = { .struct_size = sizeof op, .name = "mine", .n = 3, .symmetric = 1, .exact = 1, .apply = apply, .self = diagonal };
 
+   `checked` is 0 there: so each solver makes its first product twice, and refuses an operator that gives two answers. pitot_linop_check
+   sets it. An operator over samples of a data set has it from the start, one over a batch of the caller's, whose arrays may change, has not.
+
    Everything is of the mean loss over all samples of a point, a last chunk that is smaller included with its own weight, without weight
    decay: that is the optimizer's, and adds its factor to the diagonal (pitot_damped). Dropout is off. */
 
@@ -91,7 +94,12 @@ PITOT_API int32_t pitot_point_gradient(pitot_point *p, double *loss, pitot_real 
 /* Fills in *op, whose name is the kind's; good as long as the point. Cost of a product: hessian about two gradients, the others about one
    and a half; less for a group near the output: layers below its first one are not passed through. With several chunks passes come on top:
    one gradient for hessian, a forward pass for the others, for each `columns` vectors that are asked for at once. PITOT_EINVAL: no such
-   kind; PITOT_ENOMEM. */
+   kind; PITOT_ENOMEM.
+   pitot_lanczos_top and pitot_quadrature_run, given *op itself, make smaller products with shorter vectors where there are linear
+   layers with more inputs (and, behind another layer, outputs) than samples, these are one chunk, and the group is everything: what
+   lies outside of the span of a layer's inputs, or of its gradients, has the eigenvalue 0. Results are the same up to round-off. The
+   first such call allocates, once for a point, up to 4 values for each sample and each input or output of such layers, and takes the
+   time of two or three products; without that memory products are made as ever. */
 PITOT_API int32_t pitot_point_operator(pitot_point *p, int32_t kind, pitot_linop *op);
 /* The same with zeros between different layers: a block for each, or what the group has of it. A block's product goes through what lies
    above its layer only: for L layers of the same size, about (L + 1)/2 products of the whole. */
@@ -119,16 +127,18 @@ typedef struct pitot_linop_report {
 } pitot_linop_report;
 
 /* Applies op to one random vector twice, and to another: what should be frozen and symmetric before a solver relies on it. work (4,n).
-   PITOT_OK: it may be used. PITOT_EMISMATCH: products differ, or it calls itself symmetric and asymmetry is above 1e4 units of round-off
+   PITOT_OK: it may be used, and op.checked is 1, so that no solver makes a product to see that again. PITOT_EMISMATCH: products differ in a
+   bit, and by more than 2 op.error, or it calls itself symmetric and asymmetry is above 1e4 units of round-off
    and 2 op.error; PITOT_EHOST: not finite; PITOT_EINVAL: something is NULL, n < 1; a status of the operator. The message says what was
    seen, and the report (NULL allowed) holds it in all cases but the last two. Cost: three products. */
-PITOT_API int32_t pitot_linop_check(const pitot_linop *op, pitot_real *work, uint64_t seed, pitot_linop_report *report,
+PITOT_API int32_t pitot_linop_check(pitot_linop *op, pitot_real *work, uint64_t seed, pitot_linop_report *report,
                                     pitot_error *error);
 
 /* ---- operators made of operators ----
 
    Each is a struct of the caller's with an `op` to hand on, which points to the struct: it must stay where it is. What it was made of must
-   outlive it. A status of an inner operator is passed on. `error` is what is known of a product's, as in pitot_linop. */
+   outlive it. A status of an inner operator is passed on. `error` is what is known of a product's, as in pitot_linop; `checked` is the inner
+   operators'. The two inverses iterate: of an inner one that is not checked they make the first product twice, in their first call alone. */
 
 /* y = A x + delta x. k columns go to A together. PITOT_EINVAL: something is NULL, delta not finite. */
 typedef struct pitot_damped {
@@ -170,8 +180,8 @@ typedef struct pitot_solved {
 /* y = A^-1 x for a symmetric positive definite A (damp it) by conjugate gradients (Hestenes, Stiefel 1952), column by column from y = 0 (pitot_cg),
    scalars in double. It stops at `tolerance` as the recurrence has it, then makes the true residual; if that is above, it starts from there
    again while products are left and it helps. A solve that stops short is PITOT_OK: `solved` says how far it came, and op.error is its
-   residual. PITOT_ENOTSUP: p'A p <= 0, A is not positive definite. PITOT_EHOST: values that are not finite. work (3,n). Cost: about
-   sqrt(condition number)/2 log(2/tolerance) products, and one. */
+   residual. PITOT_ENOTSUP: p'A p <= 0, A is not positive definite. PITOT_EHOST: values that are not finite; PITOT_EMISMATCH: A gives one vector
+   two products. work (3,n). Cost: about sqrt(condition number)/2 log(2/tolerance) products, and one. */
 typedef struct pitot_inverse_cg {
     pitot_linop op;
     const pitot_linop *inner;
@@ -185,7 +195,8 @@ PITOT_API int32_t pitot_inverse_cg_init(pitot_inverse_cg *s, const pitot_linop *
 
 /* y = scale * sum over k = 0..terms of (I - scale A)^k x, which tends to A^-1 x if all eigenvalues of A lie in (0, 2/scale) (Lorraine,
    Vicol, Duvenaud 2020); linear in x and symmetric for any number of terms. `solved` holds the residual, whose limit is `tolerance`.
-   PITOT_ENOTSUP: terms grow, as they then do for ever: an eigenvalue is beyond 2/scale or below 0. work (2,n). Cost: terms + 1 products. */
+   PITOT_ENOTSUP: terms grow, as they then do for ever: an eigenvalue is beyond 2/scale or below 0; PITOT_EMISMATCH: A gives one vector two
+   products. work (2,n). Cost: terms + 1 products. */
 typedef struct pitot_inverse_neumann {
     pitot_linop op;
     const pitot_linop *inner;
@@ -198,10 +209,11 @@ PITOT_API int32_t pitot_inverse_neumann_init(pitot_inverse_neumann *s, const pit
                                              double tolerance, pitot_real *work);
 
 /* y = (A + delta I)^power x for a small symmetric A, from all its eigenvalues and eigenvectors (LAPACK's dsyevd of (A + A')/2, in double).
-   init takes n products and about 9 n^3 flops, and allocates n^2 + 4 n doubles that stay, and at the most 3 n^2 more while it runs;
-   pitot_spectral_free frees them. A product: 4 n^2 flops. Eigenvalues below n units of round-off of the largest are noise, and so is their power.
-   PITOT_EINVAL: something is NULL, not symmetric, or (value + delta)^power is not a number (a negative base, zero under a negative
-   power): the message says which eigenvalue; PITOT_ENOTSUP: n > 20000; PITOT_EHOST: not finite; PITOT_ENOMEM. */
+   init takes n products, two more if A is not checked, and about 9 n^3 flops, and allocates n^2 + 4 n doubles that stay, and at the
+   most 3 n^2 more while it runs; pitot_spectral_free frees them. A product: 4 n^2 flops. Eigenvalues below n units of round-off of the
+   largest are noise, and so is their power. PITOT_EINVAL: something is NULL, not symmetric, or (value + delta)^power is not a number (a
+   negative base, zero under a negative power): the message says which eigenvalue; PITOT_ENOTSUP: n > 20000; PITOT_EHOST: not finite;
+   PITOT_EMISMATCH: A gives one vector two products; PITOT_ENOMEM. */
 typedef struct pitot_spectral {
     pitot_linop op;
     double power, delta;

@@ -21,6 +21,12 @@ typedef struct pitot_linop {
     int32_t (*apply)(void *self, const pitot_real *x, pitot_real *y, int64_t k);
     void *self;
     double error; /* of a product, relative to its length, beyond round-off: finite differences estimate it; 0 if exact */
+    /* 1: known to give one vector the same product every time: pitot_linop_check has seen it (and sets this), or it cannot be otherwise.
+       0: a solver makes the first product it needs once more, and refuses, with PITOT_EMISMATCH and a message, an operator whose two
+       products differ in a bit, and by more than 2 `error` of their length. With several vectors to a call that is the first of them, twice
+       by itself. */
+    int32_t checked;
+    int32_t reserved;
 } pitot_linop;
 
 /* One factor of a preconditioner: the update multiplies by (factor + damping I)^power along that axis of that tensor. */

@@ -29,10 +29,10 @@ typedef struct pitot_quadrature {
     int32_t draws, steps;
     double *node, *weight; /* (draws,steps): nodes of a draw ascend, its weights sum to 1; those behind used[draw] mean nothing */
     int32_t *used;         /* (draws): steps made, fewer where an invariant subspace ended */
-    int64_t products;
-    int32_t complete;     /* 0: interrupted; `draws` are there, the last ones with the steps they came to */
-    int32_t reorthogonal; /* times that a vector was made orthogonal to all */
-    double floor;         /* nodes between -floor and floor cannot be told from 0: round-off and the products' own error */
+    int64_t products;      /* with the operator, in all */
+    int32_t complete;      /* 0: interrupted; `draws` are there, the last ones with the steps they came to */
+    int32_t reorthogonal;  /* times that a vector was made orthogonal to all */
+    double floor;          /* nodes between -floor and floor cannot be told from 0: round-off and the products' own error */
 } pitot_quadrature;
 
 typedef struct pitot_quadrature_config {
@@ -44,7 +44,7 @@ typedef struct pitot_quadrature_config {
     int32_t reserved;
     uint64_t seed;
     pitot_real *work;                                          /* (pitot_quadrature_vectors, n) */
-    int32_t (*progress)(void *user, int64_t done, int64_t of); /* products; not 0: end here; NULL allowed */
+    int32_t (*progress)(void *user, int64_t done, int64_t of); /* steps' products; not 0: end here; NULL allowed */
     void *user;
 } pitot_quadrature_config;
 
@@ -54,9 +54,10 @@ PITOT_API int64_t pitot_quadrature_vectors(const pitot_quadrature_config *config
 /* Lanczos iteration from `draws` random vectors, sums in double, and the Gauss rule of each (Golub, Welsch 1969; Ubaru, Chen, Saad 2017,
    SIAM J. Matrix Anal. Appl. 38). q: in, its arrays, for config's draws and steps; the rest is filled in. Draw d is the same whatever
    their number, and with the same bits for the same thread count and `together`. PITOT_EINVAL: not symmetric, or the settings make no
-   sense; PITOT_EHOST: a product is not finite; PITOT_ENOMEM: 25 KB for each of those together; a status of the operator's is passed on;
-   with any of them there is nothing in q. Interrupted by progress: PITOT_OK and complete = 0. Cost: draws * steps products, and without
-   reorthogonalisation about three passes over the vectors with each. Not thread-safe on one `work`. */
+   sense; PITOT_EHOST: a product is not finite; PITOT_EMISMATCH: one vector has two products; PITOT_ENOMEM: 25 KB for each of those
+   together; a status of the operator's is passed on; with any of them there is nothing in q. Interrupted by progress: PITOT_OK and
+   complete = 0. Cost: draws * steps products, and one that shows whether the operator stands still, unless it is `checked` (two if draws go
+   together); without reorthogonalisation about three passes over the vectors with each. Not thread-safe on one `work`. */
 PITOT_API int32_t pitot_quadrature_run(const pitot_linop *op, const pitot_quadrature_config *config, pitot_quadrature *q,
                                        pitot_error *error);
 

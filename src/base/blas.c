@@ -254,6 +254,32 @@ int blas_orthonormal(int64_t n, pitot_real *a, pitot_real *r, pitot_real *work) 
     return j.failed;
 }
 
+int64_t blas_orthonormal_rows_work(int64_t m) {
+    return (1 + 2 * PANEL) * m;
+}
+
+typedef struct rows_job {
+    int64_t m, n;
+    double *a, *work;
+    int failed;
+} rows_job;
+
+static void rows_run(void *job, int64_t begin, int64_t end, int thread) {
+    rows_job *j = job;
+    lapack_int m = (lapack_int)j->m, n = (lapack_int)j->n, room = 2 * PANEL * m;
+    (void)end;
+    (void)thread;
+    if (begin > 0) return;
+    j->failed = LAPACKE_dgeqrf_work(LAPACK_COL_MAJOR, n, m, j->a, n, j->work, j->work + m, room);
+    if (!j->failed) j->failed = LAPACKE_dorgqr_work(LAPACK_COL_MAJOR, n, m, m, j->a, n, j->work, j->work + m, room);
+}
+
+int blas_orthonormal_rows(int64_t m, int64_t n, double *a, double *work) {
+    rows_job j = { m, n, a, work, 1 };
+    threads_run(2, 2, rows_run, &j);
+    return j.failed;
+}
+
 void blas_gemm_double(int trans_a, int trans_b, int64_t m, int64_t n, int64_t k, double alpha, const double *a, int64_t lda,
                       const double *b, int64_t ldb, double beta, double *c, int64_t ldc) {
     cblas_dgemm(CblasRowMajor, trans_a ? CblasTrans : CblasNoTrans, trans_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k,

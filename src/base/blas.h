@@ -22,6 +22,11 @@ void blas_trsm(int right, int trans, int64_t m, int64_t n, const pitot_real *a, 
 int blas_orthonormal(int64_t n, pitot_real *a, pitot_real *r, pitot_real *work);
 int64_t blas_orthonormal_work(int64_t n);
 
+/* Rows of a (m,n), m <= n, become an orthonormal basis of a space that holds them, in double, on one thread; nothing is allocated. work:
+   blas_orthonormal_rows_work(m) values. Nonzero: LAPACK refused. */
+int blas_orthonormal_rows(int64_t m, int64_t n, double *a, double *work);
+int64_t blas_orthonormal_rows_work(int64_t m);
+
 /* Positive definite A (n,n), of which the upper triangle counts, becomes its inverse, whole; in double, on one thread. Nothing is allocated.
    Nonzero: not positive definite, a is lost. */
 int blas_inverse(int64_t n, double *a);

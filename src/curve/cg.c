@@ -2,10 +2,12 @@
    lie side by side for one call; when one is done, the last takes its place. Rounds: iterate, compute the true residuals, go on from
    those that are too large and came down since the round before. */
 
+#include "curve/cg.h"
+
 #include "base/alloc.h"
 #include "curve/basis.h"
+#include "curve/check.h"
 #include "pitot/probe.h"
-#include "pitot/trace.h"
 
 #include <math.h>
 #include <string.h>
@@ -32,6 +34,9 @@ typedef struct cg {
     pitot_cg_column *column;
     slot *slot;
     int stopped;
+    int warm, sure, turned;    /* 1: x is not all zeros; op need not be checked; the preconditioner has been */
+    int64_t checked, repeated; /* column that op was checked with; products that took */
+    pitot_error *error;
 } cg;
 
 /* ---- slots ---- */
@@ -51,9 +56,31 @@ static int may_step(const cg *g, int64_t i) {
     return g->column[g->slot[i].column].products + 2 <= g->limit;
 }
 
+/* After the first product of all, with a direction that is not zero. Room: of a warm start r, which is not made before it is judged, else x. */
+static int32_t check_operator(cg *g) {
+    int64_t i = 0;
+    pitot_real *room = g->warm ? g->r : g->x;
+    if (g->sure) return PITOT_OK;
+    while (i + 1 < g->active && !(pitot_sum_squares(g->d + i * g->n, g->n) > 0)) i++;
+    g->checked = g->slot[i].column;
+    int32_t status = check_repeat(g->op, g->d + i * g->n, g->y + i * g->n, g->active, room, &g->repeated, g->error);
+    if (!g->warm) memset(g->x, 0, (size_t)(g->k * g->n) * sizeof *g->x);
+    return status;
+}
+
+/* z = preconditioner r, of all active slots. The first time it is checked, with y for room, which no direction has a product in. */
+static int32_t precondition(cg *g) {
+    int64_t products = 0;
+    int32_t status = g->inverse->apply(g->inverse->self, g->r, g->z, g->active);
+    if (!status && !g->turned) status = check_repeat(g->inverse, g->r, g->z, g->active, g->y, &products, g->error);
+    g->turned = 1;
+    return status;
+}
+
 /* y = (Op + damping I) d for all active slots, but for the damping. */
 static int32_t apply(cg *g) {
     int32_t status = g->op->apply(g->op->self, g->d, g->y, g->active);
+    if (!status && g->products == 0) status = check_operator(g);
     for (int64_t i = 0; i < g->active; i++) {
         int64_t *made = &g->column[g->slot[i].column].products;
         if (++*made > g->products) g->products = *made;
@@ -101,7 +128,7 @@ static int32_t check_all(cg *g, int has_product) {
 /* z, r'z, and the next direction of each active slot. */
 static int32_t turn(cg *g, int first) {
     int32_t status = PITOT_OK;
-    if (g->inverse && g->active > 0) status = g->inverse->apply(g->inverse->self, g->r, g->z, g->active);
+    if (g->inverse && g->active > 0) status = precondition(g);
     for (int64_t i = g->active - 1; i >= 0 && !status; i--) {
         const pitot_real *r = g->r + i * g->n, *z = g->inverse ? g->z + i * g->n : r;
         slot *s = &g->slot[i];
@@ -199,7 +226,7 @@ static int begin(cg *g) {
     return warm;
 }
 
-int32_t pitot_cg(const pitot_linop *op, const pitot_cg_config *settings, int64_t k, const pitot_real *b, pitot_real *x,
+int32_t cg_solve(const pitot_linop *op, const pitot_cg_config *settings, int sure, int64_t k, const pitot_real *b, pitot_real *x,
                  pitot_cg_column *columns, pitot_error *error) {
     int32_t status = check(op, settings, k, b, x, columns, error);
     if (status) return status;
@@ -207,6 +234,8 @@ int32_t pitot_cg(const pitot_linop *op, const pitot_cg_config *settings, int64_t
     cg g = {
         .op = op, .inverse = settings->preconditioner, .set = settings, .n = op->n, .k = k, .b = b, .x = x, .column = columns
     };
+    g.sure = sure;
+    g.error = error;
     g.limit = settings->products ? settings->products : PRODUCTS;
     g.tolerance = settings->tolerance > 0 ? settings->tolerance : TOLERANCE;
     g.r = settings->work;
@@ -216,10 +245,17 @@ int32_t pitot_cg(const pitot_linop *op, const pitot_cg_config *settings, int64_t
     slot single;
     g.slot = k == 1 ? &single : mem_alloc(k, sizeof *g.slot);
     if (!g.slot) return pitot_fail(error, PITOT_ENOMEM, "cg: no memory for %lld columns", (long long)k);
-    status = run(&g, begin(&g));
+    g.warm = begin(&g);
+    status = run(&g, g.warm);
+    columns[g.checked].products += g.repeated;
     if (k > 1) mem_free(g.slot);
     if (status == PITOT_EHOST)
         pitot_fail(error, status, "cg: product %lld of %s, or of the preconditioner, is not finite, or failed; are the weights?",
                    (long long)g.products, op->name ? op->name : "the operator");
     return status;
+}
+
+int32_t pitot_cg(const pitot_linop *op, const pitot_cg_config *settings, int64_t k, const pitot_real *b, pitot_real *x,
+                 pitot_cg_column *columns, pitot_error *error) {
+    return cg_solve(op, settings, 0, k, b, x, columns, error);
 }

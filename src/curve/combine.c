@@ -4,6 +4,7 @@
 
 #include "base/sums.h"
 #include "base/threads.h"
+#include "curve/check.h"
 #include "pitot/hot.h"
 
 #include <math.h>
@@ -49,6 +50,7 @@ int32_t pitot_damped_init(pitot_damped *s, const pitot_linop *inner, double delt
     if (!s || !usable(inner) || !isfinite(delta)) return PITOT_EINVAL;
     *s = (pitot_damped){ .op = *inner, .inner = inner, .delta = delta };
     s->op.struct_size = sizeof s->op;
+    s->op.checked = !check_is_due(inner);
     s->op.name = "damped";
     s->op.apply = apply_damped;
     s->op.self = s;
@@ -82,7 +84,8 @@ int32_t pitot_combined_init(pitot_combined *s, double a, const pitot_linop *firs
                            .exact = first->exact && second->exact,
                            .apply = apply_combined,
                            .self = s,
-                           .error = fmax(first->error, second->error) };
+                           .error = fmax(first->error, second->error),
+                           .checked = !check_is_due(first) && !check_is_due(second) };
     return PITOT_OK;
 }
 
@@ -109,6 +112,7 @@ int32_t pitot_submatrix_init(pitot_submatrix *s, const pitot_linop *inner, const
         if (index[i] >= inner->n || index[i] < (i ? index[i - 1] + 1 : 0)) return PITOT_EINVAL;
     *s = (pitot_submatrix){ .op = *inner, .inner = inner, .index = index, .work = work };
     s->op.struct_size = sizeof s->op;
+    s->op.checked = !check_is_due(inner);
     s->op.name = "submatrix";
     s->op.n = n;
     s->op.apply = apply_submatrix;

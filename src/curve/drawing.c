@@ -3,6 +3,7 @@
 #include "curve/drawing.h"
 
 #include "base/random.h"
+#include "curve/check.h"
 #include "curve/draws.h"
 
 #include <math.h>
@@ -42,6 +43,7 @@ void drawing_signs(const drawing *d, pitot_real *x, int64_t i) {
 
 int32_t drawing_apply(drawing *d, const pitot_real *x, pitot_real *y, int64_t k) {
     int32_t status = d->op->apply(d->op->self, x, y, k);
+    if (!status && d->out->products == 0) status = check_repeat(d->op, x, y, k, NULL, &d->repeated, d->error);
     d->out->products += k;
     if (!status && d->set->progress && d->set->progress(d->set->user, d->out->products, d->of)) d->stopped = 1;
     return status;
@@ -50,6 +52,7 @@ int32_t drawing_apply(drawing *d, const pitot_real *x, pitot_real *y, int64_t k)
 int32_t drawing_close(drawing *d, int32_t status, double size) {
     pitot_estimate *out = d->out;
     double tolerance = d->set->tolerance > 0 ? d->set->tolerance : TOLERANCE;
+    out->products += d->repeated;
     out->complete = !status && !d->stopped;
     out->converged = !status && hypot(out->error, out->floor) <= tolerance * size;
     if (!status) return PITOT_OK;

@@ -14,6 +14,7 @@ typedef struct drawing {
     pitot_error *error;
     int64_t n, products; /* to spend */
     int64_t of;          /* that it comes to, for progress */
+    int64_t repeated;    /* products beside those, to see that op stands still */
     int stopped;
     uint64_t purpose; /* of the test vectors */
 } drawing;

@@ -1,10 +1,12 @@
-/* inverse.c: inverses as operators, by conjugate gradients and by Neumann's series, with the residual of what they gave: |A y - x| / |x|. */
+/* inverse.c: inverses as operators, by conjugate gradients and by Neumann's series, with the residual of what they gave: |A y - x| / |x|.
+   Whether the inner operator stands still is seen in the first call with something to solve; that they are `checked` themselves from then
+   on says so. */
 
+#include "curve/cg.h"
+#include "curve/check.h"
 #include "pitot/curve.h"
-
 #include "pitot/hot.h"
 #include "pitot/probe.h"
-#include "pitot/trace.h"
 
 #include <math.h>
 #include <string.h>
@@ -20,9 +22,14 @@ static int usable(const pitot_linop *op, const pitot_real *work) {
 
 static pitot_linop inverse_of(const pitot_linop *inner, const char *name,
                               int32_t (*apply)(void *, const pitot_real *, pitot_real *, int64_t), void *self) {
-    return (pitot_linop){
-        .struct_size = sizeof(pitot_linop), .name = name, .n = inner->n, .symmetric = 1, .exact = 0, .apply = apply, .self = self
-    };
+    return (pitot_linop){ .struct_size = sizeof(pitot_linop),
+                          .name = name,
+                          .n = inner->n,
+                          .symmetric = 1,
+                          .exact = 0,
+                          .apply = apply,
+                          .self = self,
+                          .checked = !check_is_due(inner) };
 }
 
 /* The worst of all columns. */
@@ -43,7 +50,8 @@ static int32_t solve(pitot_inverse_cg *s, const pitot_real *x, pitot_real *y) {
     pitot_cg_config how = { .struct_size = sizeof how, .tolerance = s->tolerance, .products = s->products, .work = s->work };
     if (!isfinite(pitot_sum_squares(x, s->op.n))) return PITOT_EHOST;
     memset(y, 0, (size_t)s->op.n * sizeof *y);
-    int32_t status = pitot_cg(s->inner, &how, 1, x, y, &column, NULL);
+    int32_t status = cg_solve(s->inner, &how, s->op.checked, 1, x, y, &column, NULL);
+    if (!status && column.products > 0) s->op.checked = 1;
     note(&s->solved, column.residual, s->tolerance, column.products);
     return !status && column.indefinite ? PITOT_ENOTSUP : status;
 }
@@ -72,6 +80,17 @@ int32_t pitot_inverse_cg_init(pitot_inverse_cg *s, const pitot_linop *inner, dou
 
 /* ---- Neumann's series ---- */
 
+/* y: room, zeros before and after. */
+static int32_t check_first(pitot_inverse_neumann *s, const pitot_real *x, const pitot_real *product, pitot_real *y) {
+    int64_t products = 0;
+    if (s->op.checked || !(pitot_sum_squares(x, s->op.n) > 0)) return PITOT_OK;
+    int32_t status = check_repeat(s->inner, x, product, 1, y, &products, NULL);
+    memset(y, 0, (size_t)s->op.n * sizeof *y);
+    s->solved.products += products;
+    s->op.checked = !status;
+    return status;
+}
+
 /* term_k = (I - scale A)^k x; what is left of x after the last is the residual: x - A y = term_(terms + 1). */
 static int32_t series(pitot_inverse_neumann *s, const pitot_real *x, pitot_real *y) {
     const int64_t n = s->op.n;
@@ -83,9 +102,10 @@ static int32_t series(pitot_inverse_neumann *s, const pitot_real *x, pitot_real 
     int64_t k = 0;
     for (; k <= s->terms && !status; k++) {
         double before = now;
-        add_multiple(y, s->scale, term, n);
         status = s->inner->apply(s->inner->self, term, product, 1);
+        if (!status && k == 0) status = check_first(s, term, product, y);
         if (status) break;
+        add_multiple(y, s->scale, term, n);
         add_multiple(term, -s->scale, product, n);
         now = sqrt(pitot_sum_squares(term, n));
         if (!isfinite(now)) status = PITOT_EHOST;

@@ -268,6 +268,7 @@ int32_t pitot_kron_operator(pitot_kron *k, pitot_linop *out) {
                           .n = k->size,
                           .symmetric = 1,
                           .exact = k->kind != PITOT_KRON_KFAC,
+                          .checked = 1,
                           .apply = k->corrected ? kron_multiply_corrected : multiply,
                           .self = k };
     return PITOT_OK;

@@ -204,6 +204,7 @@ int32_t pitot_kron_invert(pitot_kron *k, double damping, int32_t kind, pitot_kro
                              .n = k->size,
                              .symmetric = 1,
                              .exact = k->kind != PITOT_KRON_KFAC,
+                             .checked = 1,
                              .apply = divide,
                              .self = out };
     return PITOT_OK;

@@ -4,11 +4,13 @@
 
 #include "base/blas.h"
 #include "base/random.h"
+#include "curve/check.h"
 #include "curve/tridiagonal.h"
 #include "pitot/probe.h"
 
 #include <float.h>
 #include <math.h>
+#include <stddef.h>
 #include <string.h>
 
 enum { LEAST_VECTORS = 6, TRIES = 4, ALIGNED = 64 };
@@ -55,6 +57,7 @@ int krylov_open(krylov *z, const pitot_linop *op, const pitot_lanczos *set) {
         set->products < 0 || !(set->tolerance >= 0) || !(set->random >= 0) || !isfinite(set->tolerance) || !isfinite(set->random))
         return 0;
     *z = (krylov){ .op = op, .n = op->n, .row = set->work, .seed = set->seed, .step = set->step, .plain = 1, .noise = 1 };
+    if (set->struct_size >= offsetof(pitot_lanczos, error) + sizeof set->error) z->error = set->error;
     z->large = set->vectors > EIGEN_MOST && use_work(z, set->vectors);
     z->most = fmin(krylov_tolerance(set), LEAST_ORTHOGONAL);
     z->semi = z->large && z->most >= sqrt(UNIT);
@@ -86,11 +89,13 @@ void krylov_add_random(krylov *z) {
     for (int i = 0; i < TRIES && rows < z->n && !added; i++) {
         memset(krylov_row(z, rows), 0, (size_t)z->n * sizeof(pitot_real));
         basis_add_random(krylov_row(z, rows), z->n, 1, z->seed, z->step, z->draws++);
+        if (z->within) reduced_project(z->within, krylov_row(z, rows));
         added = krylov_add(z, 0);
     }
 }
 
 void krylov_start(krylov *z) {
+    if (z->within) reduced_project(z->within, z->row);
     double square = pitot_sum_squares(z->row, z->n);
     z->k = 0;
     z->p = square > 0 && isfinite(square);
@@ -132,9 +137,11 @@ void krylov_aim(krylov *z, const double *g) {
     if (z->semi) combine_omega(z, c);
 }
 
+/* y: the first free row, or the next. After the first product of all, which P alone stands before, the one behind it is free, too. */
 static int32_t apply(krylov *z, const pitot_real *x, pitot_real *y) {
-    z->products++;
-    return z->op->apply(z->op->self, x, y, 1);
+    int first = z->products++ == 0;
+    int32_t status = z->op->apply(z->op->self, x, y, 1);
+    return status || !first ? status : check_repeat(z->op, x, y, 1, y + z->n, &z->repeated, z->error);
 }
 
 /* Column k of H, L and G after a product: `along` V, the vector itself and the rest of P; P loses its first. */

@@ -21,18 +21,22 @@
 
 #include "curve/basis.h"
 #include "curve/eigen.h"
+#include "curve/reduced.h"
 #include "pitot/solve.h"
 
 enum { KRYLOV_MOST = BASIS_MIXED, KRYLOV_OWN = 5 * EIGEN_MOST * EIGEN_MOST + EIGEN_MOST };
 
 typedef struct krylov {
     const pitot_linop *op;
+    const reduced *within; /* whose op that is, so that vectors keep to what it sees; or NULL */
     int64_t n;
     pitot_real *row;            /* (room,n): the k columns of V, the p of P, then those that are free */
     int room, k, p;             /* p = 0: V spans an invariant subspace, and there is nothing to go on with */
     int top, bottom;            /* pairs at each end that a restart must keep; both 0: half of all, from both ends */
     uint64_t seed, step, draws; /* of random directions */
     int64_t products, restarts;
+    int64_t repeated; /* products beside those, to see that op stands still */
+    pitot_error *error;
     double largest;                /* |Op x| seen, |x| = 1 */
     double negligible;             /* rows of L that short are dropped at a restart */
     int apart;                     /* elements from one row of the matrices to the next */

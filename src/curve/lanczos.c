@@ -174,7 +174,7 @@ int32_t pitot_lanczos_extremes(const pitot_linop *op, const pitot_lanczos *setti
     z.tolerance = krylov_tolerance(settings);
     z.limit = krylov_limit(settings);
     int32_t status = find(&z);
-    out->products = z.k.products;
+    out->products = z.k.products + z.k.repeated;
     out->restarts = z.k.restarts;
     return status;
 }

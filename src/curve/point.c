@@ -111,6 +111,7 @@ void pitot_point_free(pitot_point *p) {
     if (p->net && p->passes >= 0 && p->net->theta == p->bed) chunk_forget(p);
     void *const blocks[] = { p->in, p->only, p->x, p->targets, p->classes, p->ids, p->v, p->out, p->sum, p->df, p->drawn };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
+    within_free(p->within);
     mem_free(p);
 }
 
@@ -134,4 +135,6 @@ const pitot_error *pitot_point_error(const pitot_point *p) {
 
 void pitot_point_changed(pitot_point *p) {
     p->passes = -1;
+    p->without = 0;
+    p->changed = 1;
 }

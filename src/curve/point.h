@@ -2,7 +2,7 @@
 
    point.c          a point from its settings        point_group.c    which parameters belong to it
    point_chunk.c    samples, passes, sums over chunks  point_product.c  operators, Jacobian
-   point_diagonal.c gradient, diagonals */
+   point_diagonal.c gradient, diagonals              point_reduced.c operators within the samples' span */
 
 #ifndef PITOT_SRC_POINT_H
 #define PITOT_SRC_POINT_H
@@ -50,6 +50,9 @@ struct pitot_point {
     double loss;     /* mean over the chunk */
     const void *bed; /* net.theta, to see that the net is as it was prepared */
 
+    struct within *within; /* NULL: not asked for yet, or `without`: there is none */
+    int without, changed;  /* changed: it is of what was before */
+
     pitot_error error;
     point_op ops[POINT_KINDS], blocks[POINT_KINDS];
 };
@@ -89,6 +92,19 @@ roots chunk_roots(pitot_point *p, int32_t kind);
 int32_t chunk_progress(pitot_point *p, int64_t done);
 /* The net forgets passes whose samples are the point's memory. */
 void chunk_forget(pitot_point *p);
+/* ---- point_product.c ---- */
+
+/* dyt of the outputs = what an operator of that kind has between J' and J, of their yt. */
+void point_turn(pitot_point *p, int32_t kind);
+/* NULL: not one that a point handed out. */
+const point_op *point_op_of(const pitot_linop *linop);
+
+/* ---- point_reduced.c ---- */
+
+void within_free(struct within *w); /* NULL allowed */
+
+/* ---- point_chunk.c ---- */
+
 /* Room for p.df or p.drawn, and for the net's products. */
 int32_t chunk_prepare(pitot_point *p, int32_t kind);
 

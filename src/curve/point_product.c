@@ -66,7 +66,7 @@ static void turn_range(void *job, int64_t begin, int64_t end, int thread) {
     }
 }
 
-static void turn(pitot_point *p, int32_t kind) {
+void point_turn(pitot_point *p, int32_t kind) {
     if (kind == PITOT_OP_HESSIAN || kind == PITOT_OP_GGN) {
         tangents_turn(p->net);
         return;
@@ -100,7 +100,7 @@ static void one_part(const point_op *o, const unsigned char *only, const pitot_r
     pitot_point *p = o->point;
     if (!reaches(p, only)) return;
     tangents_up(p->net, only, v);
-    turn(p, o->kind);
+    point_turn(p, o->kind);
     tangents_down(p->net, only, o->kind == PITOT_OP_HESSIAN ? v : NULL, out);
 }
 
@@ -149,6 +149,10 @@ static int32_t apply(void *self, const pitot_real *x, pitot_real *y, int64_t k) 
 
 /* ---- handing them out ---- */
 
+const point_op *point_op_of(const pitot_linop *linop) {
+    return linop->apply == apply ? linop->self : NULL;
+}
+
 static int32_t hand_out(pitot_point *p, int32_t kind, int blocks, pitot_linop *linop) {
     int32_t status = chunk_begin(p);
     if (!status && (!linop || !pitot_operator_name(kind)))
@@ -163,7 +167,8 @@ static int32_t hand_out(pitot_point *p, int32_t kind, int blocks, pitot_linop *l
                             .symmetric = 1,
                             .exact = kind != PITOT_OP_GGN_MC,
                             .apply = apply,
-                            .self = o };
+                            .self = o,
+                            .checked = p->data != NULL }; /* a batch's arrays are the caller's, and may change */
     return PITOT_OK;
 }
 

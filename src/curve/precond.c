@@ -5,6 +5,7 @@
 
 #include "base/alloc.h"
 #include "base/blas.h"
+#include "curve/check.h"
 #include "curve/precond.h"
 
 #include <float.h>
@@ -263,6 +264,7 @@ int32_t pitot_precond_operator(pitot_precond *p, const pitot_linop *inner, pitot
                           .exact = inner->exact,
                           .apply = apply,
                           .self = p,
-                          .error = inner->error };
+                          .error = inner->error,
+                          .checked = !check_is_due(inner) };
     return PITOT_OK;
 }

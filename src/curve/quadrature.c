@@ -12,7 +12,9 @@
 #include "base/sums.h"
 #include "base/threads.h"
 #include "curve/basis.h"
+#include "curve/check.h"
 #include "curve/draws.h"
+#include "curve/reduced.h"
 #include "curve/tridiagonal.h"
 #include "pitot/probe.h"
 #include "pitot/quadrature.h"
@@ -39,6 +41,8 @@ typedef struct lane {
 
 typedef struct run {
     const pitot_linop *op;
+    const reduced *within; /* what op is of, on n rows; NULL: it is the operator itself */
+    pitot_real *start;     /* room for a vector of the operator itself, if so */
     const pitot_quadrature_config *set;
     pitot_quadrature *q;
     int64_t n, of;
@@ -47,6 +51,8 @@ typedef struct run {
     lane *lane;                 /* (together) */
     int active;
     int stopped;
+    int64_t repeated; /* products beside the steps', to see that op stands still */
+    pitot_error *error;
     uint64_t purpose;
 } run;
 
@@ -185,8 +191,10 @@ static void begin(run *r, int i, int32_t draw) {
     memset(l->now, 0, sizeof l->now);
     l->now[0] = 1;
     memset(r->before + i * r->n, 0, (size_t)r->n * sizeof *x);
-    if (r->set->gaussian) draws_normal(x, r->n, r->set->seed, r->purpose, (uint64_t)draw);
-    else draws_signs(x, r->n, r->set->seed, r->purpose, (uint64_t)draw);
+    pitot_real *v = r->within ? r->start : x;
+    if (r->set->gaussian) draws_normal(v, r->q->n, r->set->seed, r->purpose, (uint64_t)draw);
+    else draws_signs(v, r->q->n, r->set->seed, r->purpose, (uint64_t)draw);
+    if (r->within) x[r->within->m] = (pitot_real)reduced_restrict(r->within, v, x);
     basis_scale(x, r->n, 1 / sqrt(pitot_sum_squares(x, r->n)));
     if (l->basis) memcpy(l->basis, x, (size_t)r->n * sizeof *x);
 }
@@ -212,9 +220,17 @@ static void close_gap(run *r, int i) {
     memcpy(r->before + i * r->n, r->before + last * r->n, (size_t)r->n * sizeof *r->x);
 }
 
+/* At the first step of all, where nothing is before it. */
+static int32_t check_first(run *r) {
+    int32_t status = check_repeat(r->op, r->x, r->y, r->active, r->before, &r->repeated, r->error);
+    memset(r->before, 0, (size_t)(r->active * r->n) * sizeof *r->before);
+    return status;
+}
+
 /* One product for each active lane. */
 static int32_t step(run *r) {
     int32_t status = r->op->apply(r->op->self, r->x, r->y, r->active);
+    if (!status && r->q->products == 0) status = check_first(r);
     r->q->products += r->active;
     for (int i = r->active - 1; i >= 0 && !status; i--) {
         if (!advance(r, i, &status) || status) continue;
@@ -236,14 +252,26 @@ static int32_t run_batch(run *r, int32_t first, int32_t count) {
     return status;
 }
 
+/* Where op has a subspace outside of which it is 0: goes on there and on one direction for all of the rest, which changes nothing of the
+   moments of a start vector. Work space is then left over at its end. */
+static void reduce(run *r) {
+    const reduced *within = reduced_of(r->op);
+    if (!within) return;
+    r->start = r->set->work + (pitot_quadrature_vectors(r->set) - 1) * r->n;
+    r->within = within;
+    r->op = &within->and_rest;
+    r->n = within->m + 1;
+}
+
 int32_t pitot_quadrature_run(const pitot_linop *op, const pitot_quadrature_config *config, pitot_quadrature *q,
                              pitot_error *error) {
     int32_t status = check(op, config, q, error);
     if (status) return status;
-    run r = { .op = op, .set = config, .q = q, .n = op->n, .kind = config->reorthogonalise };
+    run r = { .op = op, .set = config, .q = q, .n = op->n, .kind = config->reorthogonalise, .error = error };
     r.draws = config->draws ? config->draws : DRAWS;
+    reduce(&r);
     r.together = config->together ? config->together : 1;
-    r.steps = steps_of(config) < r.n ? steps_of(config) : (int32_t)r.n;
+    r.steps = steps_of(config) < op->n ? steps_of(config) : (int32_t)op->n;
     r.of = (int64_t)r.draws * r.steps;
     r.x = config->work;
     r.y = r.x + r.together * r.n;
@@ -261,6 +289,7 @@ int32_t pitot_quadrature_run(const pitot_linop *op, const pitot_quadrature_confi
     }
     mem_free(r.lane);
     q->complete = !status && q->draws == r.draws && (!r.stopped || q->products == r.of);
+    q->products += r.repeated;
     if (!status) return PITOT_OK;
     q->draws = 0;
     if (status == PITOT_EHOST)

@@ -2,6 +2,7 @@
 
 #include "base/sums.h"
 #include "base/threads.h"
+#include "curve/check.h"
 #include "pitot/solve.h"
 
 typedef struct scale_job {
@@ -43,5 +44,6 @@ void pitot_scaled_init(pitot_scaled *s, const pitot_linop *inner, const pitot_re
                            .exact = inner->exact,
                            .apply = apply_scaled,
                            .self = s,
-                           .error = inner->error };
+                           .error = inner->error,
+                           .checked = !check_is_due(inner) };
 }

@@ -4,6 +4,9 @@
 
 #include "base/alloc.h"
 #include "base/blas.h"
+#include "base/random.h"
+#include "curve/check.h"
+#include "curve/draws.h"
 
 #include <math.h>
 #include <string.h>
@@ -40,10 +43,17 @@ static int32_t some_columns(const pitot_linop *inner, int64_t from, int64_t k, p
     return status;
 }
 
+/* With random signs, which every column has its part in; room (2,n). */
+static int32_t check_once(const pitot_linop *inner, pitot_real *signs, pitot_real *room, pitot_error *error) {
+    int64_t products = 0;
+    draws_signs(signs, inner->n, 0, random_purpose("spectral"), 0);
+    return check_repeat(inner, signs, NULL, 2, room, &products, error);
+}
+
 static int32_t fill(const pitot_linop *inner, double *a, pitot_error *error) {
     const int64_t n = inner->n;
     pitot_real *e = mem_alloc(TOGETHER, (size_t)n * sizeof *e), *columns = mem_alloc(TOGETHER, (size_t)n * sizeof *columns);
-    int32_t status = e && columns ? PITOT_OK : PITOT_ENOMEM;
+    int32_t status = e && columns ? check_once(inner, e, columns, error) : PITOT_ENOMEM;
     for (int64_t j = 0; j < n && !status; j += TOGETHER)
         status = some_columns(inner, j, n - j < TOGETHER ? n - j : TOGETHER, e, columns, a);
     mem_free(e);
@@ -106,7 +116,8 @@ int32_t pitot_spectral_init(pitot_spectral *s, const pitot_linop *inner, double 
                            .exact = inner->exact,
                            .apply = apply,
                            .self = s,
-                           .error = inner->error };
+                           .error = inner->error,
+                           .checked = 1 };
     int32_t status = make(s, inner, error);
     if (status) pitot_spectral_free(s);
     return status;

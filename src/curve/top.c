@@ -14,6 +14,7 @@
 
 #include "base/random.h"
 #include "curve/krylov.h"
+#include "curve/reduced.h"
 #include "pitot/probe.h"
 #include "pitot/solve.h"
 
@@ -264,13 +265,14 @@ static int32_t find(search *z, double share, pitot_eigenpair *pairs) {
     return PITOT_OK;
 }
 
-int32_t pitot_lanczos_ends(const pitot_linop *op, const pitot_lanczos *settings, int32_t top, int32_t bottom, pitot_real *basis,
-                           pitot_eigenpair *pairs, int64_t *products) {
+static int32_t find_ends(const pitot_linop *op, const reduced *within, const pitot_lanczos *settings, int32_t top, int32_t bottom,
+                         pitot_real *basis, pitot_eigenpair *pairs, int64_t *products) {
     search z = { .bar = CLOSE, .basis = basis };
     int64_t k = (int64_t)top + bottom;
     if (!krylov_open(&z.k, op, settings) || top < 0 || bottom < 0 || k < 1 || k > z.k.room - SPARE - 1 ||
         k > EIGEN_MOST - SPARE - 1 || !basis || !pairs || !products)
         return PITOT_EINVAL;
+    z.k.within = within;
     z.tolerance = krylov_tolerance(settings);
     z.limit = krylov_limit(settings);
     z.top = z.k.top = top < z.k.n ? top : (int)z.k.n;
@@ -279,7 +281,53 @@ int32_t pitot_lanczos_ends(const pitot_linop *op, const pitot_lanczos *settings,
     for (int64_t j = 0; j < k; j++) pairs[j] = (pitot_eigenpair){ NAN, NAN, 0, 0 };
     memset(basis + z.wanted * z.k.n, 0, (size_t)((k - z.wanted) * z.k.n) * sizeof *basis);
     int32_t status = find(&z, settings->random, pairs);
-    *products = z.k.products;
+    *products = z.k.products + z.k.repeated;
+    return status;
+}
+
+/* Rows of basis (k,n) become those of (k,m), in place; room (m). */
+static void restrict_rows(const reduced *r, int32_t k, int64_t n, pitot_real *basis, pitot_real *room) {
+    for (int32_t j = 0; j < k; j++) {
+        reduced_restrict(r, basis + j * n, room);
+        memcpy(basis + j * r->m, room, (size_t)r->m * sizeof *room);
+    }
+}
+
+/* And back, the last one first. */
+static void lift_rows(const reduced *r, int32_t k, int64_t n, pitot_real *basis, pitot_real *room) {
+    for (int32_t j = k - 1; j >= 0; j--) {
+        memcpy(room, basis + j * r->m, (size_t)r->m * sizeof *room);
+        reduced_lift(r, room, basis + j * n);
+    }
+}
+
+/* The largest, where the operator has something to show for them. *found 0: not all of them are above the zeros that lie outside. */
+static int32_t find_within(const reduced *r, const pitot_lanczos *settings, int32_t k, int64_t n, pitot_real *basis,
+                           pitot_eigenpair *pairs, int64_t *products, int *found) {
+    restrict_rows(r, k, n, basis, settings->work);
+    int32_t status = find_ends(&r->op, r, settings, k, 0, basis, pairs, products);
+    lift_rows(r, k, n, basis, settings->work);
+    *found = !status && pairs[k - 1].value > pairs[k - 1].residual;
+    return status;
+}
+
+static int may_reduce(const pitot_lanczos *settings, int32_t top, int32_t bottom, const pitot_real *basis,
+                      const pitot_eigenpair *pairs, const int64_t *products) {
+    return settings && settings->work && settings->vectors >= top && top > 0 && bottom == 0 && basis && pairs && products;
+}
+
+int32_t pitot_lanczos_ends(const pitot_linop *op, const pitot_lanczos *settings, int32_t top, int32_t bottom, pitot_real *basis,
+                           pitot_eigenpair *pairs, int64_t *products) {
+    const reduced *r = may_reduce(settings, top, bottom, basis, pairs, products) ? reduced_of(op) : NULL;
+    int found = 0;
+    if (!r) return find_ends(op, NULL, settings, top, bottom, basis, pairs, products);
+    int32_t status = find_within(r, settings, top, op->n, basis, pairs, products, &found);
+    int64_t before = *products;
+    pitot_lanczos left = *settings;
+    left.products = krylov_limit(settings) - before;
+    if (status || found || left.products < 1) return status;
+    status = find_ends(op, NULL, &left, top, bottom, basis, pairs, products);
+    *products += before;
     return status;
 }
 

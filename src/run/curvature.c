@@ -405,6 +405,7 @@ static void open_difference(pitot_run *run) {
     else difference_moved(&c->difference, parameter_length(run));
 }
 
+/* The operators are `checked`: what they are made of is proven here, at the first points and then now and again. */
 void curvature_begin(pitot_run *run) {
     curving *c = &run->curving;
     int32_t condition;
@@ -415,10 +416,11 @@ void curvature_begin(pitot_run *run) {
     if ((run->needs & PITOT_NEED_HESSIAN || by_products) && !curvature_missing(run, PITOT_NEED_HESSIAN, &condition)) {
         int exact = callback_there(run, CALL_HVP);
         if (!exact) open_difference(run);
-        c->hessian = (pitot_linop){ sizeof c->hessian, "hessian", c->size, 1, exact, exact ? apply_hvp : apply_difference, run, 0 };
+        c->hessian =
+            (pitot_linop){ sizeof c->hessian, "hessian", c->size, 1, exact, exact ? apply_hvp : apply_difference, run, 0, 1, 0 };
     }
     if ((run->needs & PITOT_NEED_GGN || by_products) && !curvature_missing(run, PITOT_NEED_GGN, &condition)) {
         keep_output(run);
-        c->ggn = (pitot_linop){ sizeof c->ggn, "ggn", c->size, 1, callback_there(run, CALL_JVP), apply_ggn, run, 0 };
+        c->ggn = (pitot_linop){ sizeof c->ggn, "ggn", c->size, 1, callback_there(run, CALL_JVP), apply_ggn, run, 0, 1, 0 };
     }
 }

@@ -1,5 +1,6 @@
 /* operators.h: symmetric operators with known spectra for the tests of eigenvalues: a diagonal between mirrors, a dense matrix, and one
-   that drifts. They count, add noise, and fail when told to. */
+   that drifts. They count, add noise, and fail when told to. They call themselves checked, so that calls are those of the search alone, and noise
+   gets into it: what solvers make of an operator that does not is in test_checked.c. */
 
 #ifndef PITOT_TESTS_OPERATORS_H
 #define PITOT_TESTS_OPERATORS_H
@@ -85,7 +86,8 @@ static inline pitot_linop operator_of(matrix *m) {
                           .symmetric = 1,
                           .exact = 1,
                           .apply = apply_matrix,
-                          .self = m };
+                          .self = m,
+                          .checked = 1 };
 }
 
 static inline matrix matrix_new(int64_t n, const double *diagonal, const double *dense) {

@@ -50,9 +50,14 @@ static double uniform(uint64_t stream, int64_t i) {
 
 static void open_dense(dense *a, int64_t n) {
     a->n = n;
-    a->linop = (pitot_linop){
-        .struct_size = sizeof a->linop, .name = "mine", .n = n, .symmetric = 1, .exact = 1, .apply = apply_dense, .self = a
-    };
+    a->linop = (pitot_linop){ .struct_size = sizeof a->linop,
+                              .name = "mine",
+                              .n = n,
+                              .symmetric = 1,
+                              .exact = 1,
+                              .apply = apply_dense,
+                              .self = a,
+                              .checked = 1 };
 }
 
 static void symmetric(dense *a, uint64_t stream) {
@@ -401,13 +406,16 @@ static void test_check(void **state) {
     pitot_error error = { 0 };
     pitot_linop_report r = { .struct_size = sizeof r };
     symmetric(&a, 1);
+    a.linop.checked = 0;
     assert_int_equal(pitot_linop_check(&a.linop, work, 1, &r, &error), PITOT_OK);
-    assert_true(r.finite && r.repeatable && r.symmetric && r.products == 3 && a.calls == 3);
+    assert_true(r.finite && r.repeatable && r.symmetric && r.products == 3 && a.calls == 3 && a.linop.checked == 1);
     assert_true(r.differing == 0 && r.first == -1 && r.difference == 0 && r.asymmetry < round_off);
     a.drift = sizeof(pitot_real) == 8 ? 1e-12 : 1e-3; /* of one value */
     assert_int_equal(pitot_linop_check(&a.linop, work, 1, &r, &error), PITOT_EMISMATCH);
-    assert_true(!r.repeatable && r.differing == 1 && r.first == 0 && r.difference > 0 && r.difference < a.drift);
-    assert_non_null(strstr(error.text, "mine: two products with one vector differ in 1 of 23 values, first in value 0"));
+    assert_true(!r.repeatable && r.differing == 1 && r.first == 0 && r.difference > 0 && r.difference < a.drift &&
+                !a.linop.checked);
+    assert_non_null(
+        strstr(error.text, "mine: two products with one vector differ in 1 of 23 values, first in value 0, most in value 0"));
     a.drift = 0;
     error.status = 0;
     a.m[5] += 0.5;

@@ -320,7 +320,7 @@ static double follow(double outliers_from, double negative, double angle) {
     static drift d;
     drift_start(&d, outliers_from, negative);
     probe p = probe_new(WIDE, 20);
-    pitot_linop op = { .struct_size = sizeof op, .n = WIDE, .symmetric = 1, .apply = apply_drift, .self = &d };
+    pitot_linop op = { .struct_size = sizeof op, .n = WIDE, .symmetric = 1, .apply = apply_drift, .self = &d, .checked = 1 };
     int64_t all = 0, steps = 40, cold = 0;
     for (int64_t step = 0; step <= steps; step++) {
         pitot_extremes e;

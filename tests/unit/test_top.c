@@ -430,7 +430,7 @@ static double follow(int k, int64_t vectors, double negative, double angle) {
     static drift d;
     drift_start(&d, 2, negative);
     probe p = probe_new(WIDE, k, vectors);
-    pitot_linop op = { .struct_size = sizeof op, .n = WIDE, .symmetric = 1, .apply = apply_drift, .self = &d };
+    pitot_linop op = { .struct_size = sizeof op, .n = WIDE, .symmetric = 1, .apply = apply_drift, .self = &d, .checked = 1 };
     int64_t all = 0, steps = 40, cold = 0;
     for (int64_t step = 0; step <= steps; step++) {
         p.set.step = (uint64_t)step;

@@ -121,7 +121,7 @@ static void describe(const job *j, spectrum *s, int k, const pitot_linop *op) {
 }
 
 /* The operator, once it is seen to be one. */
-static int32_t check(const job *j, const pitot_linop *op, pitot_error *error) {
+static int32_t check(const job *j, pitot_linop *op, pitot_error *error) {
     pitot_real *work = calloc((size_t)op->n, 4 * sizeof *work);
     if (!work) return pitot_fail(error, PITOT_ENOMEM, "no memory for four vectors of %lld values", (long long)op->n);
     int32_t status = pitot_linop_check(op, work, j->task.seed, NULL, error);
