@@ -80,7 +80,7 @@ check "End goes to the last" wait_for 'block29.weight  0.00125893 at step 49, te
 keys ']'
 check "] is the next quantity" wait_for '^update_size .*30 tensors'
 check "the colours change with y" eval 'keys y; wait_for "linear" && keys y && wait_for "log"'
-check "in 256 colours heat is a background" eval 'tmux capture-pane -e -p -t main | grep -q "48;5;220m"'
+check "in 256 colours heat is a background" eval 'tmux capture-pane -e -p -t main | grep -q "48;5;226m"'
 keys Enter
 check "Enter goes to its panel" wait_for 'panel [0-9]* of'
 check "which is the right one" wait_for '^update_size'
