@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
-enum { PATH_ROOM = 4096 };
+enum { PATH_ROOM = 4096, WORTH_AN_INDEX = 32 << 20 /* bytes */ };
 
 static const double between_scans = 3; /* seconds */
 static const double between_looks = 2; /* seconds, at a run that has ended */
@@ -29,6 +29,7 @@ struct watched {
     int32_t restarts; /* likewise */
     int64_t size;     /* of the events file when it was last looked at */
     int64_t alarmed;  /* bytes read when `alarms` was made */
+    int64_t indexed;  /* bytes of the log that its index holds, or that none could be written of */
     int of_folder, live;
     int parked;              /* the log holds nothing; `summary` says what it held */
     int whole;               /* it was read to its end at least once */
@@ -303,6 +304,18 @@ static void set_gone(runs *r, int k, int gone, int *news) {
     r->all.run[k].trouble = gone ? "deleted; what was read is shown" : "";
 }
 
+/* Keeps an index of a log that was read to its end, if it is new by `share` of it and long to read. Where none can be written, there
+   is none. */
+static void keep_index(const runs *r, watched *w, double share) {
+    pitot_log_state state = { .struct_size = sizeof state };
+    pitot_log_get_state(w->log, &state);
+    if (state.bytes < w->indexed || w->indexed < state.indexed) w->indexed = state.indexed;
+    double fresh = (double)(state.bytes - w->indexed);
+    if (!r->indexes || !w->whole || w->parked || fresh < WORTH_AN_INDEX || fresh < share * (double)state.bytes) return;
+    pitot_log_index(w->log, NULL);
+    w->indexed = state.bytes;
+}
+
 /* Reads at most `budget` bytes of run k. Returns how many. */
 static int64_t read_run(runs *r, int k, int64_t budget, int *news) {
     watched *w = r->run[k];
@@ -322,6 +335,7 @@ static int64_t read_run(runs *r, int k, int64_t budget, int *news) {
     if ((fresh || !w->whole) && (end || !w->whole)) summary_make(w->log, &w->summary);
     w->whole |= end;
     r->all.run[k].unread = !w->whole;
+    if (fresh && end) keep_index(r, w, 0.5);
     return got;
 }
 
@@ -366,7 +380,10 @@ void runs_refresh(runs *r, int k) {
 }
 
 void runs_free(runs *r) {
-    for (int k = 0; k < r->all.runs; k++) watched_free(r->run[k]);
+    for (int k = 0; k < r->all.runs; k++) {
+        keep_index(r, r->run[k], 0);
+        watched_free(r->run[k]);
+    }
     for (int k = 0; k < r->folders; k++) folder_close(r->folder[k]);
     free(r->run);
     free(r->folder);

@@ -21,6 +21,7 @@ typedef struct runs { /* clear it at first */
     int folders;
     double scanned; /* when folders were looked through; by the monotonic clock, like all of these */
     int live;       /* runs of folders that grow */
+    int indexes;    /* 1: an index is kept beside logs that are long to read (pitot_log_index) */
 } runs;
 
 /* Adds RUN, a run directory or an events.jsonl, or a folder of runs. A trainer started at the same moment may not have made it yet:

@@ -243,4 +243,30 @@ keys shell q
 keys shell 'echo "back""again"' Enter
 check "and q still quits" wait_for shell '^backagain'
 
+# ---- a log that is long to read ----
+
+mkdir "$work/long"
+python3 - "$work/long/events.jsonl" << 'PY'
+import sys, zlib
+line = lambda body: body + b',"crc":"%08x"}\n' % zlib.crc32(body)
+with open(sys.argv[1], "wb") as f:
+    f.write(line(b'{"pitot":"0.1.0","segment":0,"step":0,"wall":1000'))
+    f.write(b"".join(line(b'{"step":%d,"wall":%d,"loss":%d,"text":"%s"' % (i, 1000 + i, i % 100, b"x" * 300)) for i in range(100000)))
+PY
+index="$work/long/events.jsonl.index"
+start long 80x24 -- --no-index "$work/long"
+check "34 MB are read" wait_for long 'step 99,999'
+keys long q
+wait_file "$work/long.after"
+check "--no-index keeps none" test ! -e "$index"
+start long 80x24 -- "$work/long"
+check "and again" wait_for long 'step 99,999'
+check "with an index this time" wait_file "$index"
+keys long q
+wait_file "$work/long.after"
+start long 80x24 -- "$work/long"
+check "which will do the next time" wait_for long 'step 99,999'
+keys long q
+check "and nothing is left over" eval 'wait_file "$work/long.after" && test "$(ls "$work/long" | grep -c index)" -eq 1'
+
 exit $failed

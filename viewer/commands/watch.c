@@ -303,6 +303,7 @@ static int watch(const args *a) {
     theme_flag(&v.screen, a, &bad);
     v.picture = args_get(a, "--png");
     v.mouse = !args_get(a, "--no-mouse");
+    v.runs.indexes = !once && !args_get(a, "--no-index");
     if (bad) return EXIT_USAGE;
     if (args_rest(a) < 1) return fail_usage("watch", "no run is named");
     setlocale(LC_CTYPE, "");
@@ -327,6 +328,7 @@ static const flag watch_flags[] = {
     { "--settings", "FILE", "keep settings there (default: .pitot-watch.json in the folder, or beside the run; of --once: none)",
       0 },
     { "--no-settings", NULL, "neither use nor keep settings", 0 },
+    { "--no-index", NULL, "keep no index beside logs of over 32 MB, by which they open at once the next time", 0 },
     { "--no-mouse", NULL, "leave the mouse to the terminal", 0 },
     { "--density", NULL, "begin with the spectral density (key d), if the run has any", 0 },
     { "--alarms", NULL, "begin with the alarms (key a): what, since when, on what evidence, and what to try", 0 },
