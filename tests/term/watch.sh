@@ -254,19 +254,19 @@ with open(sys.argv[1], "wb") as f:
     f.write(b"".join(line(b'{"step":%d,"wall":%d,"loss":%d,"text":"%s"' % (i, 1000 + i, i % 100, b"x" * 300)) for i in range(100000)))
 PY
 index="$work/long/events.jsonl.index"
-start long 80x24 -- --no-index "$work/long"
-check "34 MB are read" wait_for long 'step 99,999'
-keys long q
-wait_file "$work/long.after"
+start long1 80x24 -- --no-index "$work/long"
+check "34 MB are read" wait_for long1 'step 99,999'
+keys long1 q
+wait_file "$work/long1.after"
 check "--no-index keeps none" test ! -e "$index"
-start long 80x24 -- "$work/long"
-check "and again" wait_for long 'step 99,999'
+start long2 80x24 -- "$work/long"
+check "and again" wait_for long2 'step 99,999'
 check "with an index this time" wait_file "$index"
-keys long q
-wait_file "$work/long.after"
-start long 80x24 -- "$work/long"
-check "which will do the next time" wait_for long 'step 99,999'
-keys long q
-check "and nothing is left over" eval 'wait_file "$work/long.after" && test "$(ls "$work/long" | grep -c index)" -eq 1'
+keys long2 q
+wait_file "$work/long2.after"
+start long3 80x24 -- "$work/long"
+check "which will do the next time" wait_for long3 'step 99,999'
+keys long3 q
+check "and nothing is left over" eval 'wait_file "$work/long3.after" && test "$(ls "$work/long" | grep -c index)" -eq 1'
 
 exit $failed
