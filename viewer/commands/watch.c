@@ -199,20 +199,15 @@ static int print_canvas(const canvas *c) {
     return EXIT_DONE;
 }
 
-/* A table of runs is the same whichever is at hand; of a folder, the last active one stands for it. */
-static int frames_of(const viewer *v) {
-    return runs_has_folder(&v->runs) || strcmp(page_by_rank(v->screen.page)->name, "runs") == 0 ? 1 : v->runs.all.runs;
-}
-
 static int write_picture(viewer *v, const char *path, int rows, int cols) {
     pitot_error error = { 0 };
     if (canvas_resize(&v->screen.canvas, rows, cols) != PITOT_OK) return fail("watch: out of memory");
     return export_frame(path, &v->screen, &v->runs.all, &error) == PITOT_OK ? EXIT_DONE : fail_error(&error);
 }
 
-static int print_frames(viewer *v, int rows, int cols) {
+static int print_frame(viewer *v, int rows, int cols) {
     shown *all = &v->runs.all;
-    int status = EXIT_DONE, news = 0;
+    int status, news = 0;
     v->screen.still = 1;
     v->screen.canvas.ascii = !v->picture && !term_is_unicode();
     while (runs_poll(&v->runs, 0, &news)) continue;
@@ -222,10 +217,8 @@ static int print_frames(viewer *v, int rows, int cols) {
     }
     tell_time(v);
     if (v->picture) return write_picture(v, v->picture, rows, cols);
-    for (all->at = 0; all->at < frames_of(v) && status == EXIT_DONE; all->at++) {
-        if (screen_draw(&v->screen, all, rows, cols) != PITOT_OK) return fail("watch: out of memory");
-        status = print_canvas(&v->screen.canvas);
-    }
+    if (screen_draw(&v->screen, all, rows, cols) != PITOT_OK) return fail("watch: out of memory");
+    status = print_canvas(&v->screen.canvas);
     if (fflush(stdout) != 0 || ferror(stdout)) return fail("watch: standard output cannot be written");
     return status;
 }
@@ -310,7 +303,7 @@ static int watch(const args *a) {
     for (int i = 0; i < args_rest(a) && status == EXIT_DONE; i++)
         status = runs_open(&v.runs, args_rest_at(a, i), once ? 0 : patience);
     if (status == EXIT_DONE) find_settings(&v, a, once);
-    if (status == EXIT_DONE) status = once ? print_frames(&v, rows, cols) : watch_live(&v);
+    if (status == EXIT_DONE) status = once ? print_frame(&v, rows, cols) : watch_live(&v);
     settings_free(&v.settings);
     runs_free(&v.runs);
     screen_free(&v.screen);
