@@ -327,12 +327,12 @@ static void check_screen(screen *s, const shown *all, int rows, int cols) {
 
 /* A key of some table, or any other. */
 static int any_key(const screen *s) {
-    static const int others[] = { 'p', 'd', 'a', '3', '9', TERM_RESIZE, 'x', 0x4e2d, TERM_ENTER, TERM_BACKSPACE };
+    static const int others[] = { 'p', 'd', 'a', 'c', 'L', 'r', '3', '9', TERM_RESIZE, 'x', 0x4e2d, TERM_ENTER, TERM_BACKSPACE };
     const page *p = page_by_rank(s->page);
     const key *table = rand() % 2 ? key_table : p->windowed && rand() % 2 ? window_keys : p->keys;
     int n = 0;
     while (table && table[n].action != DO_NOTHING) n++;
-    return n && rand() % 4 ? table[rand() % n].codes[0] : others[rand() % 10];
+    return n && rand() % 4 ? table[rand() % n].codes[0] : others[rand() % 13];
 }
 
 static void screens_of_every_size(void **state) {
@@ -348,8 +348,8 @@ static void screens_of_every_size(void **state) {
                         { .name = "b", .log = log, .panels = &panels, .trouble = "", .pen = PEN_RUN + 1 } };
     shown all = { .run = two, .runs = 2, .now = 1400 };
     srand(11);
-    for (int rows = 1; rows <= 60; rows++)
-        for (int cols = 1; cols <= 200; cols += rows < 12 ? 1 : 13) {
+    for (int rows = 1; rows <= 100; rows++)
+        for (int cols = 1; cols <= 200; cols++) {
             s.still = rand() % 8 == 0;
             s.canvas.ascii = rand() % 2;
             two[0].file_size = rand() % 3 ? 0 : 1 << 30;
