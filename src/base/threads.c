@@ -6,11 +6,20 @@
 #include <omp.h>
 #endif
 
+static _Thread_local int alone;
+
+void threads_alone(void) {
+    alone = 1;
+#ifdef _OPENMP
+    omp_set_num_threads(1); /* of regions that this thread begins */
+#endif
+}
+
 void threads_run(int threads, int64_t n, thread_task task, void *job) {
     if (n <= 0) return;
     if (threads > n) threads = (int)n;
 #ifdef _OPENMP
-    if (threads > 1 && !omp_in_parallel()) {
+    if (threads > 1 && !alone && !omp_in_parallel()) {
 #pragma omp parallel num_threads(threads)
         {
             int k = omp_get_num_threads(), i = omp_get_thread_num();

@@ -13,6 +13,9 @@ typedef void (*thread_task)(void *job, int64_t begin, int64_t end, int thread);
    alone. Returns when all are done. Called from inside a task, it runs everything on one thread. */
 void threads_run(int threads, int64_t n, thread_task task, void *job);
 
+/* From now on the calling thread does all by itself, BLAS included: for a thread beside those that OpenMP has. */
+void threads_alone(void);
+
 /* What OpenMP would use; 1 without it. */
 int threads_default(void);
 

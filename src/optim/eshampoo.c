@@ -10,6 +10,7 @@
 #include "optim/core/bases.h"
 #include "optim/core/blocks.h"
 #include "optim/core/matrix.h"
+#include "optim/core/overlap.h"
 #include "optim/core/quotient.h"
 #include "optim/core/renewal.h"
 #include "optim/core/room.h"
@@ -17,11 +18,11 @@
 
 typedef struct eshampoo_options {
     double lr, betas[2], epsilon, weight_decay, tolerance;
-    int64_t basis, max_iterations, max_preconditioner_dim, precondition_frequency, use_bias_correction;
+    int64_t basis, max_iterations, max_preconditioner_dim, precondition_frequency, use_bias_correction, overlap;
 } eshampoo_options;
 
 enum { QR, EIGH };
-enum { FACTOR, BASIS = 2, COMPUTED = 4, EXP_AVG, CORRECTED }; /* FACTOR + side, BASIS + side */
+enum { FACTOR, BASIS = 2, COMPUTED = 4, EXP_AVG, CORRECTED, NEXT }; /* FACTOR + side, BASIS + side */
 
 static const pitot_option table[] = {
     { "lr", PITOT_REAL, 1, offsetof(eshampoo_options, lr), "0.001", 0, 1e6, NULL, "", "learning rate" },
@@ -43,10 +44,15 @@ static const pitot_option table[] = {
       "bases are looked at every so many steps" },
     { "use_bias_correction", PITOT_BOOL, 1, offsetof(eshampoo_options, use_bias_correction), "true", 0, 0, NULL, "",
       "divide averages by 1 - beta^t" },
+    { "overlap", PITOT_INT, 1, offsetof(eshampoo_options, overlap), "0", 0, 1e9, NULL, "steps", OVERLAP_HELP },
     { 0 },
 };
 
 /* ---- state ---- */
+
+static blocks cut(const void *options, const pitot_tensor_state *t) {
+    return blocks_of(t, ((const eshampoo_options *)options)->max_preconditioner_dim, 0);
+}
 
 typedef struct room_of { /* (size) three: filtered gradient; gradient and it in the basis; (block) */
     pitot_real *h, *turned, *d, *real;
@@ -73,8 +79,9 @@ static int basis_is_due(const void *options, const pitot_tensor_state *t) {
 }
 
 /* "computed" is when one was last made anew. */
-static void make_basis(const void *options, pitot_tensor_state *t, const block *k, int side, void *at) {
-    const eshampoo_options *o = options;
+static void make_basis(const pitot_stepping *s, int64_t i, const block *k, int side, void *at) {
+    const eshampoo_options *o = s->options;
+    const pitot_tensor_state *t = &s->tensor[i];
     const pitot_real *f = (const pitot_real *)t->state[FACTOR + side] + k->at[side];
     pitot_real *q = (pitot_real *)t->state[BASIS + side] + k->at[side];
     int64_t made = 0, n = k->n[side], *order = at;
@@ -84,39 +91,31 @@ static void make_basis(const void *options, pitot_tensor_state *t, const block *
     if (made > 0) ((double *)t->state[COMPUTED])[2 * k->index + side] = (double)t->t;
 }
 
-static renewal bases_of(const eshampoo_options *o) {
-    return (renewal){ o->max_preconditioner_dim, basis_bytes, basis_is_due, make_basis, NULL };
+static int64_t overlapping(const void *options) {
+    return ((const eshampoo_options *)options)->overlap;
 }
+
+static const renewal bases = { cut, basis_bytes, basis_is_due, make_basis, overlapping, FACTOR, BASIS, COMPUTED, NEXT };
 
 /* ---- layout ---- */
 
 static int32_t layout(pitot_layout *l, pitot_error *error) {
     const eshampoo_options *o = l->options;
-    if (l->i < 0) {
-        renewal bases = bases_of(o);
-        l->scratch = renewal_room(&bases, l);
-        return l->scratch < 0 ? pitot_fail(error, PITOT_ENOMEM, "no memory for a list of factors") : PITOT_OK;
-    }
-    const pitot_tensor_state *t = &l->tensor[l->i];
-    blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
+    blocks b;
     room r = { 0 };
-    if (!blocks_fit(&b, "eshampoo", t->name, error)) return PITOT_ENOTSUP;
-    blocks_slots(l, &b, "factor_rows", "factor_columns");
-    blocks_slots(l, &b, "basis_rows", "basis_columns");
-    pitot_slot_add(l, "computed", PITOT_F64, 2, (int64_t[]){ blocks_count(&b), 2 });
+    if (l->i < 0) return renewal_layout_run(&bases, l, 0, error);
+    int32_t status = renewal_layout(&bases, l, &b, "eshampoo", "basis_rows", "basis_columns", error);
+    if (status) return status;
     pitot_slot_like(l, "exp_avg", l->i, o->betas[0] > 0);
-    pitot_slot_add(l, "corrected_eigenvalues", 0, 1, &t->size); /* block after block */
-    take(&r, t, &b);
+    pitot_slot_add(l, "corrected_eigenvalues", 0, 1, &l->tensor[l->i].size); /* block after block */
+    renewal_next_slots(&bases, l, &b, "next_basis_rows", "next_basis_columns");
+    take(&r, &l->tensor[l->i], &b);
     l->scratch = r.used;
     return PITOT_OK;
 }
 
 static void begin(pitot_stepping *s) {
-    const eshampoo_options *o = s->options;
-    for (int64_t i = 0; i < s->n; i++) {
-        blocks b = blocks_of(&s->tensor[i], o->max_preconditioner_dim, 0);
-        blocks_identity(&b, s->tensor[i].state + BASIS);
-    }
+    renewal_begin(&bases, s, 0);
 }
 
 /* Where block k's second moments begin. */
@@ -168,16 +167,13 @@ static void step_block(const eshampoo_options *o, pitot_tensor_state *t, const b
 }
 
 static void gather(const eshampoo_options *o, pitot_tensor_state *t) {
-    blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
-    for (int64_t j = 0; j < 2 * blocks_count(&b); j++) {
-        block k = blocks_at(&b, j / 2);
-        if (b.has[j % 2]) block_gather(&k, (int)(j % 2), t->g, o->betas[1], 1 - o->betas[1], t->state[FACTOR + j % 2]);
-    }
+    blocks b = cut(o, t);
+    blocks_gather(&b, t->g, o->betas[1], 1 - o->betas[1], t->state + FACTOR);
 }
 
 static void step_tensor(const pitot_stepping *s, pitot_tensor_state *t) {
     const eshampoo_options *o = s->options;
-    blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
+    blocks b = cut(o, t);
     room r = { s->scratch, 0 };
     room_of w = take(&r, t, &b);
     const pitot_real *h = t->g;
@@ -193,11 +189,10 @@ static void step_tensor(const pitot_stepping *s, pitot_tensor_state *t) {
 }
 
 static int32_t step(pitot_stepping *s) {
-    renewal bases = bases_of(s->options);
     if (matrix_bounded(s)) return PITOT_EHOST;
     for (int64_t i = 0; i < s->n; i++)
         if (s->tensor[i].g) gather(s->options, &s->tensor[i]);
-    renewal_run(&bases, s);
+    renewal_step(&bases, s, 0, NULL);
     for (int64_t i = 0; i < s->n; i++)
         if (s->tensor[i].g) step_tensor(s, &s->tensor[i]);
     return PITOT_OK;
@@ -206,7 +201,7 @@ static int32_t step(pitot_stepping *s) {
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t n, pitot_preconditioner *view) {
     const eshampoo_options *o = s->options;
     const pitot_tensor_state *t = &s->tensor[i];
-    blocks b = blocks_of(t, o->max_preconditioner_dim, 0);
+    blocks b = cut(o, t);
     block k;
     int side;
     if (!block_of_view(&b, n, &k, &side)) return PITOT_EINVAL;

@@ -4,24 +4,16 @@
 
 #include "optim/core/kronecker.h"
 
-typedef struct kfac_options {
-    double lr, momentum, weight_decay, damping, stat_decay, kl_clip;
-    int64_t damping_form, fisher, approx, t_cov, t_inv, t_first, start, gradients, precision, max_dim, bias, keep, model, adapt,
-        t_damping, t_gamma;
-} kfac_options;
-
-enum { FORM_PI, FORM_EIGEN, FORM_EACH }; /* choices of damping_form */
-
-#define AT(field) offsetof(kfac_options, field)
+#define AT(field) offsetof(kronecker, field)
 
 static const pitot_option table[] = {
     { "lr", PITOT_REAL, 1, AT(lr), "0.1", 0, 1e6, NULL, "",
       "learning rate; with step=model a factor of the step, which is made for 1" },
     { "damping", PITOT_REAL, 1, AT(damping), "0.001", 0, 1e12, NULL, "", "l: added to the curvature" },
-    { "damping_form", PITOT_CHOICE, 1, AT(damping_form), "pi", 0, 0, "pi|eigen|each", "",
+    { "damping_form", PITOT_CHOICE, 1, AT(form), "pi", 0, 0, "pi|eigen|each", "",
       "l in shares to both factors, to the products of their eigenvalues, or whole to each factor" },
     { "fisher", PITOT_CHOICE, 1, AT(fisher), "drawn", 0, 0, FISHER_NAMES, "", FISHER_HELP },
-    { "approx", PITOT_CHOICE, 1, AT(approx), "expand", 0, 0, "expand|reduce", "",
+    { "approx", PITOT_CHOICE, 1, AT(reduce), "expand", 0, 0, "expand|reduce", "",
       "positions are rows of their own, or are averaged first" },
     { "stat_decay", PITOT_REAL, 1, AT(stat_decay), "0.95", 0, PITOT_BELOW_ONE, NULL, "", "share of the factors that stays" },
     { "start", PITOT_CHOICE, 1, AT(start), "batch", 0, 0, "batch|identity", "",
@@ -32,85 +24,40 @@ static const pitot_option table[] = {
     { "kl_clip", PITOT_REAL, 1, AT(kl_clip), "0.001", 0, 1e12, NULL, "", "most that lr^2 <D,G> may be; 0: no limit" },
     { "momentum", PITOT_REAL, 1, AT(momentum), "0.9", 0, 1e6, NULL, "", "share of the buffer that stays" },
     { "weight_decay", PITOT_REAL, 1, AT(weight_decay), "0", 0, 1e6, NULL, "", "times x is added to the direction" },
-    { "gradients", PITOT_CHOICE, 1, AT(gradients), "own", 0, 0, "own|mean", "",
+    { "gradients", PITOT_CHOICE, 1, AT(mean), "own", 0, 0, "own|mean", "",
       "S of the samples' own gradients, or of what they add to the mean loss's" },
-    { "precision", PITOT_CHOICE, 1, AT(precision), "real", 0, 0, "real|bf16", "", "bf16: factors and inverses are rounded to it" },
-    { "bias", PITOT_CHOICE, 1, AT(bias), "joint", 0, 0, "joint|apart", "",
+    { "precision", PITOT_CHOICE, 1, AT(bf16), "real", 0, 0, "real|bf16", "", "bf16: factors and inverses are rounded to it" },
+    { "bias", PITOT_CHOICE, 1, AT(apart), "joint", 0, 0, "joint|apart", "",
       "a column of A (of ones), or apart: its gradient meets S alone, as in ASDL" },
     { "keep_damping", PITOT_BOOL, 1, AT(keep), "false", 0, 0, NULL, "",
       "what is added for an inverse stays in the averages, as in the eva package" },
     { "step", PITOT_CHOICE, 1, AT(model), "fixed", 0, 0, "fixed|model", "",
       "by lr, momentum and kl_clip; or of the length, and with the share of the step before if momentum is not 0, that minimise a "
-      "quadratic "
-      "model of the loss" },
+      "quadratic model of the loss" },
     { "adapt_damping", PITOT_CHOICE, 1, AT(adapt), "none", 0, 0, "none|lambda|gamma", "",
       "step=model: damping by how well the model foretold the loss; gamma: the factors' own too" },
     { "T_damping", PITOT_INT, 1, AT(t_damping), "5", 1, 1e9, NULL, "steps", "between such changes of damping" },
     { "T_gamma", PITOT_INT, 1, AT(t_gamma), "20", 1, 1e9, NULL, "steps", "between such changes of the factors'" },
     { "max_dim", PITOT_INT, 1, AT(max_dim), "8192", 0, 32000, NULL, "", "layers with a larger factor take plain steps" },
+    { "overlap", PITOT_INT, 1, AT(overlap), "0", 0, 1e9, NULL, "steps", OVERLAP_HELP },
     { 0 },
 };
 
 static int32_t check(const void *options, pitot_error *error) {
-    const kfac_options *o = options;
-    if (o->adapt && !o->model)
+    const kronecker *k = options;
+    if (k->adapt && !k->model)
         return pitot_fail(error, PITOT_EINVAL, "optimizer kfac: adapt_damping goes with step=model; set that, too");
-    if (!(o->bias || o->keep) || o->damping_form != FORM_EIGEN) return PITOT_OK;
-    return pitot_fail(error, PITOT_EINVAL,
-                      "optimizer kfac: bias=apart and keep_damping go with inverses; set damping_form=pi or each");
-}
-
-static kronecker plan(const void *options) {
-    const kfac_options *o = options;
-    return (kronecker){ .purpose = "kfac",
-                        .lr = o->lr,
-                        .momentum = o->momentum,
-                        .weight_decay = o->weight_decay,
-                        .damping = o->damping,
-                        .stat_decay = o->stat_decay,
-                        .kl_clip = o->kl_clip,
-                        .t_cov = o->t_cov,
-                        .t_inv = o->t_inv,
-                        .t_first = o->t_first,
-                        .fisher = o->fisher,
-                        .form = (const int[]){ KRONECKER_PI, KRONECKER_EIGEN, KRONECKER_EACH }[o->damping_form],
-                        .start = o->start,
-                        .reduce = o->approx,
-                        .mean = o->gradients,
-                        .bf16 = o->precision,
-                        .max_dim = o->max_dim,
-                        .apart = o->bias,
-                        .keep = o->keep,
-                        .model = o->model,
-                        .adapt = o->adapt,
-                        .t_damping = o->t_damping,
-                        .t_gamma = o->t_gamma };
-}
-
-static uint32_t wants(const void *options) {
-    const kfac_options *o = options;
-    uint32_t model = (o->model ? PITOT_WANTS_GGNVP : 0) | (o->adapt ? PITOT_WANTS_LOSS : 0);
-    return fisher_wants(o->fisher) | model;
-}
-
-static int32_t layout(pitot_layout *l, pitot_error *error) {
-    kronecker k = plan(l->options);
-    return kronecker_layout(&k, l, error);
-}
-
-static void begin(pitot_stepping *s) {
-    kronecker k = plan(s->options);
-    if (k.model) kronecker_model_begin(&k, s);
-}
-
-static int32_t step(pitot_stepping *s) {
-    kronecker k = plan(s->options);
-    return kronecker_step(&k, s);
-}
-
-static int32_t view(const pitot_stepping *s, int64_t i, int32_t f, pitot_preconditioner *v) {
-    kronecker k = plan(s->options);
-    return kronecker_view(&k, s, i, f, v);
+    if ((k->apart || k->keep) && k->form == KRONECKER_EIGEN)
+        return pitot_fail(error, PITOT_EINVAL,
+                          "optimizer kfac: bias=apart and keep_damping go with inverses; set damping_form=pi or each");
+    if (k->keep && k->adapt == KRONECKER_ADAPT_GAMMA)
+        return pitot_fail(
+            error, PITOT_EINVAL,
+            "optimizer kfac: keep_damping would keep each damping that adapt_damping=gamma tries; set one of them alone");
+    if ((k->keep || k->adapt == KRONECKER_ADAPT_GAMMA) && k->overlap > 0)
+        return pitot_fail(error, PITOT_EINVAL,
+                          "optimizer kfac: keep_damping and adapt_damping=gamma need inverses within their step; set overlap=0");
+    return PITOT_OK;
 }
 
 const pitot_optimizer pitot_optimizer_kfac = {
@@ -126,12 +73,12 @@ const pitot_optimizer pitot_optimizer_kfac = {
     .cost =
         "a backward pass of drawn labels; N (rows^2 + columns^2) and 2 rows columns (rows + columns); rows^3 + columns^3 in T_inv "
         "steps; step=model: one or two products with the Gauss-Newton matrix, 5 D values of work space",
-    .options_size = sizeof(kfac_options),
+    .options_size = sizeof(kronecker),
     .options = table,
     .check = check,
-    .wants = wants,
-    .layout = layout,
-    .begin = begin,
-    .step = step,
-    .view = view,
+    .wants = kronecker_wants,
+    .layout = kronecker_layout,
+    .begin = kronecker_begin,
+    .step = kronecker_step,
+    .view = kronecker_view,
 };

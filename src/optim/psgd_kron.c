@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "base/threads.h"
 #include "optim/core/matrix.h"
+#include "optim/core/normals.h"
 #include "optim/core/psgd.h"
 #include "optim/core/room.h"
 #include "pitot/hot.h"
@@ -20,7 +21,6 @@
 #include <float.h>
 #include <limits.h>
 #include <math.h>
-#include <string.h>
 
 #ifdef PITOT_DOUBLE
 #define REAL_EPSILON DBL_EPSILON
@@ -35,6 +35,7 @@ typedef struct psgd_options {
 } psgd_options;
 
 enum { Q0P5EQ1P5, QEQ, EQ };
+enum { WORTH_THREADS = 1 << 15 /* values */ };
 enum {
     FACTOR,
     APPLIED = 2,
@@ -169,16 +170,56 @@ static double first_scale(const pitot_stepping *s, const psgd_options *o) {
 
 /* ---- products ---- */
 
-PITOT_HOT static void scale_rows(int64_t rows, int64_t cols, const pitot_real *q, const pitot_real *restrict x,
-                                 pitot_real *restrict out) {
-    for (int64_t i = 0; i < rows; i++)
-        for (int64_t j = 0; j < cols; j++) out[i * cols + j] = q[i] * x[i * cols + j];
+typedef struct pass { /* over a matrix, or over values */
+    int64_t n[2];     /* rows and columns */
+    pitot_real a, b;
+    const pitot_real *q, *x, *y;
+    pitot_real *out;
+} pass;
+
+/* `task` on rows, or values, 0..n of what has `size` values. */
+static void run(int64_t n, int64_t size, thread_task task, pass p) {
+    threads_run(size >= WORTH_THREADS ? threads_default() : 1, n, task, &p);
 }
 
-PITOT_HOT static void scale_columns(int64_t rows, int64_t cols, const pitot_real *restrict q, const pitot_real *restrict x,
-                                    pitot_real *restrict out) {
-    for (int64_t i = 0; i < rows; i++)
+PITOT_HOT static void scale_rows(void *job, int64_t begin, int64_t end, int thread) {
+    const pass *p = job;
+    int64_t cols = p->n[1];
+    const pitot_real *restrict x = p->x;
+    pitot_real *restrict out = p->out;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++)
+        for (int64_t j = 0; j < cols; j++) out[i * cols + j] = p->q[i] * x[i * cols + j];
+}
+
+PITOT_HOT static void scale_columns(void *job, int64_t begin, int64_t end, int thread) {
+    const pass *p = job;
+    int64_t cols = p->n[1];
+    const pitot_real *restrict x = p->x, *restrict q = p->q;
+    pitot_real *restrict out = p->out;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++)
         for (int64_t j = 0; j < cols; j++) out[i * cols + j] = x[i * cols + j] * q[j];
+}
+
+/* Squares of each row, summed. */
+static void row_squares(void *job, int64_t begin, int64_t end, int thread) {
+    const pass *p = job;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) p->out[i] = (pitot_real)matrix_squares(p->x + i * p->n[1], 1, p->n[1], p->n[1]);
+}
+
+/* Of columns begin..end. */
+PITOT_HOT static void column_squares(void *job, int64_t begin, int64_t end, int thread) {
+    const pass *p = job;
+    int64_t rows = p->n[0], cols = p->n[1];
+    pitot_real *restrict out = p->out;
+    (void)thread;
+    for (int64_t j = begin; j < end; j++) out[j] = 0;
+    for (int64_t i = 0; i < rows; i++) {
+        const pitot_real *restrict x = p->x + i * cols;
+        for (int64_t j = begin; j < end; j++) out[j] += x[j] * x[j];
+    }
 }
 
 /* out = F0 X F1', F: Q or Q'Q. */
@@ -187,10 +228,10 @@ static void multiply(const shape *s, const pitot_real *left, const pitot_real *r
     int64_t rows = s->n[0], cols = s->n[1];
     pitot_real *first = s->axes == 2 ? half : out;
     if (s->dense[0]) blas_gemm(0, 0, rows, cols, rows, 1, left, rows, x, cols, 0, first, cols);
-    else scale_rows(rows, cols, left, x, first);
+    else run(rows, s->size, scale_rows, (pass){ .n = { rows, cols }, .q = left, .x = x, .out = first });
     if (s->axes < 2) return;
     if (s->dense[1]) blas_gemm(0, 1, rows, cols, cols, 1, half, cols, right, cols, 0, out, cols);
-    else scale_columns(rows, cols, right, half, out);
+    else run(rows, s->size, scale_columns, (pass){ .n = { rows, cols }, .q = right, .x = half, .out = out });
 }
 
 /* x = Q0^-T X Q1^-1, Q triangular. */
@@ -213,10 +254,7 @@ static void square(const shape *s, int a, const pitot_real *x, pitot_real *out) 
         matrix_mirror(n, out);
         return;
     }
-    memset(out, 0, (size_t)n * sizeof *out);
-    for (int64_t i = 0; i < rows && a; i++)
-        for (int64_t j = 0; j < cols; j++) out[j] += x[i * cols + j] * x[i * cols + j];
-    for (int64_t i = 0; i < rows && !a; i++) out[i] = (pitot_real)matrix_squares(x + i * cols, 1, cols, cols);
+    run(n, s->size, a ? column_squares : row_squares, (pass){ .n = { rows, cols }, .x = x, .out = out });
 }
 
 /* ---- fitting ---- */
@@ -243,6 +281,14 @@ static void fit_diagonal(const psgd_options *o, const shape *s, int a, double *b
     for (int64_t i = 0; i < n; i++) q[i] *= (pitot_real)(1 - step * ((double)w->t1[i] - (double)w->t2[i]));
 }
 
+PITOT_HOT static void subtract(void *job, int64_t begin, int64_t end, int thread) {
+    const pass *p = job;
+    const pitot_real *restrict x = p->x;
+    pitot_real *restrict out = p->out;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) out[i] -= x[i];
+}
+
 /* t1: of T or A, t2: of B. */
 static void fit_dense(const psgd_options *o, const shape *s, int a, double *bound, const psgd_draws *draws, const room_of *w,
                       pitot_real *q) {
@@ -260,7 +306,7 @@ static void fit_dense(const psgd_options *o, const shape *s, int a, double *boun
     for (int64_t i = 0; i < n && o->dq != EQ; i++) e[i * n + i] -= (pitot_real)c;
     if (o->dq == QEQ) blas_gemm(0, 0, n, n, n, step, q, n, e, n, 0, change, n);
     else blas_gemm(0, 0, n, n, n, step, e, n, q, n, 0, change, n);
-    for (int64_t i = 0; i < n * n; i++) q[i] -= change[i];
+    run(n * n, n * n, subtract, (pass){ .x = change, .out = q });
     if (o->dq == Q0P5EQ1P5) psgd_turn(n, q, draws, w->more);
 }
 
@@ -289,10 +335,13 @@ static void apply_from_factors(pitot_tensor_state *t, const shape *s) {
     }
 }
 
-PITOT_HOT static void add_noise(int64_t n, pitot_real damping, const pitot_real *restrict g, const pitot_real *restrict v,
-                                pitot_real *restrict out) {
-    pitot_real e = (pitot_real)REAL_EPSILON;
-    for (int64_t i = 0; i < n; i++) {
+/* a: damping */
+PITOT_HOT static void add_noise(void *job, int64_t begin, int64_t end, int thread) {
+    const pass *p = job;
+    const pitot_real *restrict g = p->x, *restrict v = p->y;
+    pitot_real *restrict out = p->out, damping = p->a, e = (pitot_real)REAL_EPSILON;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
         pitot_real size = g[i] < 0 ? -g[i] : g[i];
         out[i] = g[i] + (damping + e * size) * v[i];
     }
@@ -307,7 +356,7 @@ static void fit(const psgd_options *o, pitot_tensor_state *t, const shape *s, co
                 const room_of *w) {
     int eq = o->dq == EQ, first = eq ? FACTOR : APPLIED;
     draws->normal(draws->self, s->size, w->v);
-    add_noise(s->size, (pitot_real)o->damping, g, w->v, w->noise);
+    run(s->size, s->size, add_noise, (pass){ .a = (pitot_real)o->damping, .x = g, .y = w->v, .out = w->noise });
     multiply(s, t->state[first], t->state[first + 1], w->noise, w->d, w->half);
     if (eq) divide(s, t->state[FACTOR], t->state[FACTOR + 1], w->v);
     if (fits(s, w->d) && (!eq || fits(s, w->v))) {
@@ -326,15 +375,33 @@ static void fit(const psgd_options *o, pitot_tensor_state *t, const shape *s, co
 
 /* ---- a step ---- */
 
-static void average(const psgd_options *o, pitot_tensor_state *t) {
-    double before = (double)(t->t - 1), beta = fmin(before / (1 + before), o->momentum);
-    pitot_real keep = (pitot_real)beta, add = (pitot_real)(1 - beta), *m = t->state[EXP_AVG];
-    for (int64_t i = 0; i < t->size; i++) m[i] = keep * m[i] + add * t->g[i];
+/* out = a out + b x */
+PITOT_HOT static void average(void *job, int64_t begin, int64_t end, int thread) {
+    const pass *p = job;
+    const pitot_real *restrict x = p->x;
+    pitot_real *restrict out = p->out, keep = p->a, add = p->b;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) out[i] = keep * out[i] + add * x[i];
 }
 
-PITOT_HOT static void move(int64_t n, pitot_real lr, pitot_real scale, pitot_real most, const pitot_real *restrict d,
-                           pitot_real *restrict x) {
-    for (int64_t i = 0; i < n; i++) {
+static void average_gradient(const psgd_options *o, pitot_tensor_state *t) {
+    double before = (double)(t->t - 1), beta = fmin(before / (1 + before), o->momentum);
+    run(t->size, t->size, average,
+        (pass){ .a = (pitot_real)beta, .b = (pitot_real)(1 - beta), .x = t->g, .out = t->state[EXP_AVG] });
+}
+
+typedef struct move_job {
+    pitot_real lr, scale, most;
+    const pitot_real *d;
+    pitot_real *x;
+} move_job;
+
+PITOT_HOT static void move(void *job, int64_t begin, int64_t end, int thread) {
+    const move_job *j = job;
+    const pitot_real *restrict d = j->d;
+    pitot_real *restrict x = j->x, lr = j->lr, scale = j->scale, most = j->most;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
         pitot_real di = scale * d[i];
         di = di > most ? most : di < -most ? -most : di;
         x[i] -= lr * di;
@@ -347,13 +414,14 @@ static void step_tensor(pitot_stepping *s, pitot_tensor_state *t, int update, co
     room r = { s->scratch, 0 };
     room_of w = take(&r, &k);
     if (t->t == 1) set_factors(t, &k, *(const double *)s->run[INIT_SCALE]);
-    if (o->momentum > 0) average(o, t);
+    if (o->momentum > 0) average_gradient(o, t);
     const pitot_real *step = o->momentum > 0 ? t->state[EXP_AVG] : t->g, *white = o->whiten_grad ? t->g : step;
     if (update && o->update_preconditioner_first) fit(o, t, &k, white, draws, &w);
     multiply(&k, t->state[APPLIED], t->state[APPLIED + 1], step, w.d, w.half);
     double amp = sqrt(matrix_squares(w.d, 1, t->size, t->size) / (double)t->size), most = o->grad_clip_max_amps[0];
     double scale = amp > most ? most / amp : 1;
-    move(t->size, (pitot_real)o->lr, (pitot_real)scale, (pitot_real)o->grad_clip_max_amps[1], w.d, t->x);
+    move_job m = { (pitot_real)o->lr, (pitot_real)scale, (pitot_real)o->grad_clip_max_amps[1], w.d, t->x };
+    threads_run(t->size >= WORTH_THREADS ? s->threads : 1, t->size, move, &m);
     if (update && !o->update_preconditioner_first) fit(o, t, &k, white, draws, &w);
 }
 
@@ -370,32 +438,15 @@ int32_t psgd_kron_step(pitot_stepping *s, const psgd_draws *draws) {
 
 /* ---- random numbers from (seed, t) ---- */
 
-enum { CHUNK = 1024 };
-
 typedef struct stream {
     const pitot_stepping *s;
-    uint64_t purpose, index; /* the next one */
-    int64_t n;
-    pitot_real *out;
+    uint64_t purpose, index, block; /* the next ones: of uniform numbers, of normal ones */
 } stream;
-
-static void fill(void *job, int64_t begin, int64_t end, int thread) {
-    const stream *d = job;
-    (void)thread;
-    for (int64_t i = begin * CHUNK; i < end * CHUNK && i < (d->n + 1) / 2; i++) {
-        double two[2];
-        random_normal(d->s->seed, d->purpose, (uint64_t)d->s->t, d->index + (uint64_t)i, two);
-        d->out[2 * i] = (pitot_real)two[0];
-        if (2 * i + 1 < d->n) d->out[2 * i + 1] = (pitot_real)two[1];
-    }
-}
 
 static void normal(void *self, int64_t n, pitot_real *out) {
     stream *d = self;
-    d->n = n;
-    d->out = out;
-    threads_run(n > 8 * CHUNK ? d->s->threads : 1, (n + 2 * CHUNK - 1) / (2 * CHUNK), fill, d);
-    d->index += (uint64_t)(n + 1) / 2;
+    normals(d->s->seed, d->purpose, (uint64_t)d->s->t, d->block, d->s->threads, n, out);
+    d->block += (uint64_t)(n + NORMALS_BLOCK - 1) / NORMALS_BLOCK;
 }
 
 static double uniform(void *self) {

@@ -13,6 +13,7 @@
 #include "net/real.h"
 #include "optim/core/blocks.h"
 #include "optim/core/matrix.h"
+#include "optim/core/overlap.h"
 #include "optim/core/quotient.h"
 #include "optim/core/renewal.h"
 #include "optim/core/roots.h"
@@ -26,13 +27,24 @@ typedef struct shampoo_options {
     int64_t nesterov, decoupled, max_preconditioner_dim, precondition_frequency, start_preconditioning_step, use_bias_correction;
     int64_t grafting;
     double grafting_beta2, grafting_epsilon, factor_init, root_tolerance;
-    int64_t precondition_1d, merge_dims, statistics, relative_epsilon, root, root_iterations, scalable;
+    int64_t precondition_1d, merge_dims, statistics, relative_epsilon, root, root_iterations, scalable, overlap;
 } shampoo_options;
 
 enum { GRAFT_NONE, GRAFT_SGD, GRAFT_ADAGRAD, GRAFT_RMSPROP, GRAFT_ADAM, GRAFT_SQRTN };
-enum { PLAIN, SEQUENTIAL, KL };                                                                     /* statistics */
-enum { EIGH, NEWTON };                                                                              /* root */
-enum { FACTOR, ROOT = 2, COMPUTED = 4, EXP_AVG, GRAFT_SQ, MOMENTUM_BUFFER, DAMPING, GRAFT_BUFFER }; /* FACTOR + side, ROOT + side */
+enum { PLAIN, SEQUENTIAL, KL }; /* statistics */
+enum { EIGH, NEWTON };          /* root */
+enum {                          /* FACTOR + side, ROOT + side */
+       FACTOR,
+       ROOT = 2,
+       COMPUTED = 4,
+       EXP_AVG,
+       GRAFT_SQ,
+       MOMENTUM_BUFFER,
+       DAMPING,
+       GRAFT_BUFFER,
+       NEXT,
+       NEXT_DAMPING = NEXT + 3
+};
 
 static const pitot_option table[] = {
     { "lr", PITOT_REAL, 1, offsetof(shampoo_options, lr), "0.1", 0, 1e6, NULL, "", "learning rate" },
@@ -80,6 +92,7 @@ static const pitot_option table[] = {
       "root=newton: at most" },
     { "scalable", PITOT_BOOL, 1, offsetof(shampoo_options, scalable), "false", 0, 0, NULL, "",
       "momentum, first steps and lengths as in pytorch_optimizer's ScalableShampoo" },
+    { "overlap", PITOT_INT, 1, offsetof(shampoo_options, overlap), "0", 0, 1e9, NULL, "steps", OVERLAP_HELP },
     { 0 },
 };
 
@@ -95,6 +108,9 @@ static int32_t check(const void *options, pitot_error *error) {
         return pitot_fail(error, PITOT_EINVAL, "optimizer shampoo: the first of betas must be below 1; set betas=0.9,1, say");
     if (o->root == NEWTON && o->exponent > 0 && !whole_root(o->exponent))
         return pitot_fail(error, PITOT_EINVAL, "optimizer shampoo: root=newton takes exponents 1/p, p whole; set root=eigh");
+    if (o->statistics == SEQUENTIAL && o->overlap > 0)
+        return pitot_fail(error, PITOT_EINVAL,
+                          "optimizer shampoo: statistics=sequential needs L's root in the step of its factor; set overlap=0");
     return PITOT_OK;
 }
 
@@ -145,13 +161,16 @@ static int root_is_due(const void *options, const pitot_tensor_state *t) {
     return t->t % o->precondition_frequency == 0 && (o->scalable || t->t >= o->start_preconditioning_step);
 }
 
-/* A root that cannot be had keeps the old one. */
-static void make_root(const void *options, pitot_tensor_state *t, const block *k, int side, void *at) {
-    const shampoo_options *o = options;
+/* A root that cannot be had keeps the old one. The damping of one made beside the steps is kept with it. */
+static void make_root(const pitot_stepping *s, int64_t i, const block *k, int side, void *at) {
+    const shampoo_options *o = s->options;
+    const pitot_tensor_state *t = &s->tensor[i];
     int64_t n = k->n[side], place = 2 * k->index + side;
+    int beside = t->state[COMPUTED] == t->state[NEXT + 2];
     const pitot_real *f = (const pitot_real *)t->state[FACTOR + side] + k->at[side];
     pitot_real *root = (pitot_real *)t->state[ROOT + side] + k->at[side];
-    double scale = corrected(o, o->betas[1], t->t), power = exponent_of(o, k->of), *damping = t->state[DAMPING];
+    double scale = corrected(o, o->betas[1], t->t), power = exponent_of(o, k->of),
+           *damping = t->state[beside ? NEXT_DAMPING : DAMPING];
     double eps = o->epsilon * (o->relative_epsilon ? scale * roots_largest(n, f, at) : 1);
     int failed = o->root == NEWTON
                      ? roots_newton(n, f, scale, eps, whole_root(power), o->root_tolerance, o->root_iterations, root, at)
@@ -161,50 +180,63 @@ static void make_root(const void *options, pitot_tensor_state *t, const block *k
     if (damping) damping[place] = eps;
 }
 
-static void make_left(const void *options, pitot_tensor_state *t, const block *k, int side, void *at) {
-    if (side == 0) make_root(options, t, k, side, at);
+static void make_left(const pitot_stepping *s, int64_t i, const block *k, int side, void *at) {
+    if (side == 0) make_root(s, i, k, side, at);
 }
 
-static void make_right(const void *options, pitot_tensor_state *t, const block *k, int side, void *at) {
-    if (side == 1) make_root(options, t, k, side, at);
+static void make_right(const pitot_stepping *s, int64_t i, const block *k, int side, void *at) {
+    if (side == 1) make_root(s, i, k, side, at);
 }
 
-static renewal roots_of(const shampoo_options *o) {
-    return (renewal){ o->max_preconditioner_dim, root_bytes, root_is_due, make_root, cut };
+static int64_t overlapping(const void *options) {
+    return ((const shampoo_options *)options)->overlap;
+}
+
+static const renewal roots = { cut, root_bytes, root_is_due, make_root, overlapping, FACTOR, ROOT, COMPUTED, NEXT },
+                     left_roots = { cut, root_bytes, root_is_due, make_left, overlapping, FACTOR, ROOT, COMPUTED, NEXT },
+                     right_roots = { cut, root_bytes, root_is_due, make_right, overlapping, FACTOR, ROOT, COMPUTED, NEXT };
+
+/* Those that were made beside the steps. */
+static void take_roots(const pitot_stepping *s) {
+    for (int64_t i = 0; i < s->n; i++) {
+        const pitot_tensor_state *t = &s->tensor[i];
+        const double *now = t->state[COMPUTED], *next = t->state[NEXT + 2], *from = t->state[NEXT_DAMPING];
+        double *damping = t->state[DAMPING];
+        blocks b = cut(s->options, t);
+        for (int64_t j = 0; damping && j < 2 * blocks_count(&b); j++)
+            if (next[j] != now[j]) damping[j] = from[j];
+        renewal_take(&roots, s, i);
+    }
 }
 
 /* ---- layout ---- */
 
 static int32_t layout(pitot_layout *l, pitot_error *error) {
     const shampoo_options *o = l->options;
-    if (l->i < 0) {
-        renewal roots = roots_of(o);
-        l->scratch = renewal_room(&roots, l);
-        return l->scratch < 0 ? pitot_fail(error, PITOT_ENOMEM, "no memory for a list of factors") : PITOT_OK;
-    }
-    const pitot_tensor_state *t = &l->tensor[l->i];
-    blocks b = cut(o, t);
+    int dims = o->relative_epsilon ? 2 : -1;
+    blocks b;
     room r = { 0 };
-    if (!blocks_fit(&b, "shampoo", t->name, error)) return PITOT_ENOTSUP;
-    blocks_slots(l, &b, "factor_rows", "factor_columns");
-    blocks_slots(l, &b, "root_rows", "root_columns");
-    pitot_slot_add(l, "computed", PITOT_F64, 2, (int64_t[]){ blocks_count(&b), 2 });
+    if (l->i < 0) return renewal_layout_run(&roots, l, 0, error);
+    int32_t status = renewal_layout(&roots, l, &b, "shampoo", "root_rows", "root_columns", error);
+    if (status) return status;
     pitot_slot_like(l, "exp_avg", l->i, o->betas[0] > 0);
     pitot_slot_like(l, "grafted_sq", l->i, has_squares(o));
     pitot_slot_like(l, "momentum_buffer", l->i, o->momentum > 0);
-    pitot_slot_add(l, "root_damping", PITOT_F64, o->relative_epsilon ? 2 : -1, (int64_t[]){ blocks_count(&b), 2 });
+    pitot_slot_add(l, "root_damping", PITOT_F64, dims, (int64_t[]){ blocks_count(&b), 2 });
     pitot_slot_like(l, "grafted_buffer", l->i, o->scalable && o->momentum > 0);
-    take(&r, o, t, &b);
+    renewal_next_slots(&roots, l, &b, "next_root_rows", "next_root_columns");
+    pitot_slot_add(l, "next_root_damping", PITOT_F64, o->overlap > 0 ? dims : -1, (int64_t[]){ blocks_count(&b), 2 });
+    take(&r, o, &l->tensor[l->i], &b);
     l->scratch = r.used;
     return PITOT_OK;
 }
 
 static void begin(pitot_stepping *s) {
     const shampoo_options *o = s->options;
-    for (int64_t i = 0; i < s->n; i++) {
+    renewal_begin(&roots, s, 0);
+    for (int64_t i = 0; i < s->n && o->factor_init > 0; i++) {
         blocks b = cut(o, &s->tensor[i]);
-        blocks_identity(&b, s->tensor[i].state + ROOT);
-        if (o->factor_init > 0) blocks_diagonal(&b, o->factor_init, s->tensor[i].state + FACTOR);
+        blocks_diagonal(&b, o->factor_init, s->tensor[i].state + FACTOR);
     }
 }
 
@@ -357,15 +389,11 @@ static void gather(const pitot_stepping *s, int side) {
 static void renew(const pitot_stepping *s) {
     const shampoo_options *o = s->options;
     int sequential = o->statistics == SEQUENTIAL;
-    renewal roots = roots_of(o);
     gather(s, 0);
-    if (sequential) {
-        roots.make = make_left;
-        renewal_run(&roots, s);
-        roots.make = make_right;
-    }
+    if (sequential) renewal_run(&left_roots, s, 0);
     gather(s, 1);
-    renewal_run(&roots, s);
+    if (sequential) renewal_run(&right_roots, s, 0);
+    else renewal_step(&roots, s, 0, take_roots);
 }
 
 /* The step of an early tensor: h at the length of the grafted method's step `like`, in w->d. */

@@ -150,7 +150,7 @@ static void begin(pitot_stepping *s) {
 static int32_t step(pitot_stepping *s) {
     const singd_options *o = s->options;
     singd_job j = job_of(s, 1);
-    momentum_step m = { o->lr, o->momentum, o->weight_decay };
+    momentum_step m = { o->lr, o->momentum, o->weight_decay, 1 };
     int32_t status = (s->t - 1) % o->t == 0 ? singd_renew(&j) : PITOT_OK;
     for (int64_t i = 0; i < j.n && !status; i++) status = singd_direction(&j, &j.room.layer[i]);
     if (status) return status;

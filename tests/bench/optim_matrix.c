@@ -5,12 +5,13 @@
    prints two lines for each method, one of steps that leave decompositions (or the fitting of factors) out, one of steps that have them; the
    first of both is made before the clock runs:
 
-       NAME often|seldom PERIOD SGD STEP OPTIM SYRK PRODUCTS DECOMPOSITIONS PASSES REST NEEDED
+       NAME often|seldom PERIOD SGD STEP OPTIM SYRK PRODUCTS DECOMPOSITIONS PASSES REST NEEDED SLOWER OVER
 
    PERIOD: of steps, one has the second kind's work, by default. Milliseconds: a whole step (forward, backward, update) of SGD and of the method,
-   medians of steps in turn; of the method's, its update, and in it: symmetric products, other products, decompositions (their sums over threads),
-   passes through the net, and the rest. NEEDED: passes, products and decompositions, one after the other, as the same calls alone take them in
-   this process, the least of some; decompositions of the same matrices, on one thread.
+   medians of steps in turn; of the method's, its update, and means of what is in it: symmetric products, other products, decompositions (their
+   sums over threads), passes through the net, and the rest. NEEDED: passes, products and decompositions, one after the other, as the same calls
+   alone take them right after each step, from caches that one such call before has filled; decompositions of the same matrices, on one thread.
+   SLOWER: a step of the method over SGD's, OVER: its update over what is needed, medians of these ratios in turn.
 
    The linker puts watched calls in the place of those of base/blas.h (Makefile: -Wl,--wrap). */
 
@@ -44,9 +45,10 @@ static const struct {
 
 typedef struct call {
     int64_t kind, a, b, m, n, k; /* a, b: whether transposed, or what the call has else */
-    int64_t count;
-    double seconds, alone; /* all; one of them, with nothing else around */
-    double *matrix;        /* (n,n): what was decomposed; or NULL */
+    int64_t count, now;          /* of all steps; of this one */
+    double seconds, spent;       /* of all steps; of this one */
+    double alone;                /* of all steps: with nothing else around */
+    double *matrix;              /* (n,n): what was decomposed; or NULL */
 } call;
 
 static call calls[CALLS];
@@ -84,7 +86,9 @@ static void end(const call *like, double at) {
     {
         call *c = call_of(like, NULL);
         c->count++;
+        c->now++;
         c->seconds += t;
+        c->spent += t;
     }
 }
 
@@ -93,7 +97,7 @@ static void end(const call *like, double at) {
     double at = watching ? begin(&like, matrix) : 0; \
     __VA_ARGS__;                                     \
     if (watching) end(&like, at)
-#define CALL(...) ((call){ __VA_ARGS__, 0, 0, 0, NULL })
+#define CALL(...) ((call){ __VA_ARGS__, 0, 0, 0, 0, 0, NULL })
 
 void __real_blas_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k, double alpha, const pitot_real *a, int64_t lda,
                       const pitot_real *b, int64_t ldb, double beta, pitot_real *c, int64_t ldc);
@@ -176,9 +180,48 @@ static pitot_real *values(int64_t n) {
     return x;
 }
 
-static void make(const call *c, pitot_real *x, pitot_real *y, pitot_real *z, double *a, double *work) {
+static struct {
+    int64_t size, more; /* values */
+    pitot_real *x, *y, *z;
+    double *a, *work;
+} room;
+
+/* Room for call c: side^2 values each, what LAPACK takes in `work`. */
+static void make_room(const call *c) {
+    int64_t side = larger(c->k, larger(c->m, c->n)), size = larger(side * side, 64);
+    if (size <= room.size) return;
+    free(room.x);
+    free(room.y);
+    free(room.z);
+    free(room.a);
+    free(room.work);
+    room.size = size;
+    room.more = 3 * size + 64 * side + 64;
+    room.x = values(size);
+    room.y = values(size);
+    room.z = values(size);
+    room.a = calloc((size_t)size, sizeof *room.a);
+    room.work = calloc((size_t)room.more, sizeof *room.work);
+    if (!room.a || !room.work) exit(1);
+}
+
+/* What a call overwrites, as it is to be before. */
+static void fill_room(const call *c) {
+    int64_t size = c->n * c->n;
+    if (c->kind == INVERSE || c->kind == EIGEN) memcpy(room.a, c->matrix, (size_t)size * sizeof *room.a);
+    if (c->kind == GRAM)
+        for (int64_t i = 0; i < c->k * c->n; i++) room.a[i] = (double)room.y[i];
+    if (c->kind == TRSM)
+        for (int64_t i = 0, n = c->k; i < n * n; i++) room.x[i] = (pitot_real)(i % (n + 1) == 0);
+    if (c->kind == ORTHONORMAL || c->kind == TRSM)
+        memcpy(room.z, room.y, (size_t)(c->kind == TRSM ? c->m * c->n : size) * sizeof *room.z);
+}
+
+static double time_call(const call *c) {
     int64_t m = c->m, n = c->n, k = c->k;
     int ta = (int)c->a, tb = (int)c->b;
+    pitot_real *x = room.x, *y = room.y, *z = room.z;
+    double *a = room.a, *work = room.work, t = now();
     if (c->kind == GEMM) __real_blas_gemm(ta, tb, m, n, k, 1e-3, x, ta ? m : k, y, tb ? k : n, 0, z, n);
     if (c->kind == SYRK) __real_blas_syrk(ta, n, k, 1e-3, x, ta ? n : k, 0, z, n);
     if (c->kind == TRSM) __real_blas_trsm(ta, tb, m, n, x, z, n);
@@ -186,31 +229,21 @@ static void make(const call *c, pitot_real *x, pitot_real *y, pitot_real *z, dou
     if (c->kind == INVERSE) __real_blas_inverse(n, a);
     if (c->kind == GRAM) __real_blas_gram(n, k, a, 0, work);
     if (c->kind == EIGEN) __real_blas_eigenvectors(n, a, work, work + n);
+    return now() - t;
 }
 
-/* The least of some, the matrices as they were each time. */
-static void time_alone(call *c) {
-    int64_t side = larger(c->k, larger(c->m, c->n)), size = larger(side * side, 64), more = 3 * size + 64 * side + 64;
-    pitot_real *x = values(size), *y = values(size), *z = malloc((size_t)size * sizeof *z);
-    double *a = malloc((size_t)size * sizeof *a), *work = malloc((size_t)more * sizeof *work), spent = 0;
-    if (!z || !a || !work) exit(1);
-    memset(work, 0, (size_t)more * sizeof *work);
-    for (int64_t i = 0; c->kind == TRSM && i < side * side; i++) x[i] = (pitot_real)(i % (side + 1) == 0);
-    c->alone = c->kind == PASS ? c->seconds / (double)c->count : 1e9;
-    for (int r = 0; c->kind != PASS && (r == 0 || spent < (r < 2 ? 0.2 : 0.01)) && r < 50; r++) {
-        memcpy(z, y, (size_t)size * sizeof *z);
-        for (int64_t i = 0; i < size; i++) a[i] = c->matrix ? c->matrix[i < c->n * c->n ? i : 0] : (double)y[i];
-        double t = now();
-        make(c, x, y, z, a, work);
-        t = now() - t;
-        spent += t;
-        if (t < c->alone) c->alone = t;
+/* Seconds of one such call: the mean of `most`. Products are made once before. */
+static double time_alone(const call *c, int64_t most) {
+    double sum = 0;
+    if (c->kind == PASS) return c->spent / (double)c->now;
+    make_room(c);
+    fill_room(c);
+    if (c->kind <= SYRK) time_call(c);
+    for (int64_t i = 0; i < most; i++) {
+        if (c->kind > SYRK || c->kind == TRSM) fill_room(c);
+        sum += time_call(c);
     }
-    free(x);
-    free(y);
-    free(z);
-    free(a);
-    free(work);
+    return sum / (double)most;
 }
 
 static double sum_of(int from, int to) {
@@ -220,20 +253,26 @@ static double sum_of(int from, int to) {
     return sum;
 }
 
+/* Of the step that was made last; forgets what it did. */
 static double needed(void) {
+    enum { AT_MOST = 4 };
     double sum = 0;
     for (int i = 0; i < n_calls; i++) {
-        if (!calls[i].count) continue;
-        time_alone(&calls[i]);
-        sum += (double)calls[i].count * calls[i].alone;
+        call *c = &calls[i];
+        if (!c->now) continue;
+        double t = (double)c->now * time_alone(c, c->now < AT_MOST ? c->now : AT_MOST);
+        c->alone += t;
+        sum += t;
+        c->now = 0;
+        c->spent = 0;
     }
     return sum;
 }
 
 static void forget(int all) {
     for (int i = 0; i < n_calls; i++) {
-        calls[i].count = 0;
-        calls[i].seconds = 0;
+        calls[i].count = calls[i].now = 0;
+        calls[i].seconds = calls[i].spent = calls[i].alone = 0;
         if (all) free(calls[i].matrix);
     }
     if (all) n_calls = 0;
@@ -248,7 +287,7 @@ static void show_calls(int steps) {
         if (c->count)
             fprintf(stderr, "  %-12s %d %d %5d %5d %5d  %6.1f a step  %9.4f ms, alone %9.4f ms\n", names[c->kind], (int)c->a,
                     (int)c->b, (int)c->m, (int)c->n, (int)c->k, (double)c->count / steps, 1e3 * c->seconds / (double)c->count,
-                    1e3 * c->alone);
+                    1e3 * c->alone / (double)c->count);
     }
 }
 
@@ -284,28 +323,31 @@ static pitot_optim *make_method(const char *name, const char *options, pitot_pro
 }
 
 static void measure(int k, int seldom, pitot_net *net, const pitot_net_batch *b, pitot_optim *sgd, int threads, double seconds) {
-    static double plain[MOST], whole[MOST], update[MOST];
+    static double plain[MOST], whole[MOST], update[MOST], need[MOST], slower[MOST], over[MOST];
     pitot_provided p = { .struct_size = sizeof p };
     pitot_optim *o = make_method(methods[k].name, seldom ? methods[k].seldom : methods[k].often, &p, net, threads);
     int n = 0;
     double sum = 0;
     one_step(net, b, o, update);
     forget(0);
-    for (double t = now() + seconds; (now() < t || n == 0) && n < MOST; n++) {
+    for (double t = now() + seconds; (now() < t || n < 3) && n < MOST; n++) {
         one_step(net, b, sgd, NULL);
         plain[n] = one_step(net, b, sgd, NULL);
         whole[n] = one_step(net, b, o, &update[n]) - looking;
         update[n] -= looking;
         looking = 0;
         sum += update[n];
+        need[n] = needed();
+        slower[n] = whole[n] / plain[n];
+        over[n] = need[n] > 0 ? update[n] / need[n] : 0;
     }
     double by = 1e3 / n, syrk = by * sum_of(SYRK, SYRK), products = by * sum_of(GEMM, TRSM),
-           decompositions = by * sum_of(GRAM, ORTHONORMAL), passes = by * sum_of(PASS, PASS), need = by * needed();
+           decompositions = by * sum_of(GRAM, ORTHONORMAL), passes = by * sum_of(PASS, PASS);
     double rest = by * sum - syrk - products - decompositions - passes;
     if (getenv("PITOT_PARTS")) show_calls(n);
-    printf("%s %s %d %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f\n", methods[k].title, seldom ? "seldom" : "often",
+    printf("%s %s %d %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f\n", methods[k].title, seldom ? "seldom" : "often",
            methods[k].period, 1e3 * median(plain, n), 1e3 * median(whole, n), 1e3 * median(update, n), syrk, products,
-           decompositions, passes, rest, need);
+           decompositions, passes, rest, 1e3 * median(need, n), median(slower, n), median(over, n));
     fflush(stdout);
     forget(1);
     pitot_optim_free(o);

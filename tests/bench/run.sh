@@ -90,13 +90,24 @@ for scale in 1 10; do
         "$B/bench.torch" "$B/bench.ours"
 done
 echo
-echo "methods on matrices, batch 128: a step without decompositions, and one with them (seldom), over SGD's; where the update's milliseconds go; and"
-echo "the update over its own products, decompositions and passes one after the other [1.3]; a share: decompositions are made side by side (2 threads)"
-printf '%-14s %-14s %-7s %12s %9s %7s %9s %15s %7s %7s %11s\n' net method step 'step [1.5]' 'update ms' syrk products decompositions passes rest 'over needed'
+echo "methods on matrices, batch 128 (2 threads): a step without decompositions, and one with them (seldom), over SGD's in turn; milliseconds of the"
+echo "update and of what is in it (summed over threads: decompositions are made side by side); and the update over its own products, decompositions"
+echo "and passes one after the other [1.3]"
+printf '%-14s %-14s %-7s %12s %9s %7s %9s %15s %7s %7s %11s\n' net method step 'over SGD' 'update ms' syrk products decompositions passes rest 'over needed'
 for net in mnist_mlp fmnist_2c2d cifar10_3c3d; do
     for method in muon shampoo soap eshampoo psgd_kron kfac ekfac singd singd_diagonal; do
         two optim_matrix examples/$net.json 128 2 $seconds $method | awk -v net=$net \
-            '{printf "%-14s %-14s %-7s %12.2f %9.2f %7.2f %9.2f %15.2f %7.2f %7.2f %11s\n", net, $1, $2, $5/$4, $6, $7, $8, $9, $10, $11, ($12 > 0 ? sprintf("%.2f", $6/$12) : "-")}'
+            '{printf "%-14s %-14s %-7s %12.2f %9.2f %7.2f %9.2f %15.2f %7.2f %7.2f %11s\n", net, $1, $2, $13, $6, $7, $8, $9, $10, $11, ($14 > 0 ? sprintf("%.2f", $14) : "-")}'
+    done
+done
+echo
+echo "decompositions beside the steps and used a period later, over decompositions within their step: milliseconds of a step, means over periods, on"
+echo "all of the machine's cores (2 threads) and with one left over (1 thread)"
+printf '%-14s %-14s %7s %7s %10s %10s %7s\n' net method threads period within beside ratio
+for threads in 2 1; do
+    for method in kfac soap shampoo; do
+        OMP_NUM_THREADS=$threads "$B"/tests/bench/optim_overlap examples/mnist_mlp.json 128 $threads $seconds $method |
+            awk -v threads=$threads '{printf "%-14s %-14s %7d %7d %10.2f %10.2f %7.2f\n", "mnist_mlp", $1, threads, $2, $3, $4, $5}'
     done
 done
 echo

@@ -191,6 +191,23 @@ static const setting settings[] = {
     { "hessian_free", { "data", "true", "precondition", "false", "max_iterations", "5" } },
     { "kfac+accumulate", { "T_inv", "2", "T_first", "0", "accumulate.every", "2" } },
     { "soap+sam+average", { "precondition_frequency", "2" } },
+    /* decompositions beside the steps, one of them on its way at any time */
+    { "shampoo", { "overlap", "2", "max_preconditioner_dim", "4" } },
+    { "eshampoo", { "overlap", "3" } },
+    { "eshampoo", { "overlap", "1", "basis", "eigh", "max_preconditioner_dim", "4" } },
+    { "soap", { "precondition_frequency", "1", "overlap", "2", "precondition_1d", "true" } },
+    { "kfac", { "T_inv", "1", "T_first", "0", "overlap", "2" } },
+    { "kfac", { "T_inv", "2", "T_first", "1", "overlap", "1", "damping_form", "eigen" } },
+    { "ekfac", { "overlap", "2" } },
+    { "ekfac", { "overlap", "1", "update_freq", "2", "moments", "average", "fisher", "drawn" } },
+    { "kfac+accumulate", { "T_inv", "1", "T_first", "0", "overlap", "1", "accumulate.every", "2" } },
+    { "kfac", { "T_inv", "2", "T_first", "0", "overlap", "1", "step", "model", "adapt_damping", "lambda", "T_damping", "2" } },
+    { "kfac", { "T_inv", "1", "T_first", "0", "overlap", "2", "step", "model", "damping_form", "eigen", "weight_decay", "0.01" } },
+    { "kfac", { "T_inv", "1", "T_first", "0", "overlap", "2", "bias", "apart" } },
+    { "shampoo", { "overlap", "2", "root", "newton", "relative_epsilon", "true", "statistics", "kl" } },
+    { "shampoo", { "overlap", "1", "scalable", "true", "momentum", "0.9", "merge_dims", "true", "factor_init", "1" } },
+    { "soap",
+      { "precondition_frequency", "2", "overlap", "1", "merge_dims", "true", "max_precond_dim", "40", "count_first", "true" } },
 };
 
 /* Without eps a value that never had a gradient has 0/0 for its step. */

@@ -406,11 +406,37 @@ static void test_taken_back(void **state) {
     close_rig(&g);
 }
 
+/* lr^2 <D,G>, biases apart with it, is no more than kl_clip: two first steps of one net, with lr 1 and without momentum. To round-off of weights. */
+static void test_apart_clipped(void **state) {
+    double moved[2][D], product = 0;
+    (void)state;
+    for (int clip = 0; clip < 2; clip++) {
+        rig g;
+        int64_t at = 0;
+        open_rig(&g,
+                 (const char *const[]){ "step", "fixed", "bias", "apart", "damping", "0.5", "momentum", "0", "kl_clip",
+                                        clip ? "0.001" : "0", NULL },
+                 3);
+        step_ours(&g);
+        for (int64_t i = 0; i < pitot_net_param_count(g.net); i++) {
+            const pitot_net_param *p = &pitot_net_params(g.net)[i];
+            for (int64_t k = 0; k < p->size; k++, at++) {
+                moved[clip][at] = g.r.w[at] - (double)p->data[k];
+                if (!clip) product += moved[0][at] * (double)p->grad[k];
+            }
+        }
+        close_rig(&g);
+    }
+    assert_true(product > 0.001);
+    for (int i = 0; i < D; i++) assert_true(fabs(moved[1][i] - sqrt(0.001 / product) * moved[0][i]) <= 0.01 * near);
+}
+
 static void test_refused(void **state) {
     (void)state;
-    static const char *const sets[][6] = { { "adapt_damping", "lambda", "step", "fixed", NULL },
+    static const char *const sets[][8] = { { "adapt_damping", "lambda", "step", "fixed", NULL },
                                            { "bias", "apart", "damping_form", "eigen", NULL },
-                                           { "keep_damping", "true", "damping_form", "eigen", NULL } };
+                                           { "keep_damping", "true", "damping_form", "eigen", NULL },
+                                           { "keep_damping", "true", "step", "model", "adapt_damping", "gamma", NULL } };
     for (size_t i = 0; i < sizeof sets / sizeof *sets; i++) {
         pitot_error error = { 0 };
         rig g;
@@ -422,6 +448,6 @@ static void test_refused(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_steps), cmocka_unit_test(test_taken_back),
-                                        cmocka_unit_test(test_refused) };
+                                        cmocka_unit_test(test_apart_clipped), cmocka_unit_test(test_refused) };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

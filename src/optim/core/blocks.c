@@ -100,6 +100,14 @@ void block_gather(const block *k, int side, const pitot_real *g, double keep, do
     matrix_mirror(n, f);
 }
 
+void blocks_gather(const blocks *b, const pitot_real *g, double keep, double add, void *const factors[2]) {
+    for (int64_t j = 0; j < 2 * blocks_count(b); j++) {
+        block k = blocks_at(b, j / 2);
+        int side = (int)(j % 2);
+        if (b->has[side]) block_gather(&k, side, g, keep, add, factors[side]);
+    }
+}
+
 static void copy_rows(int64_t rows, int64_t cols, int64_t ld, const pitot_real *x, pitot_real *out) {
     for (int64_t i = 0; i < rows; i++) memcpy(out + i * ld, x + i * ld, (size_t)cols * sizeof *x);
 }

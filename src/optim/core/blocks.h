@@ -41,8 +41,10 @@ void blocks_slots(pitot_layout *l, const blocks *b, const char *rows, const char
 void blocks_identity(const blocks *b, void *const factors[2]);
 void blocks_diagonal(const blocks *b, double scale, void *const factors[2]);
 
-/* F = keep F + add GG' (side 0) or keep F + add G'G for the block of g (all of the tensor). Both triangles. */
+/* F = keep F + add GG' (side 0) or G'G, G that block of g, for its factor in `factors`. Both triangles. */
 void block_gather(const block *k, int side, const pitot_real *g, double keep, double add, pitot_real *factors);
+/* F = keep F + add GG' for all L in factors[0], keep F + add G'G for all R in factors[1], G the blocks of g. Both triangles. */
+void blocks_gather(const blocks *b, const pitot_real *g, double keep, double add, void *const factors[2]);
 /* out = A'XB if `trans`, else AXB', on the block of x (all of a tensor of that shape), into that of out, another one. A and B are the block's
    matrices in `left` and `right`, the identity on sides without. work: blocks_area values. */
 void block_apply(const block *k, int trans, const pitot_real *left, const pitot_real *right, const pitot_real *x, pitot_real *out,

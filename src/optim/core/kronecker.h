@@ -15,24 +15,33 @@
 
 #include "optim/core/fisher.h"
 #include "optim/core/layer.h"
+#include "optim/core/overlap.h"
 
-enum { KRONECKER_PI, KRONECKER_EIGEN, KRONECKER_EACH, KRONECKER_BATCH, KRONECKER_AVERAGE };
+enum {
+    KRONECKER_PI,
+    KRONECKER_EIGEN,
+    KRONECKER_EACH,
+    KRONECKER_BATCH,
+    KRONECKER_AVERAGE
+};                                                                            /* form: in the order of the options' choices */
 enum { KRONECKER_ADAPT_NONE, KRONECKER_ADAPT_LAMBDA, KRONECKER_ADAPT_GAMMA }; /* the last: lambda too */
 enum { KRONECKER_FROM_BATCH, KRONECKER_FROM_IDENTITY };                       /* how averages begin */
 
-typedef struct kronecker {
-    const char *purpose;                                                           /* of draws */
+typedef struct kronecker {                                                         /* options of both */
     double lr, momentum, weight_decay, damping, stat_decay, moment_decay, kl_clip; /* kl_clip 0: none */
     int64_t t_cov, t_inv, t_first; /* steps between factors, between decompositions; first steps, which all have theirs */
-    int64_t fisher, form, start, reduce, mean, bf16, max_dim;
+    int64_t t_basis, moments;      /* EKFAC's: in place of t_inv, 0 in K-FAC; s KRONECKER_BATCH or KRONECKER_AVERAGE */
+    int64_t fisher, form, start, reduce, mean, bf16, max_dim, overlap;
     int64_t model, adapt, t_damping, t_gamma; /* the step that kronecker_model.c describes; what is adapted, every so many steps */
     int64_t apart, keep; /* a bias has S alone and no column of A; damping stays in the averages. Of PI and EACH */
+    const char *purpose; /* of draws */
 } kronecker;
 
-/* Layout, step and view of an optimizer that is `k`; with `model` the beginning too. */
-void kronecker_model_begin(const kronecker *k, pitot_stepping *s);
-int32_t kronecker_layout(const kronecker *k, pitot_layout *l, pitot_error *error);
-int32_t kronecker_step(const kronecker *k, pitot_stepping *s);
-int32_t kronecker_view(const kronecker *k, const pitot_stepping *s, int64_t i, int32_t f, pitot_preconditioner *view);
+/* Of a descriptor whose options are a struct kronecker. */
+uint32_t kronecker_wants(const void *options);
+int32_t kronecker_layout(pitot_layout *l, pitot_error *error);
+void kronecker_begin(pitot_stepping *s);
+int32_t kronecker_step(pitot_stepping *s);
+int32_t kronecker_view(const pitot_stepping *s, int64_t i, int32_t f, pitot_preconditioner *view);
 
 #endif

@@ -1,10 +1,12 @@
 /* kronecker_factors.c: factors and second moments of a batch, and their averages. */
 
 #include "base/blas.h"
+#include "base/threads.h"
 #include "optim/core/kronecker_parts.h"
 #include "optim/core/matrix.h"
 #include "optim/core/optimizer.h"
 #include "pitot/hot.h"
+#include "pitot/probe.h"
 
 #include <string.h>
 
@@ -24,26 +26,122 @@ static int64_t block_of(const layer *l, const pitot_capture *c, int64_t from) {
 
 /* ---- factors ---- */
 
-static void add_group(void *user, const layer *l, const pitot_capture *c, int64_t group, int64_t k) {
-    const kronecker_job *j = user;
-    int64_t p = j->k->reduce ? 1 : l->positions;
-    pitot_real *s = j->room.sums + l->sums + group * (l->rows * l->rows + l->columns * l->columns), *a = s + l->rows * l->rows;
-    for (int64_t from = 0; from < c->n; from += l->samples) {
-        int64_t n = block_of(l, c, from);
-        const pitot_real *g = layer_gradients(l, c, group, from, n, (int)j->k->reduce, j->room.g);
-        blas_syrk(1, l->rows, n * p, square_scale(j->k, c), g, l->rows, k > 0 || from > 0, s, l->rows);
-        if (k > 0) continue;
-        const pitot_real *x = layer_inputs(l, c, group, from, n, (int)j->k->reduce, j->room.a);
-        blas_syrk(1, l->columns, n * p, 1 / ((double)c->n * (double)p), x, l->columns, from > 0, a, l->columns);
+typedef struct gram_job { /* a group of a layer */
+    const kronecker_job *j;
+    const layer *l;
+    const pitot_capture *c;
+    int64_t group, k;
+    double keep, add;  /* s = keep s + add the batch's; likewise a */
+    pitot_real *s, *a; /* upper triangles */
+} gram_job;
+
+static int64_t factor_values(const layer *l) {
+    return l->rows * l->rows + l->columns * l->columns;
+}
+
+/* Rows as they are, on BLAS's threads. */
+static void add_rows(const gram_job *q) {
+    const kronecker_job *j = q->j;
+    const layer *l = q->l;
+    int64_t p = j->k->reduce ? 1 : l->positions, all = q->c->n;
+    int reduce = (int)j->k->reduce;
+    double for_s = q->add * square_scale(j->k, q->c), for_a = q->add / ((double)all * (double)p);
+    for (int64_t from = 0; from < all; from += l->samples) {
+        int64_t n = block_of(l, q->c, from);
+        const pitot_real *g = layer_gradients(l, q->c, q->group, from, n, reduce, j->room.g);
+        blas_syrk(1, l->rows, n * p, for_s, g, l->rows, q->k > 0 || from > 0 ? 1 : q->keep, q->s, l->rows);
+        if (q->k > 0) continue;
+        const pitot_real *x = layer_inputs(l, q->c, q->group, from, n, reduce, j->room.a);
+        blas_syrk(1, l->columns, n * p, for_a, x, l->columns, from > 0 ? 1 : q->keep, q->a, l->columns);
     }
 }
 
-/* Of `batch` the upper triangle counts: below it stands what an earlier step left. */
+/* Blocks begin..end of samples of a convolution, on this thread: into sums of its own, but for the first of the threads. */
+static void add_blocks(void *job, int64_t begin, int64_t end, int thread) {
+    const gram_job *q = job;
+    const layer *l = q->l;
+    const kronecker_room *r = &q->j->room;
+    pitot_real *s = thread ? r->more + (thread - 1) * factor_values(l) : q->s, *a = thread ? s + l->rows * l->rows : q->a;
+    for (int64_t b = begin; b < end; b++) {
+        int64_t from = b * l->samples, n = block_of(l, q->c, from), m = n * l->positions;
+        int add = b > begin || (!thread && q->k > 0);
+        const pitot_real *g = layer_gradients_across(l, q->c, q->group, from, n, r->g + thread * r->g_each);
+        blas_syrk(0, l->rows, m, square_scale(q->j->k, q->c), g, m, add, s, l->rows);
+        if (q->k > 0) continue;
+        const pitot_real *x = layer_inputs_across(l, q->c, q->group, from, n, r->a + thread * r->a_each);
+        blas_syrk(0, l->columns, m, 1 / ((double)q->c->n * (double)l->positions), x, m, b > begin, a, l->columns);
+    }
+}
+
+PITOT_HOT static void add_values(pitot_real *restrict to, const pitot_real *restrict x, int64_t n) {
+    for (int64_t i = 0; i < n; i++) to[i] += x[i];
+}
+
+/* Convolutions, position by position: blocks of samples side by side. */
+static int is_split(const kronecker *k, const layer *l) {
+    return l->conv && !k->reduce;
+}
+
+static void add_split(const gram_job *q) {
+    const layer *l = q->l;
+    int64_t blocks = (q->c->n + l->samples - 1) / l->samples, threads = q->j->s->threads < blocks ? q->j->s->threads : blocks;
+    threads_run((int)threads, blocks, add_blocks, (void *)q);
+    for (int64_t i = 1; i < threads; i++)
+        add_values(q->s, q->j->room.more + (i - 1) * factor_values(l), q->k > 0 ? l->rows * l->rows : factor_values(l));
+}
+
+/* Share of a factor that stays. */
+static double stays_of(const kronecker *k, double count) {
+    if (k->start == KRONECKER_FROM_BATCH && count / (count + 1) < k->stat_decay) return count / (count + 1);
+    return k->stat_decay;
+}
+
+static void begin_factor(const kronecker *k, pitot_real *to, int64_t n, double count) {
+    if (count == 0) matrix_identity(n, k->start == KRONECKER_FROM_IDENTITY, to);
+}
+
+/* ---- averages: at once, or of sums that are whole ---- */
+
+/* Where one pass down the net makes all of a batch's factors and no threads have sums of their own, there is no need for sums. */
+static int is_direct(const kronecker *k, const layer *l) {
+    return !is_split(k, l) && k->fisher != FISHER_EXACT;
+}
+
+/* Whether sums of squares of what layer l saw stay in range: no factor then has a larger value. */
+static int is_bounded(const kronecker *k, const layer *l, const pitot_capture *c) {
+    int64_t a = l->conv ? l->groups * l->w.channels * l->w.in[0] * l->w.in[1] : l->positions * l->values,
+            g = l->groups * l->rows * l->positions, repeated = l->conv ? l->w.kernel[0] * l->w.kernel[1] : 1;
+    return pitot_sum_squares(c->A, c->n * a) * (double)repeated < MATRIX_MOST &&
+           pitot_sum_squares(c->G, c->n * g) * square_scale(k, c) * (double)l->positions < MATRIX_MOST;
+}
+
+static void average_directly(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group) {
+    double *count = &kronecker_numbers(j, l, group)[KRONECKER_COUNT], stays = (double)(pitot_real)stays_of(j->k, *count);
+    pitot_real *s = kronecker_slot(j, l, KRONECKER_S, group), *a = kronecker_slot(j, l, KRONECKER_A, group);
+    if (!is_bounded(j->k, l, c)) return;
+    begin_factor(j->k, s, l->rows, *count);
+    begin_factor(j->k, a, l->columns, *count);
+    add_rows(&(gram_job){ j, l, c, group, 0, stays, 1 - stays, s, a });
+    kronecker_round(j->k, s, l->rows * l->rows);
+    kronecker_round(j->k, a, l->columns * l->columns);
+    ++*count;
+}
+
+static void add_group(void *user, const layer *l, const pitot_capture *c, int64_t group, int64_t k) {
+    const kronecker_job *j = user;
+    if (is_direct(j->k, l)) {
+        average_directly(j, l, c, group);
+        return;
+    }
+    pitot_real *s = j->room.sums + l->sums + group * factor_values(l);
+    gram_job q = { j, l, c, group, k, 0, 1, s, s + l->rows * l->rows };
+    if (is_split(j->k, l)) add_split(&q);
+    else add_rows(&q);
+}
+
 static void take_factor(const kronecker *k, pitot_real *to, const pitot_real *batch, int64_t n, double count) {
-    int identity = k->start == KRONECKER_FROM_IDENTITY;
-    double stays = !identity && count / (count + 1) < k->stat_decay ? count / (count + 1) : k->stat_decay;
-    for (int64_t i = 0; count == 0 && i < n; i++) to[i * n + i] = identity ? 1 : 0;
-    pitot_real kept = (pitot_real)stays;
+    pitot_real kept = (pitot_real)stays_of(k, count);
+    begin_factor(k, to, n, count);
     matrix_average(n, (double)kept, (double)(1 - kept), batch, to);
     kronecker_round(k, to, n * n);
 }
@@ -52,8 +150,8 @@ int32_t kronecker_average(kronecker_job *j) {
     int32_t status = fisher_send(j->s, j->k->fisher, j->k->purpose, j->room.layer, j->n, add_group, j);
     for (int64_t i = 0; i < j->n && !status; i++) {
         const layer *l = &j->room.layer[i];
-        int64_t size = l->rows * l->rows + l->columns * l->columns;
-        for (int64_t group = 0; group < l->groups; group++) {
+        int64_t size = factor_values(l);
+        for (int64_t group = 0; group < l->groups && !is_direct(j->k, l); group++) {
             double *number = kronecker_numbers(j, l, group);
             const pitot_real *s = j->room.sums + l->sums + group * size, *a = s + l->rows * l->rows;
             if (!matrix_triangle_finite(l->rows, s) || !matrix_triangle_finite(l->columns, a)) continue;

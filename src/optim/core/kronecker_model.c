@@ -29,7 +29,7 @@ static pitot_real *vector(const kronecker_job *j, int k) {
 }
 
 static double *state_of(const pitot_stepping *s) {
-    return s->run[0];
+    return s->run[KRONECKER_DAMPING];
 }
 
 void kronecker_model_begin(const kronecker *k, pitot_stepping *s) {
@@ -87,7 +87,7 @@ static int32_t make_delta(kronecker_job *j) {
         for (int64_t k = 0; k < j->n; k++) of_layer |= j->room.layer[k].weight == i || kronecker_bias(&j->room.layer[k]) == i;
         if (t->g && !of_layer) flat_add(delta + t->at, -gain, h + t->at, t->size);
     }
-    return status;
+    return !status && !finite_values(delta, j->s->parameters) ? PITOT_EHOST : status;
 }
 
 /* ---- the model ---- */
@@ -146,7 +146,7 @@ static int32_t look_ahead(kronecker_job *j, step_model *m) {
 
 static void use_gamma(kronecker_job *j, kronecker *own, double gamma) {
     own->damping = gamma * gamma;
-    kronecker_decompose(j);
+    kronecker_decompose_all(j);
 }
 
 /* The best of three; the preconditioner, D and the model are then its. */
@@ -223,7 +223,7 @@ int32_t kronecker_model_step(kronecker_job *j, int cov, int renew) {
     before += decay_of(j);
     take_gradients(j);
     if (!status && (own.stat_decay > 0 ? cov : renew)) status = kronecker_average(j);
-    if (!status && renew && !gamma) kronecker_decompose(j);
+    if (!status) kronecker_renew(j, renew && !gamma);
     if (!status) status = recall(j);
     if (!status) status = gamma ? choose_gamma(j, &own, &m) : look_ahead(j, &m);
     if (status) return status;

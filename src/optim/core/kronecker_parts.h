@@ -1,6 +1,7 @@
 /* kronecker_parts.h: the inside of kronecker.h.
 
    kronecker.c  layout, step, view      kronecker_factors.c  averages      kronecker_use.c  decompositions, directions
+   kronecker_renew.c  when decompositions are made, and beside the steps
    kronecker_model.c  length, momentum and damping by a model of the loss */
 
 #ifndef PITOT_SRC_OPTIM_KRONECKER_PARTS_H
@@ -11,36 +12,41 @@
 
 enum { /* slots of a weight; of other tensors the first alone. g: groups */
        KRONECKER_MOMENTUM,
-       KRONECKER_S,       /* (g, rows, rows) */
+       KRONECKER_S,       /* (g, rows, rows); the upper triangle counts, until one is looked at */
        KRONECKER_A,       /* (g, columns, columns) */
        KRONECKER_S_USED,  /* as S: basis, its columns the eigenvectors, or inverse */
        KRONECKER_A_USED,  /* as A */
        KRONECKER_S_VALUE, /* (g, rows) eigenvalues */
        KRONECKER_A_VALUE, /* (g, columns) */
        KRONECKER_MOMENTS, /* (g, rows, columns): s */
-       KRONECKER_NUMBERS  /* (g, KRONECKER_PER_GROUP), double */
+       KRONECKER_NUMBERS, /* (g, KRONECKER_PER_GROUP), double */
+       KRONECKER_NEXT     /* from KRONECKER_S_USED on once more, made beside the steps */
 };
-enum {                     /* numbers of a group */
-       KRONECKER_COUNT,    /* batches in the averages */
-       KRONECKER_COMPUTED, /* step of the decomposition in use; 0: none */
+enum { KRONECKER_MADE = KRONECKER_NEXT - KRONECKER_S_USED }; /* slots of what is made */
+enum {                                                       /* numbers of a group */
+       KRONECKER_COUNT,                                      /* batches in the averages */
+       KRONECKER_COMPUTED,                                   /* step of the decomposition in use; 0: none */
        KRONECKER_S_DAMPING,
        KRONECKER_A_DAMPING,
        KRONECKER_PER_GROUP
 };
 
-enum { KRONECKER_LAMBDA, KRONECKER_GAMMA, KRONECKER_PER_RUN }; /* the run's, with `model` */
+enum { KRONECKER_OVERLAP, KRONECKER_DAMPING }; /* slots of the run: overlap.h's; with `model` (KRONECKER_PER_RUN), double */
+enum { KRONECKER_LAMBDA, KRONECKER_GAMMA, KRONECKER_PER_RUN };
 
 typedef struct kronecker_room { /* a step's work space */
     layer *layer;
-    pitot_real *direction;       /* (D) */
-    pitot_real *sums;            /* all layers': S and A, or squares, of this batch */
-    pitot_real *a, *g, *ta, *tg; /* rows of a block; rotated */
-    pitot_real *grad, *mid;      /* (rows, columns) of a group */
-    pitot_real *probe;           /* (columns + rows + rows of a block) */
-    piece *piece;                /* (pieces): groups of layers (i: layer, k: group), those that take longest first */
-    int64_t pieces;
-    void *work;        /* the threads', for pieces */
-    pitot_real *model; /* kronecker_model_values, if it takes that step */
+    pitot_real *direction;          /* (D) */
+    pitot_real *sums;               /* all layers': S and A, or squares, of this batch */
+    pitot_real *a, *g, *ta, *tg;    /* rows of a block, a and g one for each thread; rotated */
+    pitot_real *more;               /* S and A of a convolution, of each thread but the first */
+    pitot_real *turned, *mid;       /* (rows, columns) of a group */
+    pitot_real *probe;              /* (columns + rows + rows of a block) */
+    piece *piece;                   /* (pieces): groups of layers (i: layer, k: group), those that take longest first */
+    double *dot;                    /* of blocks of a tensor */
+    int64_t pieces, a_each, g_each; /* values of a and g of one thread */
+    void *work;                     /* the threads', for pieces */
+    pitot_real *model;              /* kronecker_model_values, if it takes that step */
     int64_t bytes;
 } kronecker_room;
 
@@ -71,17 +77,26 @@ static inline int kronecker_inverts(const kronecker *k) { /* rather than to keep
     return k->form == KRONECKER_PI || k->form == KRONECKER_EACH;
 }
 
-/* Averages of this batch's factors into S and A. Factors that are not finite are left out. */
+/* Averages of this batch's factors into S and A. Factors that are not finite, or of rows whose squares may add up to more than MATRIX_MOST, are
+   left out. */
 int32_t kronecker_average(kronecker_job *j);
-/* Inverses or bases of S and A as they are now, layers side by side; where that fails the old ones stay. */
-void kronecker_decompose(kronecker_job *j);
+/* Inverses or bases of S and A as they are now, if they are `due`, layers side by side; where that fails the old ones stay. Where steps overlap,
+   those that were made beside them are taken when it is time. Whether any are new. */
+int kronecker_renew(kronecker_job *j, int due);
+/* All of them, now. */
+void kronecker_decompose_all(kronecker_job *j);
+int64_t kronecker_beside_bytes(int64_t layers); /* that making them beside the steps takes, but for factors */
+/* Those of one piece, in `room`. */
+void kronecker_decompose(void *job, const piece *p, void *room);
+int64_t kronecker_decompose_bytes(const kronecker *k, const layer *l);
 /* s of KRONECKER_BATCH. */
 int32_t kronecker_moments(kronecker_job *j);
-/* D of layer l into room.direction. */
+/* D of layer l into room.direction, finite or not. */
 int32_t kronecker_direction(kronecker_job *j, const layer *l);
 
 /* A step by the model; whether factors and inverses are due. */
 int32_t kronecker_model_step(kronecker_job *j, int cov, int renew);
+void kronecker_model_begin(const kronecker *k, pitot_stepping *s);
 int64_t kronecker_model_values(int64_t parameters);
 double kronecker_model_damping(const pitot_stepping *s); /* gamma^2 */
 

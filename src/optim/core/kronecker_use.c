@@ -94,7 +94,7 @@ static int renew_bases(const kronecker_job *j, const layer *l, int64_t group, do
     return 1;
 }
 
-static void decompose(void *job, const piece *p, void *room) {
+void kronecker_decompose(void *job, const piece *p, void *room) {
     const kronecker_job *j = job;
     const layer *l = &j->room.layer[p->i];
     double *number = kronecker_numbers(j, l, p->k);
@@ -103,17 +103,40 @@ static void decompose(void *job, const piece *p, void *room) {
     if (done) number[KRONECKER_COMPUTED] = (double)j->s->t;
 }
 
-void kronecker_decompose(kronecker_job *j) {
-    pieces_run(j->room.piece, j->room.pieces, j->s->threads, j->room.work, decompose, j);
-}
-
 /* ---- directions ---- */
 
-/* P = U'GV from the gradient. */
-static void pull_gradient(const kronecker_job *j, const layer *l, const pitot_real *u, const pitot_real *v, pitot_real *p) {
-    const kronecker_room *r = &j->room;
-    blas_gemm(0, 0, l->rows, l->columns, l->columns, 1, r->grad, l->columns, v, l->columns, 0, r->mid, l->columns);
-    blas_gemm(1, 0, l->rows, l->columns, l->rows, 1, u, l->rows, r->mid, l->columns, 0, p, l->columns);
+/* D = scale op(left) right, right (m, columns), weight and bias each to where they stand in room.direction. */
+static void put(const kronecker_job *j, const layer *l, int64_t group, int trans, int64_t m, double scale, const pitot_real *left,
+                const pitot_real *right, int add) {
+    const pitot_tensor_state *t = j->s->tensor;
+    int64_t rows = l->rows, values = l->values, ld = trans ? rows : m;
+    pitot_real *weight = j->room.direction + t[l->weight].at + group * rows * values;
+    blas_gemm(trans, 0, rows, values, m, scale, left, ld, right, l->columns, add, weight, values);
+    if (l->bias < 0) return;
+    pitot_real *bias = j->room.direction + t[l->bias].at + group * rows;
+    blas_gemm(trans, 0, rows, 1, m, scale, left, ld, right + values, l->columns, add, bias, 1);
+}
+
+/* The bias's gradient, as a column; NULL: it has none, zeros. */
+static const pitot_real *bias_of(const kronecker_job *j, const layer *l, int64_t group) {
+    const pitot_real *g = l->bias >= 0 ? j->s->tensor[l->bias].g : NULL;
+    return g ? g + group * l->rows : NULL;
+}
+
+/* out (rows, n) = GX, X (columns, n). */
+static void times_gradient(const kronecker_job *j, const layer *l, int64_t group, int64_t n, const pitot_real *x, pitot_real *out) {
+    const pitot_real *weight = j->s->tensor[l->weight].g + group * l->rows * l->values, *bias = bias_of(j, l, group);
+    blas_gemm(0, 0, l->rows, n, l->values, 1, weight, l->values, x, n, 0, out, n);
+    if (bias) blas_gemm(0, 0, l->rows, n, 1, 1, bias, 1, x + l->values * n, n, 1, out, n);
+}
+
+/* P = U'GV from the gradient; p NULL: it is D. */
+static void pull_gradient(const kronecker_job *j, const layer *l, int64_t group, const pitot_real *u, const pitot_real *v,
+                          pitot_real *p) {
+    pitot_real *mid = j->room.mid;
+    times_gradient(j, l, group, l->columns, v, mid);
+    if (p) blas_gemm(1, 0, l->rows, l->columns, l->rows, 1, u, l->rows, mid, l->columns, 0, p, l->columns);
+    else put(j, l, group, 1, l->rows, 1, u, mid, 0);
 }
 
 static int batch_is_cheaper(const layer *l, const pitot_capture *c) {
@@ -121,8 +144,8 @@ static int batch_is_cheaper(const layer *l, const pitot_capture *c) {
     return n * (rows * rows + columns * columns + rows * columns) < 0.75 * rows * columns * (rows + columns);
 }
 
-/* P = (scale GU)'(AV) from the rows of this batch, in room.ta's place of a block; and whether the gradient is that of these rows: along one
-   direction of the inputs they must agree to round-off. Wrappers, or the loop, may have changed it. */
+/* P = (scale GU)'(AV) from the rows of this batch; p NULL: it is D. Whether the gradient is that of these rows: along one direction of the inputs
+   they must agree to round-off. Wrappers, or the loop, may have changed it. */
 static int pull_batch(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group, const pitot_real *u,
                       const pitot_real *v, pitot_real *p) {
     const kronecker_room *r = &j->room;
@@ -130,7 +153,7 @@ static int pull_batch(const kronecker_job *j, const layer *l, const pitot_captur
     double scale = c->scale != 0 ? c->scale : 1, lengths[2] = { 0, 0 }, off = 0;
     pitot_real *w = r->probe, *sum = w + columns, *along = sum + rows;
     for (int64_t i = 0; i < columns; i++) w[i] = (uint64_t)i * 0x9e3779b97f4a7c15u >> 63 ? 1 : -1;
-    blas_gemm(0, 0, rows, 1, columns, 1, r->grad, columns, w, 1, 0, sum, 1);
+    times_gradient(j, l, group, 1, w, sum);
     for (int64_t from = 0; from < c->n; from += l->samples) {
         int64_t n = c->n - from < l->samples ? c->n - from : l->samples, m = n * l->positions;
         const pitot_real *g = layer_gradients(l, c, group, from, n, 0, r->g), *x = layer_inputs(l, c, group, from, n, 0, r->a);
@@ -140,7 +163,8 @@ static int pull_batch(const kronecker_job *j, const layer *l, const pitot_captur
         lengths[1] += pitot_sum_squares(along, m);
         blas_gemm(0, 0, m, rows, rows, 1, g, rows, u, rows, 0, r->tg, rows);
         blas_gemm(0, 0, m, columns, columns, 1, x, columns, v, columns, 0, r->ta, columns);
-        blas_gemm(1, 0, rows, columns, m, scale, r->tg, rows, r->ta, columns, from > 0, p, columns);
+        if (p) blas_gemm(1, 0, rows, columns, m, scale, r->tg, rows, r->ta, columns, from > 0, p, columns);
+        else put(j, l, group, 1, m, scale, r->tg, r->ta, from > 0);
     }
     off = sqrt(pitot_sum_squares(sum, rows));
     return off <= 16 * (sizeof(pitot_real) == 8 ? DBL_EPSILON : (double)FLT_EPSILON) * scale * sqrt(lengths[0] * lengths[1]);
@@ -165,41 +189,45 @@ static void renew_average(const kronecker_job *j, const layer *l, const pitot_ca
     kronecker_round(j->k, moments, size);
 }
 
-/* Where D is. */
-static const pitot_real *precondition(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group) {
+static void precondition(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group) {
     const kronecker_room *r = &j->room;
     const pitot_real *u = kronecker_slot(j, l, KRONECKER_S_USED, group), *v = kronecker_slot(j, l, KRONECKER_A_USED, group);
-    pitot_real *moments = kronecker_slot(j, l, KRONECKER_MOMENTS, group), *p = r->grad + l->rows * l->columns;
+    pitot_real *moments = kronecker_slot(j, l, KRONECKER_MOMENTS, group), *p = kronecker_inverts(j->k) ? NULL : r->turned;
     int64_t rows = l->rows, columns = l->columns;
-    if (!batch_is_cheaper(l, c) || !pull_batch(j, l, c, group, u, v, p)) pull_gradient(j, l, u, v, p);
-    if (kronecker_inverts(j->k)) return p;
+    if (!batch_is_cheaper(l, c) || !pull_batch(j, l, c, group, u, v, p)) pull_gradient(j, l, group, u, v, p);
+    if (!p) return;
     if (j->k->form == KRONECKER_AVERAGE) renew_average(j, l, c, p, moments);
     divide(p, moments, rows * columns, (pitot_real)j->k->damping);
     blas_gemm(0, 1, rows, columns, columns, 1, p, columns, v, columns, 0, r->mid, columns);
-    blas_gemm(0, 0, rows, columns, rows, 1, u, rows, r->mid, columns, 0, r->grad, columns);
-    return r->grad;
+    put(j, l, group, 0, rows, 1, u, r->mid, 0);
+}
+
+static void copy_gradient(const kronecker_job *j, int64_t tensor) {
+    const pitot_tensor_state *t = &j->s->tensor[tensor];
+    if (t->g) memcpy(j->room.direction + t->at, t->g, (size_t)t->size * sizeof *t->g);
 }
 
 /* D of a bias apart: S^-1 times its gradient. */
 static void bias_direction(const kronecker_job *j, const layer *l, int64_t group) {
     const pitot_tensor_state *b = l->apart >= 0 ? &j->s->tensor[l->apart] : NULL;
-    int64_t from = group * l->rows, bytes = l->rows * (int64_t)sizeof(pitot_real);
+    int64_t from = group * l->rows;
     if (!b || !b->g) return;
-    pitot_real *to = j->room.direction + b->at + from;
-    if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] == 0) memcpy(to, b->g + from, (size_t)bytes);
-    else blas_gemm(0, 0, l->rows, 1, l->rows, 1, kronecker_slot(j, l, KRONECKER_S_USED, group), l->rows, b->g + from, 1, 0, to, 1);
+    const pitot_real *s = kronecker_slot(j, l, KRONECKER_S_USED, group);
+    blas_gemm(0, 0, l->rows, 1, l->rows, 1, s, l->rows, b->g + from, 1, 0, j->room.direction + b->at + from, 1);
 }
 
 int32_t kronecker_direction(kronecker_job *j, const layer *l) {
     pitot_capture c;
     int32_t status = j->s->source->layer(j->s->source->user, l->index, 0, &c);
-    for (int64_t group = 0; group < l->groups && !status; group++) {
-        const pitot_real *d = j->room.grad;
-        layer_gather(l, j->s->tensor, group, j->room.grad);
-        if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] > 0) d = precondition(j, l, &c, group);
-        if (!finite_values(d, l->rows * l->columns)) status = PITOT_EHOST;
-        layer_scatter(l, j->s->tensor, group, d, j->room.direction);
+    if (status) return status;
+    int plain = 0;
+    for (int64_t group = 0; group < l->groups; group++) plain |= kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] == 0;
+    if (plain) copy_gradient(j, l->weight);
+    if (plain && kronecker_bias(l) >= 0) copy_gradient(j, kronecker_bias(l));
+    for (int64_t group = 0; group < l->groups; group++) {
+        if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] == 0) continue;
+        precondition(j, l, &c, group);
         bias_direction(j, l, group);
     }
-    return status;
+    return PITOT_OK;
 }

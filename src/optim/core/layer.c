@@ -212,6 +212,26 @@ const pitot_real *layer_gradients(const layer *l, const pitot_capture *c, int64_
     return room;
 }
 
+/* ---- rows, across ---- */
+
+const pitot_real *layer_inputs_across(const layer *l, const pitot_capture *c, int64_t group, int64_t from, int64_t n,
+                                      pitot_real *room) {
+    int64_t m = n * l->positions;
+    for (int64_t k = 0; k < n; k++) window_unfold(&l->w, plane_of(l, c, group, from + k), room + k * l->positions, m);
+    for (int64_t p = 0; p < m && l->bias >= 0; p++) room[l->values * m + p] = 1;
+    return room;
+}
+
+const pitot_real *layer_gradients_across(const layer *l, const pitot_capture *c, int64_t group, int64_t from, int64_t n,
+                                         pitot_real *room) {
+    int64_t p = l->positions, m = n * p;
+    const pitot_real *g = (const pitot_real *)c->G + (from * l->groups + group) * l->rows * p;
+    if (n == 1) return g;
+    for (int64_t k = 0; k < n; k++, g += l->groups * l->rows * p)
+        for (int64_t i = 0; i < l->rows; i++) memcpy(room + i * m + k * p, g + i * p, (size_t)p * sizeof *g);
+    return room;
+}
+
 /* ---- squares ---- */
 
 PITOT_HOT static void add_squares(const pitot_real *x, int64_t n, pitot_real *sum) {

@@ -40,6 +40,13 @@ const pitot_real *layer_inputs(const layer *l, const pitot_capture *c, int64_t g
 const pitot_real *layer_gradients(const layer *l, const pitot_capture *c, int64_t group, int64_t from, int64_t n, int reduce,
                                   pitot_real *room);
 
+/* Of convolutions, every position a row: the transposes, which take less time to make: (columns, n * positions), (rows, n * positions). On the
+   calling thread. */
+const pitot_real *layer_inputs_across(const layer *l, const pitot_capture *c, int64_t group, int64_t from, int64_t n,
+                                      pitot_real *room);
+const pitot_real *layer_gradients_across(const layer *l, const pitot_capture *c, int64_t group, int64_t from, int64_t n,
+                                         pitot_real *room);
+
 /* out (columns) += squares of the rows of A of samples from..from+n, summed; for convolutions of all positions' at once, without unfolding
    samples. room: layer_room values. */
 void layer_input_squares(const layer *l, const pitot_capture *c, int64_t group, int64_t from, int64_t n, pitot_real *room,

@@ -104,10 +104,13 @@ static int32_t make_part(optim_part *p, const pitot_optim_tensor *tensors, pitot
     p->s.threads = o->threads;
     p->s.private_ = p;
     if (p->method->begin) p->method->begin(&p->s);
+    if (p->no_overlap)
+        return pitot_fail(error, PITOT_ENOMEM, "no memory for decompositions beside the steps of %s", p->method->name);
     return PITOT_OK;
 }
 
 static void free_part(optim_part *p, int64_t n) {
+    optim_part_end_overlap(p);
     for (int64_t i = 0; p->s.tensor && i < n; i++)
         for (int32_t j = 0; j < PITOT_SLOTS; j++) mem_free(p->s.tensor[i].state[j]);
     for (int32_t j = 0; j < PITOT_SLOTS; j++) {

@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-enum { LANES = 16, TILE = 64, WORTH_THREADS = 256 };
+enum { LANES = 16, TILE = 64, WORTH_THREADS = 256, BLOCK = 1 << 16 /* values that one thread adds up by itself */, BLOCKS = 256 };
 
 /* As many partial sums as lanes, so that it vectorises without changing an order of additions. */
 PITOT_HOT static double row_squares(const pitot_real *restrict x, int64_t n) {
@@ -21,9 +21,33 @@ PITOT_HOT static double row_squares(const pitot_real *restrict x, int64_t n) {
     return all;
 }
 
+typedef struct squares_job {
+    const pitot_real *x;
+    int64_t n, block;
+    double sum[BLOCKS];
+} squares_job;
+
+static void block_squares(void *job, int64_t begin, int64_t end, int thread) {
+    squares_job *j = job;
+    (void)thread;
+    for (int64_t b = begin; b < end; b++) {
+        int64_t at = b * j->block;
+        j->sum[b] = row_squares(j->x + at, j->n - at < j->block ? j->n - at : j->block);
+    }
+}
+
+static double long_squares(const pitot_real *x, int64_t n) {
+    squares_job j = { .x = x, .n = n, .block = n <= (int64_t)BLOCK * BLOCKS ? BLOCK : (n + BLOCKS - 1) / BLOCKS };
+    int64_t blocks = (n + j.block - 1) / j.block;
+    double sum = 0;
+    threads_run(threads_default(), blocks, block_squares, &j);
+    for (int64_t b = 0; b < blocks; b++) sum += j.sum[b];
+    return sum;
+}
+
 double matrix_squares(const pitot_real *x, int64_t rows, int64_t cols, int64_t ld) {
     double sum = 0;
-    if (ld == cols) return row_squares(x, rows * cols);
+    if (ld == cols) return rows * cols > BLOCK ? long_squares(x, rows * cols) : row_squares(x, rows * cols);
     for (int64_t i = 0; i < rows; i++) sum += row_squares(x + i * ld, cols);
     return sum;
 }
@@ -87,7 +111,6 @@ static void average_rows(void *job, int64_t begin, int64_t end, int thread) {
 void matrix_average(int64_t n, double keep, double add, const pitot_real *from, pitot_real *to) {
     triangle_job job = { n, to, from, (pitot_real)keep, (pitot_real)add };
     threads_run(threads_for(n), (n + 1) / 2, average_rows, &job);
-    matrix_mirror(n, to);
 }
 
 int matrix_triangle_finite(int64_t n, const pitot_real *a) {

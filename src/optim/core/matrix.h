@@ -10,7 +10,7 @@ double matrix_squares(const pitot_real *x, int64_t rows, int64_t cols, int64_t l
 
 /* Copies the upper triangle of a (n,n) to the lower one; like matrix_average on BLAS's threads, with the same bits on any number. */
 void matrix_mirror(int64_t n, pitot_real *a);
-/* to (n,n) = keep to + add from, both triangles; of `from` the upper one counts. */
+/* The upper triangle of to (n,n) = keep to + add from. */
 void matrix_average(int64_t n, double keep, double add, const pitot_real *from, pitot_real *to);
 int matrix_triangle_finite(int64_t n, const pitot_real *a); /* the upper one */
 void matrix_identity(int64_t n, double scale, pitot_real *a);

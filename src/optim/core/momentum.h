@@ -1,4 +1,4 @@
-/* momentum.h: x -= lr b, b = momentum b + d + weight_decay x, with the direction d where the gradient stands. */
+/* momentum.h: x -= lr b, b = momentum b + by d + weight_decay x, with the direction d where the gradient stands. */
 
 #ifndef PITOT_SRC_OPTIM_MOMENTUM_H
 #define PITOT_SRC_OPTIM_MOMENTUM_H
@@ -6,7 +6,7 @@
 #include "pitot/optim.h"
 
 typedef struct momentum_step {
-    double lr, momentum, weight_decay;
+    double lr, momentum, weight_decay, by;
 } momentum_step;
 
 /* For pitot_elementwise, which is given a momentum_step. State 0: the buffer, NULL without momentum. */

@@ -1,7 +1,8 @@
 /* optimizer.h: the inside of a pitot_optim: the method, and wrappers around it, each a part with state of its own.
 
    registry.c   names            optimizer.c  making, options, learning rate      layout.c  tensors, state
-   step.c       steps            state.c      arrays by name, views, evaluation   bits.c    bfloat16, finite values */
+   step.c       steps            state.c      arrays by name, views, evaluation   bits.c    bfloat16, finite values
+   overlap.c    work beside the steps */
 
 #ifndef PITOT_SRC_OPTIMIZER_H
 #define PITOT_SRC_OPTIMIZER_H
@@ -24,6 +25,8 @@ typedef struct optim_part {
     int64_t *left; /* (n): values that a step left alone, of each tensor */
     pitot_stepping s;
     struct pitot_optim *optim;
+    struct overlap_work *overlap; /* core/overlap.h; NULL: none */
+    int no_overlap;               /* it was asked for, and there was no memory */
 } optim_part;
 
 struct pitot_optim {
@@ -50,5 +53,8 @@ int64_t slot_bytes(const pitot_slot *s);
 double optim_factor(const pitot_optim *o);
 void optim_set_lr(pitot_optim *o, double lr);
 void optim_release(pitot_optim *o); /* all that prepare made */
+/* overlap.c: until nothing is made beside the steps; frees what is for that. */
+void optim_part_wait(optim_part *p);
+void optim_part_end_overlap(optim_part *p);
 
 #endif

@@ -3,7 +3,9 @@
 #include "optim/core/psgd.h"
 
 #include "base/blas.h"
+#include "base/threads.h"
 #include "optim/core/matrix.h"
+#include "pitot/hot.h"
 
 #include <float.h>
 #include <math.h>
@@ -14,60 +16,80 @@
 #define REAL_MIN FLT_MIN
 #endif
 
+enum { TILE = 32, WORTH_THREADS = 192 /* rows */ };
+
 static double length(int64_t n, const pitot_real *x) {
     return sqrt(matrix_squares(x, 1, n, n));
 }
 
-static void scale(int64_t n, double by, const pitot_real *x, pitot_real *out) {
-    for (int64_t i = 0; i < n; i++) out[i] = (pitot_real)((double)x[i] * by);
+static void scale(int64_t n, double by, pitot_real *x) {
+    for (int64_t i = 0; i < n; i++) x[i] = (pitot_real)((double)x[i] * by);
+}
+
+static int threads_for(int64_t n) {
+    return n >= WORTH_THREADS ? threads_default() : 1;
 }
 
 /* ---- norm ---- */
 
 int64_t psgd_norm_work(int64_t n) {
-    return n * n + 2 * PSGD_PROBES * n;
+    return 2 * PSGD_PROBES * n;
 }
 
-/* The largest on the diagonal, or for skew matrices anywhere. */
-static double largest(int64_t n, const pitot_real *a, int skew) {
-    double most = skew ? 0 : (double)a[0];
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = skew ? 0 : i; j < (skew ? n : i + 1); j++) {
-            double x = skew ? fabs((double)a[i * n + j]) : (double)a[i * n + j];
-            most = x > most ? x : most;
-        }
-    return most;
-}
+typedef struct row_job {
+    int64_t n;
+    const pitot_real *a;
+    int skew;
+    pitot_real *length, *most; /* (n): of each row; its largest value, or the one on the diagonal */
+} row_job;
 
-static const pitot_real *longest_row(int64_t n, const pitot_real *a) {
-    const pitot_real *row = a;
-    double most = -1;
+PITOT_HOT static pitot_real largest(int64_t n, const pitot_real *x) {
+    enum { LANES = 16 };
+    pitot_real most[LANES] = { 0 }, all = 0;
     for (int64_t i = 0; i < n; i++) {
-        double x = matrix_squares(a + i * n, 1, n, n);
-        if (x > most) most = x, row = a + i * n;
+        pitot_real size = x[i] < 0 ? -x[i] : x[i], *to = &most[i % LANES];
+        *to = size > *to ? size : *to;
     }
-    return row;
+    for (int l = 0; l < LANES; l++) all = most[l] > all ? most[l] : all;
+    return all;
 }
 
-/* v = row + sign(<row, v>) v */
-static void turn_towards(int64_t n, const pitot_real *row, pitot_real *v) {
+static void look_at_rows(void *job, int64_t begin, int64_t end, int thread) {
+    const row_job *j = job;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const pitot_real *row = j->a + i * j->n;
+        j->length[i] = (pitot_real)length(j->n, row);
+        j->most[i] = j->skew ? largest(j->n, row) : row[i];
+    }
+}
+
+static int64_t place_of_most(int64_t n, const pitot_real *x) {
+    int64_t at = 0;
+    for (int64_t i = 1; i < n; i++) at = x[i] > x[at] ? i : at;
+    return at;
+}
+
+/* v = by row + sign(<row, v>) v */
+static void turn_towards(int64_t n, double by, const pitot_real *row, pitot_real *v) {
     double product = 0;
     for (int64_t i = 0; i < n; i++) product += (double)row[i] * (double)v[i];
     pitot_real sign = (pitot_real)((product > 0) - (product < 0));
-    for (int64_t i = 0; i < n; i++) v[i] = row[i] + sign * v[i];
+    for (int64_t i = 0; i < n; i++) v[i] = (pitot_real)((double)row[i] * by) + sign * v[i];
 }
 
-double psgd_norm(int64_t n, const pitot_real *given, int skew, const psgd_draws *draws, pitot_real *work) {
-    pitot_real *a = work, *v = a + n * n, *u = v + PSGD_PROBES * n;
-    double unit = largest(n, given, skew) + REAL_MIN, most = 0;
-    scale(n * n, 1 / unit, given, a);
+double psgd_norm(int64_t n, const pitot_real *a, int skew, const psgd_draws *draws, pitot_real *work) {
+    pitot_real *v = work, *u = v + PSGD_PROBES * n;
+    row_job rows = { n, a, skew, u, u + n };
+    threads_run(threads_for(n), n, look_at_rows, &rows);
+    double unit = (double)rows.most[place_of_most(n, rows.most)] + REAL_MIN, most = 0;
+    const pitot_real *row = a + place_of_most(n, rows.length) * n;
     draws->normal(draws->self, PSGD_PROBES * n, v);
-    const pitot_real *row = longest_row(n, a);
-    for (int64_t k = 0; k < PSGD_PROBES; k++) turn_towards(n, row, v + k * n);
+    for (int64_t k = 0; k < PSGD_PROBES; k++) turn_towards(n, 1 / unit, row, v + k * n);
     for (int half = 0; half < 2; half++) {
-        blas_gemm(0, 0, PSGD_PROBES, n, n, 1, v, n, a, n, 0, u, n);
-        for (int64_t k = 0; k < PSGD_PROBES; k++) scale(n, 1 / (length(n, u + k * n) + REAL_MIN), u + k * n, u + k * n);
-        blas_gemm(0, 0, PSGD_PROBES, n, n, 1, u, n, a, n, 0, v, n);
+        blas_gemm(0, 0, PSGD_PROBES, n, n, 1 / unit, v, n, a, n, 0, u, n);
+        for (int64_t k = 0; k < PSGD_PROBES; k++) scale(n, 1 / (length(n, u + k * n) + REAL_MIN), u + k * n);
+        blas_gemm(0, 0, PSGD_PROBES, n, n, 1 / unit, u, n, a, n, 0, v, n);
     }
     for (int64_t k = 0; k < PSGD_PROBES; k++) most = fmax(most, length(n, v + k * n));
     return unit * most;
@@ -85,15 +107,40 @@ static double trace(int64_t n, const pitot_real *a) {
     return sum;
 }
 
+typedef struct turn_job {
+    int64_t n;
+    pitot_real *r, *q, first, second;
+    const pitot_real *rq, *rrq;
+} turn_job;
+
+/* Rows of tiles of R = Q' - Q. */
+static void skew_part(void *job, int64_t begin, int64_t end, int thread) {
+    const turn_job *j = job;
+    int64_t n = j->n;
+    (void)thread;
+    for (int64_t i0 = begin * TILE; i0 < end * TILE && i0 < n; i0 += TILE)
+        for (int64_t k0 = 0; k0 < n; k0 += TILE)
+            for (int64_t i = i0; i < n && i < i0 + TILE; i++)
+                for (int64_t k = k0; k < n && k < k0 + TILE; k++) j->r[i * n + k] = j->q[k * n + i] - j->q[i * n + k];
+}
+
+PITOT_HOT static void add_turned(void *job, int64_t begin, int64_t end, int thread) {
+    const turn_job *j = job;
+    const pitot_real *restrict rq = j->rq, *restrict rrq = j->rrq;
+    pitot_real *restrict q = j->q, first = j->first, second = j->second;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) q[i] += first * rq[i] + second * rrq[i];
+}
+
 void psgd_turn(int64_t n, pitot_real *q, const psgd_draws *draws, pitot_real *work) {
     pitot_real *r = work, *rq = r + n * n, *rrq = rq + n * n;
-    for (int64_t i = 0; i < n; i++)
-        for (int64_t j = 0; j < n; j++) r[i * n + j] = q[j * n + i] - q[i * n + j];
-    double norm = psgd_norm(n, r, 1, draws, rrq + n * n);
-    scale(n * n, 1 / (norm + REAL_MIN), r, r);
-    blas_gemm(0, 0, n, n, n, 1, r, n, q, n, 0, rq, n);
-    blas_gemm(0, 0, n, n, n, 1, r, n, rq, n, 0, rrq, n);
+    turn_job j = { .n = n, .r = r, .q = q, .rq = rq, .rrq = rrq };
+    threads_run(threads_for(n), (n + TILE - 1) / TILE, skew_part, &j);
+    double norm = psgd_norm(n, r, 1, draws, rrq + n * n), by = 1 / (norm + REAL_MIN);
+    blas_gemm(0, 0, n, n, n, by, r, n, q, n, 0, rq, n);
+    blas_gemm(0, 0, n, n, n, by, r, n, rq, n, 0, rrq, n);
     double t1 = trace(n, rq), t2 = trace(n, rrq), a = t2 < 0 && -t1 / t2 < 0.125 ? -t1 / t2 : 0.125;
-    pitot_real first = (pitot_real)a, second = (pitot_real)(a * a / 2);
-    for (int64_t i = 0; i < n * n; i++) q[i] += first * rq[i] + second * rrq[i];
+    j.first = (pitot_real)a;
+    j.second = (pitot_real)(a * a / 2);
+    threads_run(threads_for(n), n * n, add_turned, &j);
 }

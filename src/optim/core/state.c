@@ -20,6 +20,7 @@ int32_t pitot_optim_state(pitot_optim *o, int64_t j, pitot_optim_array *out) {
     if (!o || !o->n || j < 0) return PITOT_EINVAL;
     for (int32_t k = 0; k < o->n_parts; k++) {
         optim_part *p = &o->part[k];
+        optim_part_wait(p);
         if (j-- == 0) {
             fill(out, p, "", &(pitot_slot){ "steps", { o->n + 1 }, PITOT_F64, 0 }, p->count);
             return PITOT_OK;
