@@ -52,7 +52,7 @@ static const pitot_option table[] = {
     { 0 },
 };
 
-enum { SLICES = 8, LANES = 64 / sizeof(pitot_real), RUN = 1024, ROWS = 4 };
+enum { SLICES = 8, LANES = 64 / sizeof(pitot_real), RUN = 1024, ROWS = 8 };
 
 /* Sums of squares of RUN values between these have lost nothing to range in float. */
 static const pitot_real SMALL = (pitot_real)1e-20, LARGE = (pitot_real)1e30;
@@ -186,12 +186,15 @@ PITOT_HOT static double squares_of(const pitot_real *x, int64_t n) {
 /* Squares of ROWS rows of g, each less than LARGE together, onto sum, over R onto weighted. What float has no range for is nothing beside eps_1. */
 PITOT_HOT static void add_rows(double *restrict sum, double *restrict weighted, const pitot_real *restrict g,
                                const pitot_real *restrict by, int64_t width) {
-    const pitot_real *a = g, *b = g + width, *c = g + 2 * width, *d = g + 3 * width;
-    pitot_real of_a = by[0], of_b = by[1], of_c = by[2], of_d = by[3];
+    const pitot_real *a = g, *b = a + width, *c = b + width, *d = c + width, *e = d + width, *f = e + width, *p = f + width,
+                     *q = p + width;
+    pitot_real of_a = by[0], of_b = by[1], of_c = by[2], of_d = by[3], of_e = by[4], of_f = by[5], of_p = by[6], of_q = by[7];
     for (int64_t i = 0; i < width; i++) {
         pitot_real aa = a[i] * a[i], bb = b[i] * b[i], cc = c[i] * c[i], dd = d[i] * d[i];
-        sum[i] += (double)((aa + bb) + (cc + dd));
-        weighted[i] += (double)((of_a * aa + of_b * bb) + (of_c * cc + of_d * dd));
+        pitot_real ee = e[i] * e[i], ff = f[i] * f[i], pp = p[i] * p[i], qq = q[i] * q[i];
+        sum[i] += (double)(((aa + bb) + (cc + dd)) + ((ee + ff) + (pp + qq)));
+        weighted[i] +=
+            (double)(((of_a * aa + of_b * bb) + (of_c * cc + of_d * dd)) + ((of_e * ee + of_f * ff) + (of_p * pp + of_q * qq)));
     }
 }
 
