@@ -44,7 +44,7 @@ Batch = struct("Batch", "l n, d loss, p losses, l t, d loss_scale, p weight ids 
 Capture = struct("Capture", "i kind flags weight bias, p A G, i a_dtype g_dtype, l n t h w, i stride[2] padding[2] dilation[2] groups "
                             "reserved, d scale")
 Call = struct("Call", "i status last, l n, p v, l n_out, p out, d loss, p output, i in_out diagonal, "
-              "l draws, k seed, i per_sample reserved, d gradients, p spectrum")
+              "l draws, k seed, i per_sample reserved, d gradients, p spectrum factor, l n_factors most_factors")
 Callbacks = struct("Callbacks", "p user, f grad hvp forward jvp vjp hessian_root diagonal ggn_spectrum, i untouched reserved")
 Probe = struct("Probe", "i abi")  # its beginning
 CALLS = dict(open="psp", close="ipi", add_param="ipp", bind_param="ipipp", begin="upl", due="up", after_forward="ipp",  # result first

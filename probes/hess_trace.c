@@ -21,14 +21,13 @@ static int32_t backward(const pitot_frame *f) {
     const options *o = f->options;
     pitot_curvature c;
     double all = 0;
-    int32_t status = pitot_diagonal(f, (int32_t)o->curvature, o->draws, &c);
+    const double *trace;
+    int32_t status = pitot_diagonal_traces(f, (int32_t)o->curvature, o->draws, &c, &trace);
     if (status) return status;
-    for (int64_t i = 0, at = 0; i < f->n_tensors; i++) {
+    for (int64_t i = 0; i < f->n_tensors; i++) {
         if (!f->tensor[i].grad) continue;
-        double trace = pitot_sum(c.values + at, f->tensor[i].size);
-        at += f->tensor[i].size;
-        pitot_emit_tensor(f, "", i, trace);
-        all += trace;
+        pitot_emit_tensor(f, "", i, trace[i]);
+        all += trace[i];
     }
     pitot_emit(f, "", all);
     return PITOT_OK;

@@ -54,6 +54,16 @@ typedef struct pitot_capture { /* one use of one layer; it tells itself what it 
     double scale; /* G times this has the scale of the gradient buffers; 0: 1 */
 } pitot_capture;
 
+/* The part of a diagonal of curvature that belongs to the weight (dout,din) of a linear layer which is used once to a sample: scale times
+   sum over n of q_n (a_n^2)'. */
+typedef struct pitot_diagonal_factor {
+    int32_t weight; /* id */
+    int32_t reserved;
+    int64_t n, din, dout;
+    const pitot_real *a, *q; /* (n,din): what the layer saw; (n,dout): squares of what came back, summed over columns or draws */
+    double scale;
+} pitot_diagonal_factor;
+
 #ifdef __cplusplus
 }
 #endif

@@ -218,6 +218,10 @@ typedef struct pitot_call { /* made by pitot, one per call */
     int32_t reserved;
     double gradients;             /* out: diagonal: about how many gradients it costs */
     pitot_ggn_spectrum *spectrum; /* in, out: ggn_spectrum */
+    /* in: diagonal: room for most_factors, or NULL. Weights whose diagonals the host can leave as factors may be left out of `out` and put
+       here, n_factors of them (0 as it comes); arrays are the host's, good until its next callback and until the hook returns */
+    pitot_diagonal_factor *factor;
+    int64_t n_factors, most_factors;
 } pitot_call;
 
 typedef void (*pitot_fn)(void *user, pitot_call *call);
@@ -250,8 +254,9 @@ typedef struct pitot_callbacks {
     /* call->spectrum: eigenvalues, leading eigenvectors and what samples do along them, of the GGN of the mean loss over the (last micro-)
        batch. Called with top NULL first: sets n and k, and computes nothing. Leaves gradient buffers as they are */
     pitot_fn ggn_spectrum;
-    /* 1: hvp, jvp, vjp, diagonal and ggn_spectrum write to `out` and to memory of their own, never to parameters, gradient buffers or
-       guards. Known from how they are made: pitot keeps no copies for them, and compares nothing */
+    /* 1: hvp, jvp, vjp, diagonal and ggn_spectrum write to `out` and to memory of their own, never to parameters, gradient buffers,
+       guards or what the batch and captures have shown. Known from how they are made: pitot keeps no copies for them, and compares
+       nothing */
     int32_t untouched, reserved;
 } pitot_callbacks;
 

@@ -118,14 +118,16 @@ typedef struct pitot_samples {
     const int64_t *ids;          /* (listed): which samples of the data set; NULL: not told, or the step came in micro-batches */
 } pitot_samples;
 
-typedef struct pitot_moments {  /* one run of values of one tensor */
-    int64_t tensor;             /* index into frame.tensor */
-    int64_t begin, end;         /* values */
-    int64_t n;                  /* samples */
-    const pitot_real *mean;     /* (end-begin): g */
-    const pitot_real *variance; /* (end-begin): sum_n (g_n - g)^2 / n, biased, without cancellation */
-    pitot_real *state;          /* tensor.state of the whole tensor, of which begin..end may be written; tensor.state itself is not
+typedef struct pitot_moments {   /* one run of values of one tensor */
+    int64_t tensor;              /* index into frame.tensor */
+    int64_t begin, end;          /* values */
+    int64_t n;                   /* samples */
+    const pitot_real *mean;      /* (end-begin): g */
+    const pitot_real *variance;  /* (end-begin): sum_n (g_n - g)^2 / n, biased, without cancellation */
+    pitot_real *state;           /* tensor.state of the whole tensor, of which begin..end may be written; tensor.state itself is not
                                    there in `moments` */
+    const pitot_real *curvature; /* (end-begin): of the diagonal that pitot_probe.curvature asks for; NULL: it cannot be had before
+                                    `backward`, or not at all */
 } pitot_moments;
 
 typedef struct pitot_micro { /* one micro-batch */
@@ -257,6 +259,9 @@ typedef struct pitot_probe {
     void (*bins)(const pitot_frame *frame, pitot_bins *bins);
     /* Where tensor_state and work_vectors depend on options: both, once per run; NULL: they stand above. */
     void (*room)(const void *options, int32_t *tensor_state, int32_t *work_vectors);
+    /* PITOT_NEED_MOMENTS and PITOT_NEED_DIAGONAL: kind and draws, as in pitot_diagonal, of the diagonal whose values `moments` looks at
+       beside its tile's; NULL: none. */
+    void (*curvature)(const void *options, int32_t *kind, int64_t *draws);
 } pitot_probe;
 
 /* The registry: probes/ in order of name, then those registered at run time; ended by NULL. Valid until the next registration. */
@@ -301,6 +306,10 @@ PITOT_API double pitot_hyper_of(const pitot_frame *frame, int32_t group, const c
 /* Diagonal of curvature. kind: PITOT_CURVATURE_...; draws >= 1. PITOT_ENOTSUP: neither the host's `diagonal` callback nor products give
    it. Cost: curvature->gradients. */
 PITOT_API int32_t pitot_diagonal(const pitot_frame *frame, int32_t kind, int64_t draws, pitot_curvature *curvature);
+/* Its sums over each tensor, 0 for those without a gradient: *trace (n_tensors), until the next begin; NULL: not wanted, only what the
+   diagonal is. curvature->values is NULL. Cost: where pitot_diagonal has values that nobody else wants, less. */
+PITOT_API int32_t pitot_diagonal_traces(const pitot_frame *frame, int32_t kind, int64_t draws, pitot_curvature *curvature,
+                                        const double **trace);
 /* The same of each sample's own loss: values (n,D). */
 PITOT_API int32_t pitot_sample_diagonal(const pitot_frame *frame, int32_t kind, int64_t draws, pitot_curvature *curvature);
 typedef struct pitot_spectrum { /* of the GGN; good until pitot_spectrum_of is called again */

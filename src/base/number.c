@@ -20,26 +20,61 @@ static void make_plain(void) {
     plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
 }
 
-/* Whether v is the double nearest to a number m/10^k of 15 digits: m and 10^k are doubles then, and their quotient is rounded as strtod
-   rounds. Where it cannot be told without, by strtod. */
-static int is_decimal(double v) {
+/* Digits of a whole number, which ends before `end`; returns where it begins. */
+static char *digits_before(uint64_t v, char *end) {
+    do *--end = (char)('0' + v % 10);
+    while (v /= 10);
+    return end;
+}
+
+enum { DIGITS = 15, NO_DECIMAL = -1, UNKNOWN = -2 };
+
+/* k if size >= 0 is the double nearest to a number m/10^k of 15 digits: m and 10^k are doubles then, and their quotient is rounded as
+   strtod rounds. NO_DECIMAL: it is not; UNKNOWN: it cannot be told in this way. */
+static int decimal_of(double size, uint64_t *m) {
     static const double power[] = { 1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,  1e8,  1e9,  1e10, 1e11,
                                     1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22 };
-    double size = fabs(v);
-    char text[NUMBER_ROOM];
     int k = 22;
     while (k > 0 && size * power[k] >= 1e15) k--;
-    double m = nearbyint(size * power[k]);
-    if (size < 1e15 && m >= 1e14) return m / power[k] == size;
+    double digits = nearbyint(size * power[k]);
+    if (!(digits >= 1e14 && digits < 1e15)) return UNKNOWN;
+    *m = (uint64_t)digits;
+    return digits / power[k] == size ? k : NO_DECIMAL;
+}
+
+static int is_decimal(double v, int places) {
+    char text[NUMBER_ROOM];
+    if (places != UNKNOWN) return places >= 0;
     snprintf(text, sizeof text, "%.15g", v);
     return strtod(text, NULL) == v;
 }
 
-/* Whole numbers up to 2^53, the commonest case, without the locale. */
+/* m/10^places, m of 15 digits, as "%.15g" writes it where it needs no exponent: 0 where it does. */
+static int write_decimal(int negative, uint64_t m, int places, char out[NUMBER_ROOM]) {
+    char text[DIGITS], *at = out;
+    int before = DIGITS - places, used = DIGITS; /* digits in front of the point; below 1: zeros behind it */
+    if (before < -3) return 0;
+    digits_before(m, text + DIGITS);
+    while (used > 1 && text[used - 1] == '0') used--;
+    if (negative) *at++ = '-';
+    if (before <= 0) *at++ = '0';
+    for (int i = 0; i < before; i++) *at++ = text[i];
+    if (used > before) *at++ = '.';
+    for (int i = before; i < 0; i++) *at++ = '0';
+    for (int i = before > 0 ? before : 0; i < used; i++) *at++ = text[i];
+    *at = 0;
+    return (int)(at - out);
+}
+
+/* Whole numbers up to 10^15, the commonest case, without the locale. */
 static int write_integer(double v, char out[NUMBER_ROOM]) {
-    if (!(fabs(v) < 9007199254740992.0) || v != (double)(int64_t)v || (v == 0 && signbit(v))) return 0;
-    if (fabs(v) >= 1e15) return 0;
-    return snprintf(out, NUMBER_ROOM, "%lld", (long long)v);
+    char text[NUMBER_ROOM], *end = text + NUMBER_ROOM;
+    if (!(fabs(v) < 1e15) || v != (double)(int64_t)v || (v == 0 && signbit(v))) return 0;
+    char *begin = digits_before((uint64_t)fabs(v), end);
+    if (v < 0) *--begin = '-';
+    memcpy(out, begin, (size_t)(end - begin));
+    out[end - begin] = 0;
+    return (int)(end - begin);
 }
 
 int number_write(double v, char out[NUMBER_ROOM]) {
@@ -47,9 +82,13 @@ int number_write(double v, char out[NUMBER_ROOM]) {
     if (isinf(v)) return snprintf(out, NUMBER_ROOM, v < 0 ? "-inf" : "inf");
     int n = write_integer(v, out);
     if (n > 0) return n;
+    uint64_t m;
+    int places = decimal_of(fabs(v), &m);
+    if (places >= 0) n = write_decimal(v < 0, m, places, out);
+    if (n > 0) return n;
     pthread_once(&once, make_plain);
     locale_t before = plain ? uselocale(plain) : (locale_t)0;
-    snprintf(out, NUMBER_ROOM, "%.*g", is_decimal(v) ? 15 : 17, v);
+    snprintf(out, NUMBER_ROOM, "%.*g", is_decimal(v, places) ? DIGITS : 17, v);
     if (before) uselocale(before);
     return (int)strlen(out);
 }

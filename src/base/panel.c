@@ -44,6 +44,23 @@ __attribute__((target("avx512f"))) static void avx512(const pitot_real *l, const
     }
 }
 
+__attribute__((target("avx512f"))) static void gather_avx512(const panel_entry *entry, int64_t n, const pitot_real *r, int add,
+                                                             pitot_real *first, pitot_real *second) {
+    wide f0 = WIDE(setzero)(), f1 = f0, s0 = f0, s1 = f0;
+    for (int64_t k = 0; k < n; k++) {
+        const pitot_real *x = r + entry[k].at;
+        wide left = WIDE(loadu)(x), right = WIDE(loadu)(x + W), f = WIDE(set1)(entry[k].l[0]), s = WIDE(set1)(entry[k].l[1]);
+        f0 = WIDE(fmadd)(f, left, f0);
+        f1 = WIDE(fmadd)(f, right, f1);
+        s0 = WIDE(fmadd)(s, left, s0);
+        s1 = WIDE(fmadd)(s, right, s1);
+    }
+    WIDE(storeu)(first, add ? WIDE(add)(WIDE(loadu)(first), f0) : f0);
+    WIDE(storeu)(first + W, add ? WIDE(add)(WIDE(loadu)(first + W), f1) : f1);
+    WIDE(storeu)(second, add ? WIDE(add)(WIDE(loadu)(second), s0) : s0);
+    WIDE(storeu)(second + W, add ? WIDE(add)(WIDE(loadu)(second + W), s1) : s1);
+}
+
 /* A quarter of the tile: half its rows, half its columns. */
 __attribute__((target("avx2,fma"))) static void quarter(const pitot_real *l, const pitot_real *r, int64_t n, int add,
                                                         pitot_real *tile, int64_t ld) {
@@ -80,9 +97,19 @@ panel_kernel panel_choose(int32_t most) {
     return NULL;
 }
 
+panel_gather panel_choose_gather(int32_t most) {
+    __builtin_cpu_init();
+    return (most == PANEL_BEST || most >= PANEL_AVX512) && __builtin_cpu_supports("avx512f") ? gather_avx512 : NULL;
+}
+
 #else
 
 panel_kernel panel_choose(int32_t most) {
+    (void)most;
+    return NULL;
+}
+
+panel_gather panel_choose_gather(int32_t most) {
     (void)most;
     return NULL;
 }

@@ -17,6 +17,17 @@ enum { PANEL_BEST, PANEL_NONE, PANEL_AVX2, PANEL_AVX512 };
 /* This one or, where the processor or the build lacks it, the next lesser; NULL: none. */
 panel_kernel panel_choose(int32_t most);
 
+typedef struct panel_entry { /* a sample that is not 0 in one column of two factors L */
+    int32_t at;              /* where it begins in a panel of R */
+    pitot_real l[2];
+} panel_entry;
+
+/* The same for one column of both of them at once, from its entries alone, n of them, in order: first, second (PANEL_COLUMNS). The same bits as
+   from all samples where R is finite. */
+typedef void (*panel_gather)(const panel_entry *entry, int64_t n, const pitot_real *r, int add, pitot_real *first,
+                             pitot_real *second);
+panel_gather panel_choose_gather(int32_t most);
+
 /* One panel: out (rows,panel) = (factor*x)^2, or factor*x; x (rows,columns), rows ld apart, 0 from `columns` on. */
 void panel_square(const pitot_real *x, int64_t ld, int64_t rows, int64_t columns, int64_t panel, pitot_real factor,
                   pitot_real *out);

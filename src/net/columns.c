@@ -168,13 +168,21 @@ PITOT_HOT static void add_squares(pitot_real *to, const pitot_real *from, int64_
         for (int64_t i = 0; i < n; i++) to[i] += from[i] * from[i];
 }
 
-/* q += squares */
+PITOT_HOT static void square(pitot_real *to, const pitot_real *from, int64_t n) {
+    for (int64_t i = 0; i < n; i++) to[i] = from[i] * from[i];
+}
+
+/* q = squares of the first columns, or + those of others */
 static void square_rows(void *job, int64_t begin, int64_t end, int thread) {
     const chunk *c = job;
     int64_t size = c->net->node[c->k].out.size;
     (void)thread;
-    for (int64_t k = c->from + begin; k < c->from + end; k++)
-        add_squares(c->net->columns->place[c->k].q + k * size, gradient_at(c, c->k, k, 0), c->columns, size);
+    for (int64_t k = c->from + begin; k < c->from + end; k++) {
+        pitot_real *q = c->net->columns->place[c->k].q + k * size, *dy = gradient_at(c, c->k, k, 0);
+        int first = c->first == 0;
+        if (first) square(q, dy, size);
+        add_squares(q, dy + first * size, c->columns - first, size);
+    }
 }
 
 /* Where thread `thread` sums a parameter's squares. */
@@ -271,14 +279,14 @@ static void one_chunk(chunk *c) {
 
 /* ---- the whole ---- */
 
-/* What is added to; products of squares overwrite. */
-static void clear(pitot_net *net, int64_t from, int64_t n, pitot_real *out) {
+/* What is added to; products of squares overwrite, as the first of the columns does where they are made of. */
+static void clear(pitot_net *net, const roots *r, int64_t from, int64_t n, pitot_real *out) {
     memset(net->sums, 0, (size_t)((net->threads - 1) * net->local) * sizeof *out);
     for (int32_t k = 0; k < net->n_nodes; k++) {
         const int32_t of[] = { net->buffer[k].weight, net->buffer[k].bias };
         int64_t size = net->node[k].out.size;
         pitot_real *q = net->columns->place[k].q;
-        if (q) memset(q + from * size, 0, (size_t)(n * size) * sizeof *q);
+        if (q && r->n == 0) memset(q + from * size, 0, (size_t)(n * size) * sizeof *q);
         for (int i = 0; !q && i < 2; i++)
             if (of[i] >= 0) memset(out + net->flat[of[i]], 0, (size_t)net->param[of[i]].size * sizeof *out);
     }
@@ -289,6 +297,7 @@ typedef struct summing {
     int64_t from, n;
     double scale;
     pitot_real *out;
+    int leave; /* 1: weights with a factor */
     int32_t k;
 } summing;
 
@@ -307,7 +316,7 @@ static void product_of_squares(const summing *j) {
                                .a = s.x[0],
                                .q = net->columns->place[j->k].q + j->from * d->out.size,
                                .scale = j->scale,
-                               .weight = b->weight >= 0 ? j->out + net->flat[b->weight] : NULL,
+                               .weight = b->weight >= 0 && !j->leave ? j->out + net->flat[b->weight] : NULL,
                                .bias = b->bias >= 0 ? j->out + net->flat[b->bias] : NULL,
                                .room = net->columns->squares,
                                .threads = net->threads });
@@ -348,10 +357,36 @@ static void send_down(const chunk *c) {
         }
 }
 
-void columns_squares(pitot_net *net, const roots *r, int64_t from, int64_t n, double scale, pitot_real *out) {
-    clear(net, from, n, out);
+static void sum_squares(pitot_net *net, const roots *r, int64_t from, int64_t n, double scale, int leave, pitot_real *out) {
+    clear(net, r, from, n, out);
     send_down(&(chunk){ .net = net, .roots = r, .out = out, .from = from, .n = n });
-    finish(&(summing){ net, from, n, r->drawn ? scale / (double)r->n : scale, out, 0 });
+    finish(&(summing){ net, from, n, scale, out, leave, 0 });
+}
+
+static double of_each(const roots *r, double scale) {
+    return r->drawn ? scale / (double)r->n : scale;
+}
+
+void columns_squares(pitot_net *net, const roots *r, int64_t from, int64_t n, double scale, pitot_real *out) {
+    sum_squares(net, r, from, n, of_each(r, scale), 0, out);
+}
+
+int64_t columns_factors(pitot_net *net, const roots *r, double scale, pitot_real *out, pitot_diagonal_factor *factor) {
+    int64_t n = net->last.n, count = 0;
+    sum_squares(net, r, 0, n, of_each(r, scale), 1, out);
+    for (int32_t k = 0; k < net->n_nodes; k++) {
+        const node *d = &net->node[k];
+        int32_t weight = net->buffer[k].weight;
+        if (!net->buffer[k].dy || !once(net, k) || weight < 0) continue;
+        factor[count++] = (pitot_diagonal_factor){ .weight = weight + 1,
+                                                   .n = n,
+                                                   .din = d->in[0].size,
+                                                   .dout = d->out.size,
+                                                   .a = walk_span(net, k, 0, n, 0).x[0],
+                                                   .q = net->columns->place[k].q,
+                                                   .scale = of_each(r, scale) };
+    }
+    return count;
 }
 
 void columns_send(pitot_net *net, const roots *r, int64_t from, int64_t n, int32_t lowest) {

@@ -20,48 +20,71 @@ static int64_t outputs(const pitot_net *net) {
 
 /* ---- each kind ---- */
 
-static int32_t squares(pitot_net *net, const roots *r, int per_sample, pitot_real *out) {
+typedef struct asked {
+    int32_t kind;
+    int64_t draws;
+    uint64_t seed;
+    int per_sample;
+    pitot_real *out;
+    pitot_diagonal_factor *factor; /* NULL: no weight is left out */
+    int64_t n_factors;
+} asked;
+
+static int32_t squares(pitot_net *net, const roots *r, asked *d) {
     int64_t n = net->last.n;
     int32_t status = columns_prepare(net);
     if (status) return status;
-    if (!per_sample) columns_squares(net, r, 0, n, 1 / (double)n, out);
-    for (int64_t k = 0; per_sample && k < n; k++) columns_squares(net, r, k, 1, 1, out + k * net->size);
+    if (d->factor) d->n_factors = columns_factors(net, r, 1 / (double)n, d->out, d->factor);
+    else if (!d->per_sample) columns_squares(net, r, 0, n, 1 / (double)n, d->out);
+    for (int64_t k = 0; d->per_sample && k < n; k++) columns_squares(net, r, k, 1, 1, d->out + k * net->size);
     return PITOT_OK;
-}
-
-static int32_t ggn(pitot_net *net, int per_sample, pitot_real *out) {
-    return squares(net, &(roots){ .n = outputs(net) - net->loss->less }, per_sample, out);
 }
 
 static int is_recursion(int32_t kind) {
     return kind >= PITOT_DIAGONAL_HESSCALE && kind <= PITOT_DIAGONAL_BL89;
 }
 
-static int32_t hesscale(pitot_net *net, int32_t kind, int per_sample, pitot_real *out, pitot_error *error) {
+static int32_t hesscale(pitot_net *net, const asked *d, pitot_error *error) {
     int32_t status = hesscale_prepare(net, error);
-    if (!status) hesscale_diagonal(net, kind, per_sample, out);
+    if (!status) hesscale_diagonal(net, d->kind, d->per_sample, d->out);
     return status;
+}
+
+static int32_t check(const pitot_net *net, const asked *d, pitot_error *error) {
+    if (!net->has_gradient) return pitot_fail(error, PITOT_EORDER, "there was no backward pass; call pitot_net_backward first");
+    if (!d->out) return pitot_fail(error, PITOT_EINVAL, "out: there is no room for the diagonal");
+    if (d->kind == PITOT_DIAGONAL_GGN_MC && d->draws < 1)
+        return pitot_fail(error, PITOT_EINVAL, "draws: %lld; at least one is needed", (long long)d->draws);
+    if (d->kind < PITOT_DIAGONAL_HESSIAN || d->kind > PITOT_DIAGONAL_BL89)
+        return pitot_fail(error, PITOT_EINVAL, "kind: there is no diagonal %ld", (long)d->kind);
+    return PITOT_OK;
+}
+
+static int32_t make(pitot_net *net, asked *d, pitot_error *error) {
+    int32_t status = check(net, d, error), kind = d->kind;
+    if (status) return status;
+    if (!net->buffer[net->n_nodes - 1].dy) {
+        memset(d->out, 0, (size_t)(net->size * (d->per_sample ? net->last.n : 1)) * sizeof *d->out);
+        return PITOT_OK;
+    }
+    int exact = kind == PITOT_DIAGONAL_GGN || (kind == PITOT_DIAGONAL_HESSIAN && pitot_net_is_piecewise_linear(net));
+    if (exact) status = squares(net, &(roots){ .n = outputs(net) - net->loss->less }, d);
+    else if (kind == PITOT_DIAGONAL_HESSIAN) status = second_diagonal(net, d->per_sample, d->out);
+    else if (is_recursion(kind)) status = hesscale(net, d, error);
+    else status = squares(net, &(roots){ .n = d->draws, .drawn = 1, .seed = d->seed }, d);
+    return status == PITOT_ENOMEM ? pitot_fail(error, PITOT_ENOMEM, "no memory for the diagonal") : status;
 }
 
 int32_t pitot_net_diagonal(pitot_net *net, int32_t kind, int64_t draws, uint64_t seed, int per_sample, pitot_real *out,
                            pitot_error *error) {
-    int32_t status = PITOT_EINVAL;
-    if (!net->has_gradient) return pitot_fail(error, PITOT_EORDER, "there was no backward pass; call pitot_net_backward first");
-    if (!out) return pitot_fail(error, PITOT_EINVAL, "out: there is no room for the diagonal");
-    if (kind == PITOT_DIAGONAL_GGN_MC && draws < 1)
-        return pitot_fail(error, PITOT_EINVAL, "draws: %lld; at least one is needed", (long long)draws);
-    if (kind < PITOT_DIAGONAL_HESSIAN || kind > PITOT_DIAGONAL_BL89)
-        return pitot_fail(error, PITOT_EINVAL, "kind: there is no diagonal %ld", (long)kind);
-    if (!net->buffer[net->n_nodes - 1].dy) {
-        memset(out, 0, (size_t)(net->size * (per_sample ? net->last.n : 1)) * sizeof *out);
-        return PITOT_OK;
-    }
-    int exact = kind == PITOT_DIAGONAL_GGN || (kind == PITOT_DIAGONAL_HESSIAN && pitot_net_is_piecewise_linear(net));
-    if (exact) status = ggn(net, per_sample, out);
-    else if (kind == PITOT_DIAGONAL_HESSIAN) status = second_diagonal(net, per_sample, out);
-    else if (is_recursion(kind)) status = hesscale(net, kind, per_sample, out, error);
-    else status = squares(net, &(roots){ .n = draws, .drawn = 1, .seed = seed }, per_sample, out);
-    if (status == PITOT_ENOMEM) return pitot_fail(error, PITOT_ENOMEM, "no memory for the diagonal");
+    return make(net, &(asked){ kind, draws, seed, per_sample, out, NULL, 0 }, error);
+}
+
+int32_t diagonal_factored(pitot_net *net, int32_t kind, int64_t draws, uint64_t seed, pitot_real *out,
+                          pitot_diagonal_factor *factor, int64_t *n, pitot_error *error) {
+    asked d = { kind, draws, seed, 0, out, factor, 0 };
+    int32_t status = make(net, &d, error);
+    *n = d.n_factors;
     return status;
 }
 

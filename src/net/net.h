@@ -143,11 +143,20 @@ void columns_free(pitot_net *net);
 void sent_free(pitot_net *net); /* send.c */
 /* out (D) = scale times the sum over samples from..from+n. */
 void columns_squares(pitot_net *net, const roots *r, int64_t from, int64_t n, double scale, pitot_real *out);
+/* The same of all samples, but for weights that are used once to a sample: these are left to factor (n_params), `weight` being 1 + index
+   into net->param, whose arrays hold until the next columns go down for squares. Returns how many. */
+int64_t columns_factors(pitot_net *net, const roots *r, double scale, pitot_real *out, pitot_diagonal_factor *factor);
 /* Sends the columns of samples from..from+n down for the sink alone, as far as node `lowest`. */
 void columns_send(pitot_net *net, const roots *r, int64_t from, int64_t n, int32_t lowest);
 /* to[k] (n, roots.n, *out) = what each column of samples from..from+n, unscaled, makes of the gradient with respect to the output of node k,
    which has parameters; NULL: not wanted. */
 void columns_keep(pitot_net *net, const roots *r, int64_t from, int64_t n, pitot_real *const *to);
+
+/* ---- diagonal.c ---- */
+
+/* pitot_net_diagonal of the mean loss, weights left to factor (n_params), *n of them, where its kind allows that: 0 of HesScale's. */
+int32_t diagonal_factored(pitot_net *net, int32_t kind, int64_t draws, uint64_t seed, pitot_real *out,
+                          pitot_diagonal_factor *factor, int64_t *n, pitot_error *error);
 
 /* ---- squares.c ---- */
 

@@ -245,6 +245,7 @@ int32_t callback_call(pitot_run *run, int which, pitot_call *call) {
     int32_t ready = callback_ready(run, which);
     if (ready) return ready;
     call->status = PITOT_EHOST;
+    if (which != CALL_DIAGONAL || call->out) run->sharing.factors_of = NO_FACTORS;
     c->used |= 1u << which;
     c->suspects |= 1u << which;
     c->current = which;

@@ -5,7 +5,8 @@
    capture.c    A and G from the host, as the sweep    sample.c   per-sample sums of a step, over its micro-batches
                 wants them
    products.c   histograms, projections and products   share.c    what several probes ask for, made once a step
-                of samples' gradients                  budget.c   what probes cost, and what they may
+                of samples' gradients                  share_diagonal.c  the diagonals of curvature among it
+   budget.c     what probes cost, and what they may
    callback.c   calling the host, its promises         curvature.c  Hessian and GGN as operators over callbacks
    emit.c       what probes say, kept, as records      log_write.c  events.jsonl, record by record
    hardest.c    the samples with the largest scores    noise.c    gradient noise scale, with its interval
@@ -94,6 +95,7 @@ typedef struct slot {
     double *sums;                /* (run.room_params, n_sums) */
     pitot_frame frame;           /* for `moments` */
     int takes_tiles;             /* at this step */
+    int32_t curved;              /* 1 + the index in sharing.diagonal of what its tiles come with; 0: nothing */
     pitot_bins bins;             /* what it has counted; `counted` is its histogram then */
     double *edges;               /* (n+1) and (y_n+1) */
     int64_t *counts, *by_target; /* (n_live, n * y_n), and as the sweep makes them: (n_targets, n * y_n) */
@@ -181,6 +183,7 @@ typedef struct sampling {
     int64_t n_micro, room_micro;
     int64_t covered;    /* values of tensors with captures */
     int64_t swept;      /* micro-batches so far whose captures have been taken in */
+    int curves;         /* the sweep makes tiles of a diagonal */
     int several;        /* the step comes in more than one micro-batch */
     int ready;          /* samples are what frame.samples says */
     int seen;           /* the host has given captures at least once */
@@ -239,20 +242,28 @@ typedef struct curving {
 
 /* ---- what several probes ask for ---- */
 
-enum { MOST_DIAGONALS = 8 };
+enum { MOST_DIAGONALS = 8, NO_FACTORS = -1 };
 
 typedef struct diagonal { /* one that was asked for at this step */
     int32_t kind, per_sample;
     int64_t draws;
     int32_t status;
+    int complete; /* 0: `values` lacks what the host left as factors */
+    int has_trace;
     double gradients;
-    pitot_real *values;
-    int64_t room;
+    pitot_real *values; /* (D), or (n,D) */
+    double *trace;      /* (n_live): its sums over each tensor */
+    int64_t room, room_trace;
 } diagonal;
 
 typedef struct sharing {
     diagonal diagonal[MOST_DIAGONALS];
     int32_t n_diagonals;
+    pitot_diagonal_factor *factor; /* (n_factors) of one of them; gone with the next callback, at the latest with the hook */
+    int32_t factors_of;            /* its index; NO_FACTORS: nobody's */
+    int64_t n_factors, room_factors;
+    pitot_real *squares; /* scratch of their products */
+    int64_t room_squares;
     pitot_real *gradient_product, *gradient, *step, *step_product, *unit; /* (D) each; unit: two */
     int64_t room_gradient_product, room_gradient, room_step, room_step_product, room_unit;
     int has_gradient, has_gradient_product, has_step_product, has_loss; /* 1: at this step; -1: it failed */
@@ -450,9 +461,16 @@ int sampling_job(pitot_run *run, sweep_job *job, uint32_t wants);
 void products_layers(pitot_run *run);
 void products_free(pitot_run *run);
 
-/* share.c */
+/* share.c, share_diagonal.c */
 void share_begin(pitot_run *run);
 void share_free(pitot_run *run);
+/* Diagonals for the tiles of moments, of the last micro-batch; before its sweep. Nothing where the host's callback may change what it has
+   shown. */
+void share_ahead(pitot_run *run);
+/* Their factors into the sweep's targets. */
+void share_aim(pitot_run *run);
+/* pitot_moments.curvature of one slot's tile that begins at this value. made: the sweep's, or NULL. */
+const pitot_real *share_tile(const pitot_run *run, const slot *s, int64_t tensor, int64_t begin, const pitot_real *made);
 /* g, for what comes after the update. */
 void share_keep_gradient(pitot_run *run);
 /* The batch's outputs and targets as probes see them; NULL: the host has not shown them. */

@@ -21,7 +21,7 @@ void sampling_begin(pitot_run *run) {
     sampling *s = &run->sampling;
     captures_clear(run);
     s->listed = s->counted = s->n_micro = s->covered = s->swept = s->n_losses = s->n_targets = 0;
-    s->several = s->ready = s->has_gram = s->has_projection = 0;
+    s->several = s->ready = s->has_gram = s->has_projection = s->curves = 0;
     s->n_layers = 0;
     s->scatter = 0;
     if (s->wrong) return;
@@ -138,12 +138,13 @@ static int prepare_slots(pitot_run *run) {
     return 1;
 }
 
-/* parts (n_parts) of one tile: every due probe's sums, one after another. */
-static void tile_to_probes(const pitot_run *run, pitot_moments m, double *parts) {
+/* parts (n_parts) of one tile: every due probe's sums, one after another. curvature: what the sweep made beside it, or NULL. */
+static void tile_to_probes(const pitot_run *run, pitot_moments m, const pitot_real *curvature, double *parts) {
     for (int32_t i = 0; i < run->n_slots; i++) {
         const slot *s = &run->slot[i];
         if (!s->takes_tiles) continue;
         m.state = s->tensor_state ? s->tensor_state[m.tensor] : NULL;
+        m.curvature = share_tile(run, s, m.tensor, m.begin, curvature);
         memset(parts, 0, (size_t)s->probe->n_sums * sizeof *parts);
         s->probe->moments(&s->frame, &m, parts);
         parts += s->probe->n_sums;
@@ -184,7 +185,7 @@ static void take_tile(void *user, const sweep_tile *tile) {
         m.mean = p->earlier + tile->begin;
         m.variance = p->scatter + tile->begin;
     }
-    tile_to_probes(run, m, s->parts + (s->first_tile[tile->target] + tile->index) * s->n_parts);
+    tile_to_probes(run, m, tile->curvature, s->parts + (s->first_tile[tile->target] + tile->index) * s->n_parts);
     s->tile_square[s->first_tile[tile->target] + tile->index] = pitot_sum_squares(tile->mean, tile->end - tile->begin);
 }
 
@@ -240,7 +241,7 @@ static sweep_job job_of(pitot_run *run) {
                     .user = run,
                     .threads = run->threads };
     if (!(run->needs & PITOT_NEED_SAMPLES)) j.wants = 0;
-    if (run->needs & PITOT_NEED_MOMENTS) j.wants |= SWEEP_MOMENTS;
+    if (run->needs & PITOT_NEED_MOMENTS) j.wants |= SWEEP_MOMENTS | (s->curves ? SWEEP_CURVATURE : 0);
     return j;
 }
 
@@ -422,6 +423,7 @@ static void sweep_micro(pitot_run *run) {
     s->seen = 1;
     count_swept(run);
     if (s->why[0] || !aim(run)) return;
+    if (!s->several) share_aim(run);
     sweep_job j = job_of(run);
     if (!make_room(run, &j) || !check_all(run, &j)) return;
     sweep_run(&j);
@@ -477,8 +479,8 @@ static void late_tiles(void *job, int64_t begin, int64_t end, int thread) {
             p->share[i] = (pitot_real)(unit / n * total);
             p->scatter[i] = (pitot_real)(unit * unit * (sum < 0 ? 0 : sum) / n);
         }
-        tile_to_probes(run, (pitot_moments){ j->tensor, from, to, s->counted, p->share + from, p->scatter + from, NULL },
-                       s->parts + tile * s->n_parts);
+        tile_to_probes(run, (pitot_moments){ j->tensor, from, to, s->counted, p->share + from, p->scatter + from, NULL, NULL },
+                       NULL, s->parts + tile * s->n_parts);
     }
 }
 

@@ -8,18 +8,18 @@
 #include <math.h>
 #include <string.h>
 
-enum { MOST_UNITS = 4096 }; /* values of D up to which a diagonal is made column by column */
-
 void share_begin(pitot_run *run) {
     sharing *s = &run->sharing;
     s->n_diagonals = s->has_gradient = s->has_gradient_product = s->has_step_product = s->has_loss = 0;
+    s->factors_of = NO_FACTORS;
     s->prediction.n = 0;
 }
 
 void share_free(pitot_run *run) {
     sharing *s = &run->sharing;
-    for (int i = 0; i < MOST_DIAGONALS; i++) mem_free(s->diagonal[i].values);
-    void *const blocks[] = { s->gradient_product, s->gradient, s->step, s->step_product, s->unit, s->scratch, s->spectrum };
+    for (int i = 0; i < MOST_DIAGONALS; i++) mem_free(s->diagonal[i].values), mem_free(s->diagonal[i].trace);
+    void *const blocks[] = { s->gradient_product, s->gradient, s->step,   s->step_product, s->unit,
+                             s->scratch,          s->spectrum, s->factor, s->squares };
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) mem_free(blocks[i]);
 }
 
@@ -61,140 +61,6 @@ void pitot_gather_state(const pitot_frame *f, int32_t first, int32_t count, pito
 
 void pitot_scatter_state(const pitot_frame *f, int32_t first, int32_t count, const pitot_real *vectors) {
     move_state(f, first, count, NULL, vectors);
-}
-
-/* ---- diagonals ---- */
-
-static int32_t ask_host(pitot_run *run, diagonal *d, int price) {
-    pitot_call call = { .struct_size = sizeof call,
-                        .diagonal = d->kind,
-                        .draws = d->draws,
-                        .seed = random_bits(run->seed, random_purpose("curvature"), (uint64_t)run->step, 0),
-                        .per_sample = d->per_sample,
-                        .n_out = run->curving.size * (d->per_sample ? run->batch.n : 1),
-                        .out = price ? NULL : d->values };
-    int32_t status = callback_call(run, CALL_DIAGONAL, &call);
-    d->gradients = call.gradients;
-    return status;
-}
-
-/* About how many gradients the host's diagonal of this kind costs; infinite: it has none. */
-static double price(pitot_run *run, int32_t kind, int64_t draws) {
-    diagonal d = { .kind = kind, .draws = draws };
-    if (!callback_there(run, CALL_DIAGONAL) || ask_host(run, &d, 1) || !(d.gradients > 0)) return INFINITY;
-    return d.gradients;
-}
-
-static int32_t resolve(pitot_run *run, int32_t kind) {
-    if (kind != PITOT_CURVATURE_AUTO) return kind;
-    if (!callback_there(run, CALL_DIAGONAL)) return PITOT_CURVATURE_HUTCHINSON;
-    if (run->flags & PITOT_EXACT) return PITOT_CURVATURE_HESSIAN;
-    return price(run, PITOT_CURVATURE_HESSIAN, 1) <= 1.01 * price(run, PITOT_CURVATURE_GGN, 1) ? PITOT_CURVATURE_HESSIAN
-                                                                                               : PITOT_CURVATURE_GGN_MC;
-}
-
-/* Column by column: exact, and only for what is small. */
-static int32_t by_units(pitot_run *run, diagonal *d) {
-    sharing *s = &run->sharing;
-    const pitot_linop *of = d->kind == PITOT_CURVATURE_GGN ? &run->curving.ggn : &run->curving.hessian;
-    int64_t n = run->curving.size;
-    if (of->n == 0 || n > MOST_UNITS || d->per_sample) return PITOT_ENOTSUP;
-    if (!run_room(run, &s->unit, &s->room_unit, 2 * n, sizeof *s->unit)) return PITOT_EBUDGET;
-    memset(s->unit, 0, (size_t)n * sizeof *s->unit);
-    int32_t status = PITOT_OK;
-    for (int64_t i = 0; i < n && !status; i++) {
-        s->unit[i] = 1;
-        status = of->apply(of->self, s->unit, s->unit + n, 1);
-        s->unit[i] = 0;
-        d->values[i] = s->unit[n + i];
-    }
-    d->gradients = 2 * (double)n;
-    return status;
-}
-
-/* mean over draws of z o Hz, z of random signs (Hutchinson 1990; Bekas, Kokiopoulou, Saad 2007 for the diagonal) */
-static int32_t by_signs(pitot_run *run, diagonal *d) {
-    sharing *s = &run->sharing;
-    const pitot_linop *of = &run->curving.hessian;
-    int64_t n = run->curving.size;
-    uint64_t purpose = random_purpose("hutchinson");
-    if (of->n == 0 || d->per_sample) return PITOT_ENOTSUP;
-    if (!run_room(run, &s->unit, &s->room_unit, 2 * n, sizeof *s->unit)) return PITOT_EBUDGET;
-    memset(d->values, 0, (size_t)n * sizeof *d->values);
-    for (int64_t k = 0; k < d->draws; k++) {
-        for (int64_t i = 0; i < n; i += 64) {
-            uint64_t bits = random_bits(run->seed, purpose, (uint64_t)run->step, (uint64_t)(k * ((n + 63) / 64) + i / 64));
-            for (int64_t j = i; j < n && j < i + 64; j++, bits >>= 1) s->unit[j] = bits & 1 ? 1 : -1;
-        }
-        int32_t status = of->apply(of->self, s->unit, s->unit + n, 1);
-        if (status) return status;
-        for (int64_t i = 0; i < n; i++) d->values[i] += s->unit[i] * s->unit[n + i] / (pitot_real)d->draws;
-    }
-    d->gradients = 2 * (double)d->draws;
-    return PITOT_OK;
-}
-
-/* The host's is of the mean loss over its batch; so are products, but for sums. */
-static int32_t make(pitot_run *run, diagonal *d) {
-    int64_t n = run->curving.size, values;
-    if (__builtin_mul_overflow(n, d->per_sample ? run->batch.n : 1, &values) ||
-        !run_room(run, &d->values, &d->room, values, sizeof *d->values))
-        return PITOT_EBUDGET;
-    if (d->kind != PITOT_CURVATURE_HUTCHINSON && callback_there(run, CALL_DIAGONAL)) return ask_host(run, d, 0);
-    int32_t status = d->kind == PITOT_CURVATURE_HUTCHINSON                                  ? by_signs(run, d)
-                     : d->kind == PITOT_CURVATURE_HESSIAN || d->kind == PITOT_CURVATURE_GGN ? by_units(run, d)
-                                                                                            : PITOT_ENOTSUP;
-    double to_mean = run->reduction == PITOT_SUM ? 1 / (double)run->batch.n : 1;
-    for (int64_t i = 0; !status && to_mean != 1 && i < n; i++) d->values[i] = (pitot_real)(to_mean * (double)d->values[i]);
-    return status;
-}
-
-static diagonal *find(pitot_run *run, int32_t kind, int64_t draws, int per_sample) {
-    sharing *s = &run->sharing;
-    int sampled = kind == PITOT_CURVATURE_GGN_MC || kind == PITOT_CURVATURE_HUTCHINSON;
-    for (int32_t i = 0; i < s->n_diagonals; i++) {
-        diagonal *d = &s->diagonal[i];
-        if (d->kind == kind && d->per_sample == per_sample && (!sampled || d->draws == draws)) return d;
-    }
-    if (s->n_diagonals == MOST_DIAGONALS) return NULL;
-    diagonal *d = &s->diagonal[s->n_diagonals++];
-    d->kind = kind;
-    d->draws = draws;
-    d->per_sample = per_sample;
-    d->status = make(run, d);
-    return d;
-}
-
-static void say(pitot_run *run, const pitot_frame *f, int32_t asked, const diagonal *d) {
-    slot *s = &run->slot[f->out->slot];
-    if (d->status == PITOT_ENOTSUP)
-        slot_waits(s, PITOT_STATE_LEVEL,
-                   "needs the callback `diagonal`, or, for few parameters or curvature=hutchinson, products with the Hessian");
-    if (d->status == PITOT_EBUDGET)
-        slot_waits(s, PITOT_STATE_BUDGET, "the diagonal would exceed the byte budget; raise config.memory");
-    if (asked == PITOT_CURVATURE_AUTO && d->kind == PITOT_CURVATURE_GGN_MC)
-        pitot_remark(f,
-                     "the sampled GGN's diagonal: the exact Hessian's costs more than the GGN's here; curvature=hessian takes it");
-    if (asked == PITOT_CURVATURE_AUTO && d->kind == PITOT_CURVATURE_HUTCHINSON)
-        pitot_remark(f, "estimated from products with random vectors: this host has no callback `diagonal`");
-}
-
-static int32_t diagonal_of(const pitot_frame *f, int32_t kind, int64_t draws, int per_sample, pitot_curvature *out) {
-    pitot_run *run = f->out->run;
-    if (kind < PITOT_CURVATURE_AUTO || kind > PITOT_CURVATURE_HUTCHINSON || draws < 1) return PITOT_EINVAL;
-    diagonal *d = find(run, resolve(run, kind), draws, per_sample);
-    if (!d) return PITOT_EBUDGET;
-    say(run, f, kind, d);
-    *out = (pitot_curvature){ .kind = d->kind, .draws = d->draws, .gradients = d->gradients, .values = d->values };
-    return d->status;
-}
-
-int32_t pitot_diagonal(const pitot_frame *f, int32_t kind, int64_t draws, pitot_curvature *out) {
-    return diagonal_of(f, kind, draws, 0, out);
-}
-
-int32_t pitot_sample_diagonal(const pitot_frame *f, int32_t kind, int64_t draws, pitot_curvature *out) {
-    return diagonal_of(f, kind, draws, 1, out);
 }
 
 /* ---- the GGN's spectrum ---- */

@@ -95,7 +95,7 @@ uint32_t pitot_begin(pitot_run *run, int64_t step) {
     run->seen_forward = run->seen_backward = 0;
     run->lr = NAN;
     budget_begin(run, run->entered);
-    for (int32_t i = 0; i < run->n_slots; i++) run->slot[i].seconds = 0;
+    for (int32_t i = 0; i < run->n_slots; i++) run->slot[i].seconds = 0, run->slot[i].curved = 0;
     run->needs = plan_due(run, step);
     if (run->needs & PITOT_NEED_STEP) run->needs |= PITOT_NEED_BEFORE;
     run->mask = mask_of(run->needs, run->sampling.wrong ? 0 : PITOT_DUE_CAPTURES);
@@ -258,11 +258,13 @@ int32_t pitot_after_backward(pitot_run *run) {
     enter(run);
     params_look(run, 1);
     take_losses(run);
+    run->curving.batch = run->batch;
+    int more = run->batch.more;
+    if (!more) curvature_begin(run);
+    if (!more && (run->sampling.n_captures || run->sampling.several)) share_ahead(run);
     double from = run_now();
     sampling_add(run);
     if (run->needs & FROM_CAPTURES) run->swept += run_now() - from;
-    run->curving.batch = run->batch;
-    int more = run->batch.more;
     if (run->seen_forward) sum_up(run);
     if (more) {
         run->seen_forward = 0;
@@ -273,9 +275,9 @@ int32_t pitot_after_backward(pitot_run *run) {
     run->tracked++;
     sampling_finish(run);
     keep_before(run);
-    curvature_begin(run);
     if (run->needs & PITOT_NEED_STEP) share_keep_gradient(run);
     run_probes(run);
+    run->sharing.factors_of = NO_FACTORS;
     say_what_broke(run);
     leave(run);
     return PITOT_OK;

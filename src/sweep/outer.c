@@ -7,18 +7,13 @@
 
 #include "sweep/parts.h"
 
-#include "base/blas.h"
-#include "base/threads.h"
-
-#include <string.h>
-
-enum { ROWS = 64, COLUMNS = 256 }; /* of a block of products */
-
 typedef struct outer {
     const sweep_job *job;
     const sweep_target *t;
     int threads;
-    pitot_real *products; /* (threads, 2, ROWS, COLUMNS) */
+    pitot_real *products; /* (threads, pairs_room()) */
+    pairs pairs;
+    int64_t row;
 } outer;
 
 int sweep_outer_pays(const sweep_target *t, int64_t n) {
@@ -33,7 +28,7 @@ static outer outer_of(const sweep_job *job, const sweep_target *t, arena *a) {
     outer o = { .job = job, .t = t };
     double flops = 2 * (double)job->n * (double)t->outer.n * (double)(t->use->din + t->use->dout);
     o.threads = sweep_threads(job, flops, INT32_MAX);
-    o.products = arena_take(a, o.threads, 2 * ROWS * COLUMNS, sizeof *o.products);
+    o.products = arena_take(a, o.threads, pairs_room(), sizeof *o.products);
     return o;
 }
 
@@ -41,29 +36,30 @@ void outer_work(const sweep_job *job, const sweep_target *t, arena *a) {
     outer_of(job, t, a);
 }
 
-/* Samples from..from+rows of the job with all of those of the direction. */
-static void add_rows(const outer *o, int64_t from, int64_t rows, pitot_real *k) {
-    const sweep_use *u = o->t->use;
-    const sweep_outer *d = &o->t->outer;
-    pitot_real *l = k + ROWS * COLUMNS;
-    for (int64_t m = 0; m < d->n; m += COLUMNS) {
-        int64_t columns = least(COLUMNS, d->n - m);
-        blas_gemm(0, 1, rows, columns, u->din, 1, u->a + from * u->a_sample, u->a_sample, d->a + m * u->din, u->din, 0, k, columns);
-        blas_gemm(0, 1, rows, columns, u->dout, 1, u->g + from * u->g_sample, u->g_sample, d->g + m * u->dout, u->dout, 0, l,
-                  columns);
-        for (int64_t i = 0; i < rows; i++)
-            o->job->projection[from + i] +=
-                o->job->scale * u->scale * d->factor * loop_dot(k + i * columns, l + i * columns, columns);
-    }
+static void row_task(void *job, int64_t begin, int64_t end, int thread) {
+    const outer *o = job;
+    double factor = o->job->scale * o->t->use->scale * o->t->outer.factor;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) o->job->projection[o->row + i] += factor * pairs_row(&o->pairs, i, NULL);
 }
 
-static void sample_task(void *job, int64_t begin, int64_t end, int thread) {
-    const outer *o = job;
-    pitot_real *k = o->products + thread * 2 * ROWS * COLUMNS;
-    for (int64_t n = begin; n < end; n += ROWS) add_rows(o, n, least(ROWS, end - n), k);
+/* Samples of the job from o->row on with those of the direction from `column` on. */
+static void add_block(outer *o, int64_t rows, int64_t column, int64_t columns) {
+    const sweep_use *u = o->t->use;
+    const sweep_outer *d = &o->t->outer;
+    pair_side a = { u->a + o->row * u->a_sample, d->a + column * d->din, u->a_sample, d->din, d->din },
+              g = { u->g + o->row * u->g_sample, d->g + column * d->dout, u->g_sample, d->dout, d->dout };
+    o->pairs = (pairs){ { a, g }, rows, columns, 0, o->threads, o->products };
+    pairs_run(&o->pairs, row_task, o);
 }
 
 void outer_run(const sweep_job *job, int32_t target, arena *a) {
     outer o = outer_of(job, &job->target[target], a);
-    threads_run(o.threads, job->n, sample_task, &o);
+    int64_t n = job->n, m = o.t->outer.n;
+    for (int64_t i = 0; i < parts(n, PAIRS); i++)
+        for (int64_t j = 0; j < parts(m, PAIRS); j++) {
+            int64_t column = pairs_cut(m, j);
+            o.row = pairs_cut(n, i);
+            add_block(&o, pairs_cut(n, i + 1) - o.row, column, pairs_cut(m, j + 1) - column);
+        }
 }

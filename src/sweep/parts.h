@@ -3,6 +3,7 @@
 #ifndef PITOT_SRC_SWEEP_PARTS_H
 #define PITOT_SRC_SWEEP_PARTS_H
 
+#include "base/threads.h"
 #include "sweep/sweep.h"
 
 /* ---- work ---- */
@@ -90,6 +91,32 @@ int tiled_projects(const sweep_job *job, const sweep_target *t);
 int project_pays(const sweep_target *t);
 void project_work(const sweep_job *job, const sweep_target *t, arena *a);
 void project_run(const sweep_job *job, int32_t target, arena *a);
+
+/* ---- pairs.c: products of samples with samples, (x_i'y_j) of two factors each, block by block ---- */
+
+enum { PAIRS = 128 }; /* samples of a block, at most */
+
+typedef struct pair_side { /* x (rows,d), y (columns,d) */
+    const pitot_real *x, *y;
+    int64_t ld_x, ld_y, d;
+} pair_side;
+
+typedef struct pairs {
+    pair_side side[2];
+    int64_t rows, columns;
+    int same; /* y is x: what is left of the diagonal is not made */
+    int threads;
+    pitot_real *room; /* (threads, pairs_room()) */
+} pairs;
+
+int64_t pairs_room(void);
+/* Where block k of n samples begins; it ends where the next does. Of parts(n, PAIRS) blocks. */
+int64_t pairs_cut(int64_t n, int64_t k);
+/* Makes the products, then hands rows begin..end of the block to each thread. */
+void pairs_run(const pairs *p, thread_task rows, void *job);
+/* For such a task: sum over columns j of (x_i'y_j) of one factor times that of the other; once for each row. columns (columns), unless
+   NULL: += each of them. If `same`, both are of columns from the row's own on; its own goes into the sum alone. */
+double pairs_row(const pairs *p, int64_t row, double *columns);
 
 /* ---- outer.c: the same where target.outer.n > 0 ---- */
 

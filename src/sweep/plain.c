@@ -7,8 +7,11 @@
 #include "base/threads.h"
 
 #include <math.h>
+#include <string.h>
 
-enum { GRAIN = 16, HEAD = 25, MOST_EXPONENT = 120, MODERATE = 40 };
+enum { GRAIN = 16, HEAD = 25, MOST_EXPONENT = 120, MODERATE = 40, MODERATE_Q = 70, MOST_OF_Q = 100 };
+
+static const double FEW = 0.8; /* of the values: so many entries cost less than all */
 
 int plain_fits(const sweep_target *t) {
     const sweep_use *u = t->use;
@@ -26,6 +29,8 @@ static plain plain_of(const sweep_job *job, const sweep_target *t) {
     p.right.panel = p.kernel ? PANEL_COLUMNS : most(1, p.right.d);
     p.g = grid_of(p.left.d, p.right.d);
     p.gram = gram_pays(job->n, p.left.d, p.right.d);
+    p.curves = job->wants & SWEEP_CURVATURE && sweep_curves(t, job->n);
+    p.gather = panel_choose_gather(job->kernel);
     double values = job->wants & SWEEP_MOMENTS ? 2 * (double)t->size : 4 * (double)(u->din + u->dout);
     p.threads = sweep_threads(job, (double)job->n * values, INT32_MAX);
     return p;
@@ -55,6 +60,12 @@ static void lay_out(plain *p, arena *a) {
     p->products = arena_take(a, along * p->threads, along_room(), sizeof *p->products);
     p->variance = arena_take(a, p->threads, block, sizeof *p->variance);
     p->mean = arena_take(a, p->threads, block, sizeof *p->mean);
+    p->norm_q = arena_take(a, p->curves, n, sizeof *p->norm_q);
+    p->q = arena_take(a, p->curves * n, whole(p->left.d, p->left.panel), sizeof *p->q);
+    p->curvature = arena_take(a, p->curves * p->threads, block, sizeof *p->curvature);
+    int64_t gathers = p->curves && p->gather, columns = whole(p->left.d, PANEL_ROWS);
+    p->entry = arena_take(a, gathers * columns, n, sizeof *p->entry);
+    p->entries = arena_take(a, gathers * parts(n, RUN), columns, sizeof *p->entries);
 }
 
 static factor *smaller(plain *p) {
@@ -76,6 +87,7 @@ static void norm_task(void *job, int64_t begin, int64_t end, int thread) {
     for (int64_t n = begin; n < end; n++) {
         p->left.norm[n] = loop_square(p->left.x + n * p->left.ld, p->left.d);
         p->right.norm[n] = loop_square(p->right.x + n * p->right.ld, p->right.d);
+        if (p->curves) p->norm_q[n] = loop_square(p->t->q + n * p->left.d, p->left.d);
     }
 }
 
@@ -97,6 +109,15 @@ static void choose_exponents(factor *f, int64_t n) {
     f->exponent_y = moderate ? 0 : f->exponent;
 }
 
+/* Best is what the right factor's exponent makes up for: then sums are what is wanted. */
+static void choose_exponent_of_q(plain *p) {
+    int scale, e = exponent_of(p->norm_q, p->job->n), back = -2 * p->right.exponent;
+    frexp(p->t->q_scale, &scale);
+    e += scale;
+    int moderate = e + back > -MODERATE_Q && e + back < MODERATE_Q && e > -MODERATE_Q && e < MODERATE_Q;
+    p->exponent_q = moderate ? back : (int)most(-MOST_OF_Q, least(2 * HEAD - e, MOST_OF_Q));
+}
+
 PITOT_HOT static void copy_scaled(const pitot_real *x, pitot_real power, int64_t n, pitot_real *copy) {
     for (int64_t i = 0; i < n; i++) copy[i] = power * x[i];
 }
@@ -111,6 +132,14 @@ static void copy_factor(const factor *f, const sweep_job *job, int64_t begin, in
                      f->square + i * job->n + begin * f->panel);
 }
 
+/* By a power of two more than its scale alone: the same bits, where these are in range. */
+static void copy_q(const plain *p, int64_t begin, int64_t end) {
+    pitot_real by = (pitot_real)ldexp((double)(pitot_real)p->t->q_scale, p->exponent_q);
+    int64_t d = p->left.d, panel = p->left.panel;
+    for (int64_t i = 0; i < d; i += panel)
+        panel_scale(p->t->q + begin * d + i, d, end - begin, least(panel, d - i), panel, by, p->q + i * p->job->n + begin * panel);
+}
+
 /* A few samples at a time: their rows stay in cache from panel to panel. */
 static void copy_task(void *job, int64_t begin, int64_t end, int thread) {
     const plain *p = job;
@@ -118,7 +147,43 @@ static void copy_task(void *job, int64_t begin, int64_t end, int thread) {
     for (int64_t n = begin; n < end; n += GRAIN) {
         copy_factor(&p->left, p->job, n, least(n + GRAIN, end));
         copy_factor(&p->right, p->job, n, least(n + GRAIN, end));
+        if (p->curves) copy_q(p, n, least(n + GRAIN, end));
     }
+}
+
+/* ---- entries ---- */
+
+/* Of one panel, RUN samples at most; l, q: its first. */
+static void list_run(const plain *p, const pitot_real *l, const pitot_real *q, int64_t samples, panel_entry *entry,
+                     int32_t *entries) {
+    int32_t count[PANEL_ROWS] = { 0 }, at = 0;
+    for (int64_t k = 0; k < samples; k++, l += PANEL_ROWS, q += PANEL_ROWS, at += PANEL_COLUMNS)
+        for (int i = 0; i < PANEL_ROWS; i++) {
+            entry[i * p->job->n + count[i]] = (panel_entry){ at, { l[i], q[i] } };
+            count[i] += (l[i] != 0) | (q[i] != 0);
+        }
+    memcpy(entries, count, sizeof count);
+}
+
+static void list_task(void *job, int64_t begin, int64_t end, int thread) {
+    const plain *p = job;
+    int64_t n = p->job->n, columns = whole(p->left.d, PANEL_ROWS);
+    (void)thread;
+    for (int64_t i = begin * PANEL_ROWS; i < end * PANEL_ROWS; i += PANEL_ROWS)
+        for (int64_t run = 0, k = 0; k < n; run++, k += RUN)
+            list_run(p, p->left.square + i * n + k * PANEL_ROWS, p->q + i * n + k * PANEL_ROWS, least(RUN, n - k),
+                     p->entry + i * n + k, p->entries + run * columns + i);
+}
+
+/* What is not finite in R is not left out where it meets a 0. */
+static int lists_entries(plain *p) {
+    int64_t n = p->job->n, columns = whole(p->left.d, PANEL_ROWS), count = 0;
+    if (!p->curves || !p->gather || !p->kernel) return 0;
+    for (int64_t k = 0; k < n; k++)
+        if (!isfinite(p->right.norm[k])) return 0;
+    threads_run(p->threads, columns / PANEL_ROWS, list_task, p);
+    for (int64_t i = 0; i < parts(n, RUN) * columns; i++) count += p->entries[i];
+    return (double)count < FEW * (double)n * (double)p->left.d;
 }
 
 /* ---- the walk ---- */
@@ -126,7 +191,7 @@ static void copy_task(void *job, int64_t begin, int64_t end, int thread) {
 static void share_task(void *job, int64_t begin, int64_t end, int thread) {
     const plain *p = job;
     int64_t blocks = p->g.down * p->g.across;
-    if (p->job->wants & SWEEP_ALONG) along_task(job, begin, end, thread);
+    if (p->job->wants & SWEEP_ALONG && !p->gram) along_task(job, begin, end, thread);
     if (p->job->wants & SWEEP_MOMENTS) block_task(job, blocks * begin / p->threads, blocks * end / p->threads, thread);
 }
 
@@ -147,13 +212,17 @@ void plain_run(const sweep_job *job, int32_t target, arena *a) {
     plain p = plain_of(job, &job->target[target]);
     p.index = target;
     lay_out(&p, a);
+    p.curves = p.curves && p.t->q;
     if (p.t->size <= 0 || !(job->wants & (SWEEP_NORMS | SWEEP_ALONG | SWEEP_MOMENTS))) return;
     threads_run(p.threads, job->n, norm_task, &p);
     choose_exponents(&p.left, job->n);
     choose_exponents(&p.right, job->n);
+    if (p.curves) choose_exponent_of_q(&p);
     if (job->wants & SWEEP_NORMS) add_squares(&p);
     if (!(job->wants & (SWEEP_ALONG | SWEEP_MOMENTS))) return;
     if (job->wants & SWEEP_MOMENTS || p.left.exponent_y || p.right.exponent_y) threads_run(p.threads, job->n, copy_task, &p);
+    if (job->wants & SWEEP_MOMENTS) p.sparse = lists_entries(&p);
+    if (job->wants & SWEEP_ALONG && p.gram) gram_products(&p);
     threads_run(p.threads, p.threads, share_task, &p);
     if (job->wants & SWEEP_ALONG) add_along(&p);
 }

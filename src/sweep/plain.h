@@ -38,11 +38,24 @@ typedef struct plain {
     double *part;                /* (threads,n) */
     pitot_real *products;        /* (threads, along_room) */
     pitot_real *variance, *mean; /* (threads, block) */
+    int curves;                  /* curvature from target.q */
+    int exponent_q;              /* what brings q near 2^50 */
+    double *norm_q;              /* (n) */
+    pitot_real *q;               /* q_scale q 2^exponent_q, in panels as the left factor's */
+    pitot_real *curvature;       /* (threads, block) */
+    panel_gather gather;         /* NULL: none */
+    panel_entry *entry;          /* (left.d, n): samples with a value in left.square or q; behind a ReLU both have the same */
+    int32_t *entries;            /* (runs, left.d in whole panels): how many, RUN samples each, from a multiple of RUN on */
+    int sparse;                  /* so few that products of both are taken from them */
 } plain;
+
+enum { RUN = 256 }; /* samples that a kernel adds up at once, which bounds the rounding */
 
 int64_t along_room(void); /* values of pitot_real for one thread */
 int gram_pays(int64_t n, int64_t rows, int64_t columns);
-/* A thread's share of g_n'g: into part (gram) or straight into along. */
+/* g_n'g from Gram matrices: into part. */
+void gram_products(const plain *p);
+/* A thread's share of g_n'g from products with the mean: into along. */
 void along_task(void *job, int64_t begin, int64_t end, int thread);
 /* From the threads' shares: along, and deviation by the difference of squares. Returns how many of the latter cancel. */
 int64_t along_finish(plain *p);

@@ -9,53 +9,49 @@
 #include <math.h>
 #include <string.h>
 
-enum { BAND = 32, STRIP = 256, SAMPLES = 64, ROWS = 128 }; /* of a block of the Gram matrices; of the products with the mean */
+enum { SAMPLES = 64, ROWS = 128 }; /* of a block of the products with the mean */
 
 int64_t along_room(void) {
-    return most(2 * BAND * STRIP, SAMPLES * ROWS);
+    return most(pairs_room(), SAMPLES * ROWS);
 }
 
 int gram_pays(int64_t n, int64_t rows, int64_t columns) {
     return (double)n * (double)(rows + columns) < 2 * (double)rows * (double)columns;
 }
 
-/* ---- Gram matrices: bands of rows from the diagonal on ---- */
+/* ---- Gram matrices: blocks from the diagonal on ---- */
 
-static void gram_block(const factor *f, int64_t i, int64_t j, int64_t rows, int64_t columns, pitot_real *k) {
-    blas_gemm(0, 1, rows, columns, f->d, 1, f->y + i * f->ld_y, f->ld_y, f->y + j * f->ld_y, f->ld_y, 0, k, columns);
+typedef struct block {
+    const plain *p;
+    pairs pairs;
+    int64_t row, column;
+} block;
+
+/* part_i += sums over the columns of K^L_ij K^R_ij; part_j += sums over the rows beside the diagonal's block */
+static void row_task(void *job, int64_t begin, int64_t end, int thread) {
+    const block *b = job;
+    double *part = b->p->part + thread * to_lines(b->p->job->n);
+    for (int64_t i = begin; i < end; i++) part[b->row + i] += pairs_row(&b->pairs, i, part + b->column);
 }
 
-/* part_i += sums over the columns of K^L_ij K^R_ij; part_j += sums over the rows, columns from..columns */
-PITOT_HOT static void add_block(const pitot_real *k, const pitot_real *l, int64_t rows, int64_t columns, int64_t from,
-                                double *part_i, double *part_j) {
-    for (int64_t r = 0; r < rows; r++, k += columns, l += columns) {
-        for (int64_t c = 0; c < columns; c++) part_i[r] += (double)k[c] * (double)l[c];
-        for (int64_t c = from; c < columns; c++) part_j[c] += (double)k[c] * (double)l[c];
-    }
+static pair_side side_of(const factor *f, int64_t row, int64_t column) {
+    return (pair_side){ f->y + row * f->ld_y, f->y + column * f->ld_y, f->ld_y, f->ld_y, f->d };
 }
 
-static void gram_band(const plain *p, int64_t i, int64_t rows, int thread) {
-    int64_t n = p->job->n;
-    pitot_real *k = p->products + thread * along_room(), *l = k + BAND * STRIP;
-    double *part = p->part + thread * to_lines(n);
-    for (int64_t j = i; j < n; j += STRIP) {
-        int64_t columns = least(STRIP, n - j);
-        gram_block(&p->left, i, j, rows, columns, k);
-        gram_block(&p->right, i, j, rows, columns, l);
-        add_block(k, l, rows, columns, j == i ? rows : 0, part + i, part + j);
-    }
-}
-
-/* A long band and a short one: as much for every thread. */
-static void gram_share(const plain *p, int64_t begin, int64_t end, int thread) {
-    int64_t n = p->job->n, band = parts(n, BAND) < 2 * p->threads ? BAND / 2 : BAND, bands = parts(n, band),
-            pairs = (bands + 1) / 2;
-    memset(p->part + thread * to_lines(n), 0, (size_t)n * sizeof *p->part);
-    for (int64_t k = pairs * begin / p->threads; k < pairs * end / p->threads; k++) {
-        int64_t other = bands - 1 - k;
-        gram_band(p, k * band, least(band, n - k * band), thread);
-        if (other != k) gram_band(p, other * band, least(band, n - other * band), thread);
-    }
+void gram_products(const plain *p) {
+    int64_t n = p->job->n, blocks = parts(n, PAIRS);
+    memset(p->part, 0, (size_t)(p->threads * to_lines(n)) * sizeof *p->part);
+    for (int64_t i = 0; i < blocks; i++)
+        for (int64_t j = i; j < blocks; j++) {
+            block b = { .p = p, .row = pairs_cut(n, i), .column = pairs_cut(n, j) };
+            b.pairs = (pairs){ { side_of(&p->left, b.row, b.column), side_of(&p->right, b.row, b.column) },
+                               pairs_cut(n, i + 1) - b.row,
+                               pairs_cut(n, j + 1) - b.column,
+                               i == j,
+                               p->threads,
+                               p->products };
+            pairs_run(&b.pairs, row_task, &b);
+        }
 }
 
 /* ---- products with the mean ---- */
@@ -75,10 +71,8 @@ static void mean_products(const plain *p, int64_t from, int64_t samples, int thr
 void along_task(void *job, int64_t begin, int64_t end, int thread) {
     const plain *p = job;
     int64_t n = p->job->n, runs = parts(n, SAMPLES);
-    if (p->gram) gram_share(p, begin, end, thread);
-    else
-        for (int64_t k = runs * begin / p->threads; k < runs * end / p->threads; k++)
-            mean_products(p, k * SAMPLES, least(SAMPLES, n - k * SAMPLES), thread);
+    for (int64_t k = runs * begin / p->threads; k < runs * end / p->threads; k++)
+        mean_products(p, k * SAMPLES, least(SAMPLES, n - k * SAMPLES), thread);
 }
 
 /* ---- both ---- */

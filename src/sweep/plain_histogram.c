@@ -16,6 +16,8 @@ static const pitot_real greatest = DBL_MAX;
 static const pitot_real greatest = FLT_MAX;
 #endif
 
+enum { FLOPS = 4 }; /* that ranking and counting take as long as, for each product: few of them are looked at */
+
 static void lay_out_line(counting *c, arena *a) {
     int64_t threads = c->bins ? c->threads : 0;
     c->value = arena_take(a, threads, c->columns + 1, sizeof *c->value);
@@ -44,7 +46,7 @@ static counting counting_of(const sweep_job *job, const sweep_target *t, arena *
     c.columns = turned ? u->dout : u->din;
     c.ld_left = turned ? u->a_sample : u->g_sample;
     c.ld_right = turned ? u->g_sample : u->a_sample;
-    c.threads = sweep_threads(job, (double)job->n * (double)t->size, INT32_MAX);
+    c.threads = sweep_threads(job, FLOPS * (double)job->n * (double)t->size, INT32_MAX);
     c.tallies = tallies_lay_out(job, c.threads, c.threads, c.columns, a);
     for (int32_t i = 0; i < job->n_histograms; i++) {
         const sweep_histogram *h = &job->histogram[i];

@@ -13,8 +13,8 @@ enum {
     BLOCK = (1 << 18) / sizeof(pitot_real),
     WIDE = 1024,
     SMALL = 1 << 14
-};                              /* values of a block, of a row in it; not worth a cut */
-enum { RUN = 256, GROUP = 16 }; /* samples that a kernel adds up at once, which bounds the rounding; values of one pass of mend */
+};                   /* values of a block, of a row in it; not worth a cut */
+enum { GROUP = 16 }; /* values of one pass of mend */
 
 /* Long rows are cut, so that a block has many: the same columns serve them all. */
 grid grid_of(int64_t rows, int64_t columns) {
@@ -41,6 +41,7 @@ static void split(double f, pitot_real out[2]) {
 
 typedef struct units {               /* from sums of squares of the scaled factors, and from target.mean */
     pitot_real mean[2], variance[2]; /* sqrt(N) mean in the scaled factors' units; back, and 1/N */
+    pitot_real curvature[2];         /* back: a power of two */
 } units;
 
 static units units_of(const plain *p) {
@@ -48,6 +49,7 @@ static units units_of(const plain *p) {
     units u;
     split(p->scale == 0 ? 0 : p->job->mean_scale / p->scale * power * sqrt(n), u.mean);
     split(p->scale * p->scale / power / power / n, u.variance);
+    split(ldexp(1, -p->exponent_q - 2 * p->right.exponent), u.curvature);
     return u;
 }
 
@@ -114,38 +116,110 @@ static void mend(const plain *p, int64_t row, int64_t column, int64_t n, pitot_r
     }
 }
 
-/* sum (PANEL_ROWS,PANEL_COLUMNS): the squares' products of a tile, made here, or by BLAS, in its own place. */
-static void sum_tile(const plain *p, const piece *c, pitot_real *sum) {
+/* sum (PANEL_ROWS,PANEL_COLUMNS), rows ld apart: left's product with R^2, of a tile, made here, or by BLAS, in its own place. */
+static void sum_tile(const plain *p, const pitot_real *left, const piece *c, pitot_real *sum, int64_t ld) {
     int64_t n = p->job->n;
-    const pitot_real *l = p->left.square + c->row * n, *r = p->right.square + c->column * n;
+    const pitot_real *l = left + c->row * n, *r = p->right.square + c->column * n;
     for (int64_t k = 0; p->kernel && k < n; k += RUN)
-        p->kernel(l + k * PANEL_ROWS, r + k * PANEL_COLUMNS, least(RUN, n - k), k > 0, sum, PANEL_COLUMNS);
-    for (int64_t i = 0; !p->kernel && i < c->rows; i++)
-        memcpy(sum + i * PANEL_COLUMNS, c->v + i * c->ld, (size_t)c->columns * sizeof *sum);
+        p->kernel(l + k * PANEL_ROWS, r + k * PANEL_COLUMNS, least(RUN, n - k), k > 0, sum, ld);
+    for (int64_t i = 0; !p->kernel && i < c->rows; i++) memcpy(sum + i * ld, c->v + i * c->ld, (size_t)c->columns * sizeof *sum);
+}
+
+/* On its way while the squares are summed. */
+static void prefetch_mean(const plain *p, const piece *c) {
+    const pitot_real *mean = p->t->mean + c->row * p->right.d + c->column;
+    for (int64_t i = 0; i < c->rows; i++, mean += p->right.d) {
+        __builtin_prefetch(mean);
+        __builtin_prefetch(mean + c->columns / 2);
+        __builtin_prefetch(mean + c->columns - 1);
+    }
+}
+
+static void from_sums(const plain *p, const pitot_real *sum, const units *u, const piece *c) {
+    int64_t d = p->right.d;
+    if (!subtract_mean(sum, p->t->mean + c->row * d + c->column, d, u, c)) return;
+    for (int64_t i = 0; i < c->rows; i++) mend(p, c->row + i, c->column, c->columns, c->v + i * c->ld);
 }
 
 static void one_tile(const plain *p, const units *u, const piece *c) {
     _Alignas(64) pitot_real sum[PANEL_ROWS * PANEL_COLUMNS];
-    int64_t d = p->right.d;
-    const pitot_real *mean = p->t->mean + c->row * d + c->column;
-    for (int64_t i = 0; i < c->rows; i++) { /* on its way while the squares are summed */
-        __builtin_prefetch(mean + i * d);
-        __builtin_prefetch(mean + i * d + c->columns / 2);
-        __builtin_prefetch(mean + i * d + c->columns - 1);
-    }
-    sum_tile(p, c, sum);
-    if (!subtract_mean(sum, mean, d, u, c)) return;
-    for (int64_t i = 0; i < c->rows; i++) mend(p, c->row + i, c->column, c->columns, c->v + i * c->ld);
+    prefetch_mean(p, c);
+    sum_tile(p, p->left.square, c, sum, PANEL_COLUMNS);
+    from_sums(p, sum, u, c);
 }
 
-static void fill_block(const plain *p, const units *u, const piece *b) {
+/* ---- curvature, in the same blocks ---- */
+
+PITOT_HOT static void scale_back(const pitot_real *sum, const units *given, const piece *c) {
+    const pitot_real u0 = given->curvature[0], u1 = given->curvature[1];
+    for (int64_t i = 0; i < c->rows; i++)
+        for (int64_t j = 0; j < c->columns; j++) c->v[i * c->ld + j] = sum[i * PANEL_COLUMNS + j] * u0 * u1;
+}
+
+/* Its sums are what is wanted: a whole tile of them can be made in its place. */
+static int is_direct(const plain *p) {
+    return p->exponent_q == -2 * p->right.exponent;
+}
+
+static void curve_tile(const plain *p, const units *u, const piece *c) {
+    _Alignas(64) pitot_real sum[PANEL_ROWS * PANEL_COLUMNS];
+    int whole = is_direct(p) && p->kernel && c->rows == PANEL_ROWS && c->columns == PANEL_COLUMNS;
+    sum_tile(p, p->q, c, whole ? c->v : sum, whole ? c->ld : PANEL_COLUMNS);
+    if (!whole) scale_back(sum, u, c);
+}
+
+/* PANEL_COLUMNS values of one row of each. */
+static void gather_row(const plain *p, int64_t row, int64_t column, pitot_real *sum, pitot_real *curve) {
+    int64_t n = p->job->n, columns = whole(p->left.d, PANEL_ROWS);
+    const pitot_real *r = p->right.square + column * n;
+    for (int64_t run = 0, k = 0; k < n; run++, k += RUN)
+        p->gather(p->entry + row * n + k, p->entries[run * columns + row], r + k * PANEL_COLUMNS, k > 0, sum, curve);
+}
+
+/* Both tiles, c of variances and k of curvature, from entries. */
+static void two_tiles(const plain *p, const units *u, const piece *c, const piece *k) {
+    _Alignas(64) pitot_real sum[PANEL_ROWS * PANEL_COLUMNS], curve[PANEL_ROWS * PANEL_COLUMNS];
+    int direct = is_direct(p) && c->columns == PANEL_COLUMNS;
+    prefetch_mean(p, c);
+    for (int64_t i = 0; i < PANEL_ROWS; i++)
+        gather_row(p, c->row + i, c->column, sum + i * PANEL_COLUMNS,
+                   direct && i < c->rows ? k->v + i * k->ld : curve + i * PANEL_COLUMNS);
+    from_sums(p, sum, u, c);
+    if (!direct) scale_back(curve, u, k);
+}
+
+/* Down before across: a panel of R^2 stays in cache while the entries pass. */
+static void gather_block(const plain *p, const units *u, const piece *b, pitot_real *curvature) {
+    for (int64_t j = 0; j < b->columns; j += PANEL_COLUMNS)
+        for (int64_t i = 0; i < b->rows; i += PANEL_ROWS) {
+            int64_t rows = least(PANEL_ROWS, b->rows - i), columns = least(PANEL_COLUMNS, b->columns - j), at = i * b->ld + j;
+            piece c = { b->row + i, b->column + j, rows, columns, b->v + at, b->ld }, k = c;
+            k.v = curvature + at;
+            two_tiles(p, u, &c, &k);
+        }
+}
+
+static void multiply_block(const plain *p, const pitot_real *left, const piece *b) {
     const factor *l = &p->left, *r = &p->right;
     if (!p->kernel)
-        blas_gemm(1, 0, b->rows, b->columns, p->job->n, 1, l->square + b->row, l->d, r->square + b->column, r->d, 0, b->v, b->ld);
+        blas_gemm(1, 0, b->rows, b->columns, p->job->n, 1, left + b->row, l->d, r->square + b->column, r->d, 0, b->v, b->ld);
+}
+
+/* Variances, and, where it is wanted, curvature (curvature: its block, or NULL): tiles of both from the same panel of R^2. */
+static void fill_block(const plain *p, const units *u, const piece *b, pitot_real *curvature) {
+    piece made = *b;
+    made.v = curvature;
+    if (p->sparse) {
+        gather_block(p, u, b, curvature);
+        return;
+    }
+    multiply_block(p, p->left.square, b);
+    if (curvature) multiply_block(p, p->q, &made);
     for (int64_t i = 0; i < b->rows; i += PANEL_ROWS)
         for (int64_t j = 0; j < b->columns; j += PANEL_COLUMNS) {
-            int64_t rows = least(PANEL_ROWS, b->rows - i), columns = least(PANEL_COLUMNS, b->columns - j);
-            one_tile(p, u, &(piece){ b->row + i, b->column + j, rows, columns, b->v + i * b->ld + j, b->ld });
+            int64_t rows = least(PANEL_ROWS, b->rows - i), columns = least(PANEL_COLUMNS, b->columns - j), at = i * b->ld + j;
+            one_tile(p, u, &(piece){ b->row + i, b->column + j, rows, columns, b->v + at, b->ld });
+            if (curvature) curve_tile(p, u, &(piece){ b->row + i, b->column + j, rows, columns, curvature + at, b->ld });
         }
 }
 
@@ -158,10 +232,12 @@ static piece piece_of(const plain *p, int64_t k, pitot_real *v) {
     return (piece){ row, column, least(end, p->left.d) - row, columns, v, columns };
 }
 
-static void hand_over(const plain *p, int64_t index, int64_t begin, int64_t end, const pitot_real *variance, int thread) {
+static void hand_over(const plain *p, int64_t index, int64_t begin, int64_t end, const pitot_real *variance,
+                      const pitot_real *curvature, int thread) {
     const sweep_job *j = p->job;
     pitot_real *mean = p->mean + thread * to_lines(p->g.rows * p->g.columns);
     sweep_tile tile = { .target = p->index, .thread = thread, .index = index, .begin = begin, .end = end, .variance = variance };
+    tile.curvature = curvature;
     tile.mean = p->t->mean + begin;
     if (j->mean_scale != 1) loop_scale(tile.mean, j->mean_scale, end - begin, mean);
     if (j->mean_scale != 1) tile.mean = mean;
@@ -171,13 +247,16 @@ static void hand_over(const plain *p, int64_t index, int64_t begin, int64_t end,
 static void one_block(const plain *p, const units *u, int64_t k, int thread) {
     const grid *g = &p->g;
     int64_t d = p->right.d;
-    piece b = piece_of(p, k, p->variance + thread * to_lines(g->rows * g->columns));
+    int64_t place = thread * to_lines(g->rows * g->columns);
+    piece b = piece_of(p, k, p->variance + place);
+    pitot_real *made = p->curves ? p->curvature + place : NULL;
     if (p->job->n == 1) memset(b.v, 0, (size_t)(b.rows * b.columns) * sizeof *b.v);
-    else fill_block(p, u, &b);
-    if (g->across == 1) hand_over(p, k, b.row * d, (b.row + b.rows) * d, b.v, thread);
+    else fill_block(p, u, &b, made);
+    if (g->across == 1) hand_over(p, k, b.row * d, (b.row + b.rows) * d, b.v, made, thread);
     for (int64_t i = 0; g->across > 1 && i < b.rows; i++) {
         int64_t begin = (b.row + i) * d + b.column;
-        hand_over(p, (b.row + i) * g->across + b.column / g->columns, begin, begin + b.columns, b.v + i * b.ld, thread);
+        hand_over(p, (b.row + i) * g->across + b.column / g->columns, begin, begin + b.columns, b.v + i * b.ld,
+                  made ? made + i * b.ld : NULL, thread);
     }
 }
 

@@ -54,6 +54,10 @@ int64_t sweep_work(const sweep_job *job) {
     return a.most == INT64_MAX || values > MOST_VALUES ? -1 : values;
 }
 
+int sweep_curves(const sweep_target *target, int64_t n) {
+    return plain_fits(target) && !target->use->transposed && n > 1;
+}
+
 int64_t sweep_tiles(const sweep_target *target) {
     return plain_fits(target) ? plain_tiles(target) : tiled_tiles(target);
 }

@@ -68,6 +68,9 @@ typedef struct sweep_target {
     const pitot_real *direction; /* (size): SWEEP_PROJECTION */
     sweep_outer outer;           /* instead of it, of a target for which sweep_outer_pays */
     const pitot_real *values;    /* (size): theta, for histograms over two axes */
+    const pitot_real
+        *q;         /* (n,dout): SWEEP_CURVATURE, of a target that sweep_curves: its tiles come with q_scale times the sum over */
+    double q_scale; /* n of q_n (a_n^2)', too; NULL: they do not */
 } sweep_target;
 
 enum { /* sweep_job.wants */
@@ -76,7 +79,8 @@ enum { /* sweep_job.wants */
        SWEEP_MOMENTS = 4,
        SWEEP_PROJECTION = 8,
        SWEEP_HISTOGRAMS = 16,
-       SWEEP_GRAM = 32
+       SWEEP_GRAM = 32,
+       SWEEP_CURVATURE = 64 /* beside SWEEP_MOMENTS */
 };
 
 /* How many of the values g_nj, over all samples n that count and all values j of a target, fall in each bin. The value is
@@ -89,13 +93,14 @@ typedef struct sweep_histogram {
     int64_t *counts;               /* (n_targets, bins) or (n_targets, bins, y_bins); overwritten */
 } sweep_histogram;
 
-typedef struct sweep_tile {     /* moments of a run of one target's values */
-    int32_t target;             /* index into job.target */
-    int32_t thread;             /* below job.threads; what carries the same number is never handed over side by side */
-    int64_t index;              /* of this tile: 0 .. sweep_tiles(target)-1 */
-    int64_t begin, end;         /* values of the target */
-    const pitot_real *mean;     /* (end-begin): of the g_n; this and the next are gone when the call returns */
-    const pitot_real *variance; /* (end-begin): biased, sum_n (g_n - mean)^2 / n; never negative; 0 if n = 1 */
+typedef struct sweep_tile {      /* moments of a run of one target's values */
+    int32_t target;              /* index into job.target */
+    int32_t thread;              /* below job.threads; what carries the same number is never handed over side by side */
+    int64_t index;               /* of this tile: 0 .. sweep_tiles(target)-1 */
+    int64_t begin, end;          /* values of the target */
+    const pitot_real *mean;      /* (end-begin): of the g_n; this and the next are gone when the call returns */
+    const pitot_real *variance;  /* (end-begin): biased, sum_n (g_n - mean)^2 / n; never negative; 0 if n = 1 */
+    const pitot_real *curvature; /* (end-begin): of target.q; NULL: it has none */
 } sweep_tile;
 
 typedef struct sweep_job {
@@ -125,6 +130,8 @@ int64_t sweep_work(const sweep_job *job);
 /* 1 if a direction is better given as the outer products of n samples; if what is given as such is of this target's shape. */
 int sweep_outer_pays(const sweep_target *target, int64_t n);
 int sweep_outer_fits(const sweep_target *target, const sweep_outer *outer);
+/* 1 if tiles of curvature can be made of a target's q, with n samples. */
+int sweep_curves(const sweep_target *target, int64_t n);
 /* Tiles that a target is cut into, from its size and the sizes and strides of its uses alone. */
 int64_t sweep_tiles(const sweep_target *target);
 /* Called from outside parallel regions, like sweep_sum. */

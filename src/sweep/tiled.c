@@ -10,6 +10,7 @@
 
 /* Values of a chunk: tile, mean and sums stay in cache; a convolution unfolds its input again for each, so that many rows share it. */
 enum { CHUNK = 1 << 15, CONV_CHUNK = 1 << 16, MOST_CHUNK = 1 << 19, CONV_ROWS = 64, TILE = 1 << 14 };
+enum { COUNT = 2048 }; /* flops that counting one sample's tile into a histogram is worth */
 
 typedef struct cut {
     int64_t chunk, chunks, tiles; /* tiles of a whole chunk */
@@ -54,8 +55,9 @@ double common_scale(const sweep_target *t) {
     return scale;
 }
 
-static double flops_of_sample(const sweep_target *t) {
-    double flops = 8 * (double)t->size;
+/* A count takes its time however few the values. */
+static double flops_of_sample(const sweep_job *job, const sweep_target *t) {
+    double flops = 8 * (double)t->size + (job->wants & SWEEP_HISTOGRAMS ? COUNT * job->n_histograms : 0);
     for (int32_t i = 0; i < t->n_uses; i++) flops += 2 * (double)t->size * (double)most(1, use_positions(&t->use[i]));
     return flops;
 }
@@ -91,7 +93,7 @@ static void lay_out(tiled *s, arena *a) {
 static tiled tiled_of(const sweep_job *job, const sweep_target *t, arena *a) {
     tiled s = { .job = job, .t = t, .c = cut_of(t), .common = common_scale(t) };
     s.projects = tiled_projects(job, t);
-    s.threads = sweep_threads(job, (double)job->n * flops_of_sample(t), job->n);
+    s.threads = sweep_threads(job, (double)job->n * flops_of_sample(job, t), job->n);
     lay_out(&s, a);
     return s;
 }

@@ -33,13 +33,19 @@ static void forward(void *user, pitot_call *call) {
     call->output = pitot_net_output(a->net);
 }
 
+static int32_t make_diagonal(const pitot_attached *a, pitot_call *call) {
+    if (!call->factor || call->per_sample || call->most_factors < a->net->n_params)
+        return pitot_net_diagonal(a->net, call->diagonal, call->draws, call->seed, call->per_sample, call->out, NULL);
+    int32_t status =
+        diagonal_factored(a->net, call->diagonal, call->draws, call->seed, call->out, call->factor, &call->n_factors, NULL);
+    for (int64_t i = 0; i < call->n_factors; i++) call->factor[i].weight += a->first - 1;
+    return status;
+}
+
 static void diagonal(void *user, pitot_call *call) {
     const pitot_attached *a = user;
     call->gradients = pitot_net_diagonal_cost(a->net, call->diagonal, call->draws);
-    call->status = !(call->gradients > 0) ? PITOT_EINVAL
-                   : !call->out
-                       ? PITOT_OK
-                       : pitot_net_diagonal(a->net, call->diagonal, call->draws, call->seed, call->per_sample, call->out, NULL);
+    call->status = !(call->gradients > 0) ? PITOT_EINVAL : call->out ? make_diagonal(a, call) : PITOT_OK;
 }
 
 /* What cannot be had of values that are not finite is NaN: that is no failure of the callback's. */

@@ -70,6 +70,48 @@ static void test_hessian(void **state) {
     for (int i = 0; i < CASES; i++) check_exact(&cases[i], PITOT_DIAGONAL_HESSIAN, pitot_net_hvp, 1 + i % 2);
 }
 
+/* ---- weights left as factors ---- */
+
+/* Everything else is what it is without; and what is left, summed up in double, too. */
+static void check_factored(const net_case *c, int32_t kind) {
+    pitot_net *net = passed(c, BATCH, 2);
+    pitot_real *want = diagonal_of(net, kind, 0), *got = vector(net->size);
+    pitot_diagonal_factor *factor = mem_alloc(net->n_params, sizeof *factor);
+    int64_t n = -1;
+    assert_int_equal(diagonal_factored(net, kind, 3, 5, got, factor, &n, NULL), PITOT_OK);
+    assert_in_range(n, 0, net->n_params);
+    for (int64_t i = 0; i < n; i++) {
+        const pitot_diagonal_factor *f = &factor[i];
+        assert_int_equal(f->din * f->dout, net->param[f->weight - 1].size);
+        assert_int_equal(f->n, BATCH);
+        for (int64_t j = 0; j < f->din * f->dout; j++) {
+            double sum = 0;
+            for (int64_t k = 0; k < f->n; k++) {
+                double a = (double)f->a[k * f->din + j % f->din];
+                sum += f->scale * (double)f->q[k * f->dout + j / f->din] * a * a;
+            }
+            assert_true(fabs(sum - (double)want[net->flat[f->weight - 1] + j]) <= round_off * sum);
+            got[net->flat[f->weight - 1] + j] = want[net->flat[f->weight - 1] + j];
+        }
+    }
+    assert_memory_equal(got, want, (size_t)net->size * sizeof *got);
+    int recursion = kind >= PITOT_DIAGONAL_HESSCALE && kind <= PITOT_DIAGONAL_BL89;
+    if (recursion) assert_int_equal(n, 0);
+    else if (strcmp(c->what, "wide") == 0) assert_true(n == 3 || kind == PITOT_DIAGONAL_HESSIAN);
+    mem_free(factor);
+    mem_free(want);
+    mem_free(got);
+    pitot_net_free(net);
+}
+
+static void test_factors(void **state) {
+    static const int32_t kinds[] = { PITOT_DIAGONAL_HESSIAN, PITOT_DIAGONAL_GGN, PITOT_DIAGONAL_GGN_MC };
+    (void)state;
+    for (int i = 0; i < CASES; i++)
+        for (int k = 0; k < 3; k++) check_factored(&cases[i], kinds[k]);
+    check_factored(&cases[0], PITOT_DIAGONAL_HESSCALE);
+}
+
 /* Many outputs: blocks of columns; each of the tile's heights. */
 static void test_columns(void **state) {
     (void)state;
@@ -641,7 +683,7 @@ int main(void) {
         cmocka_unit_test(test_repetition), cmocka_unit_test(test_nothing_changes),
         cmocka_unit_test(test_nan),        cmocka_unit_test(test_refusals),
         cmocka_unit_test(test_costs),      cmocka_unit_test(test_memory),
-        cmocka_unit_test(test_gather),
+        cmocka_unit_test(test_gather),     cmocka_unit_test(test_factors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

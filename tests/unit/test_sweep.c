@@ -37,6 +37,7 @@ typedef struct fixture {
     sweep_use use[TARGETS][USES];
     reference want[TARGETS];
     pitot_real *mean[TARGETS], *variance[TARGETS], *seen_mean[TARGETS];
+    pitot_real *curvature;              /* of the only target, which has a q; NULL: none */
     _Atomic int *visits[TARGETS];       /* (size) */
     _Atomic int *tiles[TARGETS];        /* (sweep_tiles) */
     double *square, *along, *deviation; /* (n): should be */
@@ -135,6 +136,8 @@ static void take_tile(void *user, const sweep_tile *tile) {
     if (tile->begin < 0 || tile->begin >= tile->end || tile->end > f->target[i].size) abort();
     memcpy(f->seen_mean[i] + tile->begin, tile->mean, bytes);
     memcpy(f->variance[i] + tile->begin, tile->variance, bytes);
+    if ((tile->curvature != NULL) != (f->curvature != NULL)) abort();
+    if (f->curvature) memcpy(f->curvature + tile->begin, tile->curvature, bytes);
     for (int64_t k = tile->begin; k < tile->end; k++) atomic_fetch_add(&f->visits[i][k], 1);
     atomic_fetch_add(&f->tiles[i][tile->index], 1);
 }
@@ -253,6 +256,133 @@ static void every_layout_is_what_loops_make_of_it(void **state) {
             check_all(&f);
             finish(&f);
         }
+}
+
+/* Products of samples are made block by block: two blocks here, of unlike lengths. */
+static void samples_of_several_blocks(void **state) {
+    const layout wide = LINEAR(.t = 1, .din = 150, .dout = 140, .gap = 2);
+    (void)state;
+    fixture f;
+    one_target(&f, &wide, 131);
+    assert_true(131 * (150 + 140) < 2 * 150 * 140); /* so that Gram matrices pay */
+    expect(&f);
+    for (int threads = 1; threads <= 3; threads++) {
+        result r = run(&f, SWEEP_NORMS | SWEEP_ALONG, threads);
+        check(&f, &r, SWEEP_NORMS | SWEEP_ALONG);
+        drop(&r);
+    }
+    finish(&f);
+}
+
+/* ---- curvature beside moments ---- */
+
+enum { FULL, RELU, EMPTY }; /* where G and q have zeros: nowhere, in the same half of the places, everywhere */
+
+/* The only target's q, at the size of `by`, and G, with these zeros. */
+static pitot_real *make_q(fixture *f, int zeros, double by) {
+    const sweep_use *u = f->use[0];
+    pitot_real *q = cleared(f->n * u->dout, sizeof *q), *g = (pitot_real *)(uintptr_t)u->g;
+    for (int64_t n = 0; n < f->n; n++)
+        for (int64_t i = 0; i < u->dout; i++) {
+            int zero = zeros == EMPTY || (zeros == RELU && (n * 7 + i * 13 + n * i) % 5 < 3);
+            double x = zero ? 0 : uniform();
+            q[n * u->dout + i] = (pitot_real)(by * x * x);
+            if (zero) g[n * u->g_sample + i] = 0;
+        }
+    f->target[0].q = q;
+    f->target[0].q_scale = 0.37;
+    return q;
+}
+
+/* By as much as the terms of the sum are rounded. */
+static void check_curvature(const fixture *f, const pitot_real *q, double by) {
+    const sweep_use *u = f->use[0];
+    for (int64_t i = 0; i < u->dout; i++)
+        for (int64_t j = 0; j < u->din; j++) {
+            double sum = 0;
+            for (int64_t n = 0; n < f->n; n++) {
+                double a = (double)u->a[n * u->a_sample + j];
+                sum += f->target[0].q_scale * (double)q[n * u->dout + i] * a * a;
+            }
+            near((double)f->curvature[i * u->din + j], sum, tolerance * (sum + 1e-12 * by), "curvature", i * u->din + j);
+        }
+}
+
+static void curvature_of(const layout *l, int64_t n, int zeros, double by) {
+    fixture f;
+    one_target(&f, l, n);
+    assert_int_equal(sweep_curves(&f.target[0], n), n > 1 && !l->transposed);
+    pitot_real *q = make_q(&f, zeros, by), *alone = cleared(f.target[0].size, sizeof *alone);
+    size_t bytes = (size_t)f.target[0].size * sizeof *alone;
+    expect(&f);
+    for (int threads = 1; threads <= 3; threads++) {
+        result r = run(&f, 7, threads);
+        memcpy(alone, f.variance[0], bytes);
+        f.curvature = cleared(f.target[0].size, sizeof *f.curvature);
+        result s = run(&f, 7 | SWEEP_CURVATURE, threads);
+        check(&f, &s, 7);
+        check_curvature(&f, q, by);
+        assert_memory_equal(f.variance[0], alone, bytes);
+        assert_memory_equal(r.along, s.along, (size_t)n * sizeof *r.along);
+        free(f.curvature);
+        f.curvature = NULL;
+        drop(&r);
+        drop(&s);
+    }
+    free(alone);
+    free(q);
+    finish(&f);
+}
+
+static void curvature_stands_beside_moments(void **state) {
+    static const layout list[] = { LINEAR(.t = 1, .din = 70, .dout = 45), LINEAR(.t = 1, .din = 32, .dout = 24, .gap = 3),
+                                   LINEAR(.t = 1, .din = 3, .dout = 2), LINEAR(.t = 1, .din = 1100, .dout = 13) };
+    static const int64_t samples[] = { 2, 37, 300 }; /* at last, more than a kernel adds up at once */
+    (void)state;
+    for (kernel = PANEL_BEST; kernel <= PANEL_AVX512; kernel++)
+        for (int i = 0; i < 4; i++)
+            for (int k = 0; k < 3; k++)
+                for (int zeros = FULL; zeros <= EMPTY; zeros++)
+                    if (samples[k] < 300 || i == 1 || (i == 0 && kernel != PANEL_AVX2))
+                        curvature_of(&list[i], samples[k], zeros, 1);
+    kernel = PANEL_BEST;
+    for (int e = -36; e <= 36; e += 12)
+        for (int zeros = FULL; zeros <= RELU; zeros++) curvature_of(&list[0], 37, zeros, pow(10, e < -30 ? -30 : e > 30 ? 30 : e));
+    layout turned = list[0];
+    turned.transposed = 1;
+    fixture f;
+    one_target(&f, &turned, 5);
+    assert_false(sweep_curves(&f.target[0], 5));
+    expect(&f);
+    finish(&f);
+}
+
+/* An infinite input times a 0 of G and q is no number, and one value of q alone reaches its row. */
+static void curvature_that_is_not_finite(void **state) {
+    const layout l = LINEAR(.t = 1, .din = 70, .dout = 45);
+    (void)state;
+    fixture f;
+    one_target(&f, &l, 37);
+    pitot_real *q = make_q(&f, RELU, 1), *a = (pitot_real *)(uintptr_t)f.use[0][0].a;
+    expect(&f);
+    f.curvature = cleared(f.target[0].size, sizeof *f.curvature);
+    a[5 * f.use[0][0].a_sample + 3] = (pitot_real)INFINITY;
+    result r = run(&f, 7 | SWEEP_CURVATURE, 2);
+    for (int64_t k = 0; k < f.target[0].size; k++) {
+        int reached = k % 70 == 3;
+        assert_true(reached ? !isfinite(f.curvature[k]) : isfinite(f.curvature[k]));
+        assert_true(!reached || q[5 * 45 + k / 70] != 0 || isnan(f.curvature[k]));
+        assert_int_equal(isfinite(f.variance[0][k]) != 0, !reached);
+    }
+    drop(&r);
+    a[5 * f.use[0][0].a_sample + 3] = 1;
+    q[7 * 45 + 4] = (pitot_real)NAN;
+    r = run(&f, 7 | SWEEP_CURVATURE, 2);
+    for (int64_t k = 0; k < f.target[0].size; k++) assert_int_equal(isnan(f.curvature[k]) != 0, k / 70 == 4);
+    drop(&r);
+    free(f.curvature);
+    free(q);
+    finish(&f);
 }
 
 static void scales_multiply(void **state) {
@@ -584,6 +714,9 @@ static void kernels_add_on_demand(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_layout_is_what_loops_make_of_it),
+        cmocka_unit_test(samples_of_several_blocks),
+        cmocka_unit_test(curvature_stands_beside_moments),
+        cmocka_unit_test(curvature_that_is_not_finite),
         cmocka_unit_test(scales_multiply),
         cmocka_unit_test(uses_of_one_tensor_add_up_before_they_are_squared),
         cmocka_unit_test(targets_add_up),
