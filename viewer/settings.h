@@ -1,4 +1,4 @@
-/* settings.h: what the user chose, kept from one session to the next: theme, page, kinds of x and of lines, runs that are
+/* settings.h: what the user chose, kept from one viewing to the next: theme, page, kinds of x and of lines, runs that are
    filtered, hidden, shown or pinned against what would be done by itself, and whatever pages save (page.h).
 
    Kept in .pitot-watch.json: in the folder that is watched, or beside the run. Where that cannot be written, in

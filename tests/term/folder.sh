@@ -1,28 +1,10 @@
 #!/usr/bin/env bash
 # `pitot watch FOLDER` in a real terminal by tmux: runs that come by themselves, the table, the mouse, themes, files of the view, and
-# settings that outlive a session. PITOT is the command. Prints one line per check; exit status 1 if any fails.
+# settings that outlive a viewer. PITOT is the command. Prints one line per check; exit status 1 if any fails.
 
-set -u
-PITOT=${PITOT:-build/pitot}
-PITOT=$(realpath "$PITOT" 2>/dev/null || echo "$PITOT")
-for need in tmux python3; do
-    command -v $need > /dev/null || { echo "$need is not installed"; exit 77; }
-done
-python3 -c 'import zlib' 2> /dev/null || { echo "this python3 has no zlib"; exit 77; }
-[ -x "$PITOT" ] || { echo "not ok: $PITOT is not there; set PITOT"; exit 1; }
+. "$(dirname "$0")/common"
+terminal xterm-256color
 
-work=$(mktemp -d /tmp/pitot-folder-XXXXXX)
-socket=pitot-folder-$$
-failed=0
-unset NO_COLOR LINES COLUMNS TMUX COLORFGBG XDG_STATE_HOME
-export LC_ALL=C.UTF-8
-tmux() { command tmux -L "$socket" -f "$work/tmux.conf" "$@"; }
-trap 'tmux kill-server 2> /dev/null; rm -rf "$work"' EXIT
-printf 'set -g status off\nset -wg remain-on-exit on\nset -sg escape-time 0\nset -g default-terminal xterm-256color\n' > "$work/tmux.conf"
-check() { # NAME COMMAND...: the command's exit status is the answer
-    local name=$1; shift
-    if "$@"; then echo "ok: $name"; else echo "not ok: $name"; failed=1; fi
-}
 cat > "$work/run.py" << 'PY'
 import os, sys, zlib
 folder, optimizer, steps, loss, wall = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5])
@@ -120,7 +102,7 @@ check "it quits" wait_for 'status 0'
 check "settings were kept" grep -q '"theme":.*"light"' "$work/runs/.pitot-watch.json"
 cp "$work/runs/.pitot-watch.json" "$work/kept"
 start
-check "the next session is as the last was" wait_for '1 of 2 runs: lr=0.05'
+check "the next viewer is as the last was" wait_for '1 of 2 runs: lr=0.05'
 check "in its theme" eval 'screen -e | grep -aq "38;5;22m"'
 keys q
 wait_for 'status 0' > /dev/null

@@ -2,27 +2,9 @@
 # `pitot watch` gives the terminal back however it ends: settings, screen, cursor, keypad and mouse. In real terminals by tmux. PITOT is
 # the command. Prints one line per check; exit status 1 if any fails.
 
-set -u
-PITOT=${PITOT:-build/pitot}
-PITOT=$(realpath "$PITOT" 2>/dev/null || echo "$PITOT")
-for need in tmux python3 stty; do
-    command -v $need > /dev/null || { echo "$need is not installed"; exit 77; }
-done
-python3 -c 'import zlib' 2> /dev/null || { echo "this python3 has no zlib"; exit 77; }
-[ -x "$PITOT" ] || { echo "not ok: $PITOT is not there; set PITOT"; exit 1; }
+. "$(dirname "$0")/common"
+terminal xterm-256color
 
-work=$(mktemp -d /tmp/pitot-leave-XXXXXX)
-socket=pitot-leave-$$
-failed=0
-unset NO_COLOR LINES COLUMNS TMUX
-export LC_ALL=C.UTF-8
-tmux() { command tmux -L "$socket" -f "$work/tmux.conf" "$@"; }
-trap 'tmux kill-server 2> /dev/null; rm -rf "$work"' EXIT
-printf 'set -g status off\nset -wg remain-on-exit on\nset -sg escape-time 0\nset -g default-terminal xterm-256color\n' > "$work/tmux.conf"
-check() { # NAME COMMAND...: the command's exit status is the answer
-    local name=$1; shift
-    if "$@"; then echo "ok: $name"; else echo "not ok: $name"; failed=1; fi
-}
 mkdir "$work/r"
 python3 - "$work/r" << 'PY'
 import sys, zlib

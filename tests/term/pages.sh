@@ -2,27 +2,7 @@
 # The pages cockpit, layers and spectra of `pitot watch` in a real terminal by tmux: keys, sizes, colours and none, ASCII. PITOT is the
 # command. Prints one line per check; exit status 1 if any fails.
 
-set -u
-PITOT=${PITOT:-build/pitot}
-PITOT=$(realpath "$PITOT" 2> /dev/null || echo "$PITOT")
-for need in tmux python3; do
-    command -v $need > /dev/null || { echo "$need is not installed"; exit 77; }
-done
-python3 -c 'import zlib' 2> /dev/null || { echo "this python3 has no zlib"; exit 77; }
-[ -x "$PITOT" ] || { echo "not ok: $PITOT is not there; set PITOT"; exit 1; }
-
-work=$(mktemp -d /tmp/pitot-pages-XXXXXX)
-socket=pitot-pages-$$
-failed=0
-unset NO_COLOR LINES COLUMNS TMUX
-export LC_ALL=C.UTF-8
-tmux() { command tmux -L "$socket" -f "$work/tmux.conf" "$@"; }
-trap 'tmux kill-server 2> /dev/null; rm -rf "$work"' EXIT
-printf 'set -g status off\nset -wg remain-on-exit on\nset -sg escape-time 0\n' > "$work/tmux.conf"
-check() { # NAME COMMAND...: the command's exit status is the answer
-    local name=$1; shift
-    if "$@"; then echo "ok: $name"; else echo "not ok: $name"; failed=1; fi
-}
+. "$(dirname "$0")/common"
 
 cat > "$work/run.py" << 'PY'
 import math, os, sys, zlib

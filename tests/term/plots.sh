@@ -2,27 +2,9 @@
 # The plots of several runs in a real terminal by tmux: overlaid lines, the cursor, zoom, the kinds of x, filters, search, styles. PITOT is
 # the command. Prints one line per check; exit status 1 if any fails.
 
-set -u
-PITOT=${PITOT:-build/pitot}
-PITOT=$(realpath "$PITOT" 2>/dev/null || echo "$PITOT")
-for need in tmux python3; do
-    command -v $need > /dev/null || { echo "$need is not installed"; exit 77; }
-done
-python3 -c 'import zlib' 2> /dev/null || { echo "this python3 has no zlib"; exit 77; }
-[ -x "$PITOT" ] || { echo "not ok: $PITOT is not there; set PITOT"; exit 1; }
-
-work=$(mktemp -d /tmp/pitot-plots-XXXXXX)
-socket=pitot-plots-$$
-failed=0
-unset NO_COLOR LINES COLUMNS TMUX
-export LC_ALL=C.UTF-8 TZ=UTC
-tmux() { command tmux -L "$socket" -f "$work/tmux.conf" "$@"; }
-trap 'tmux kill-server 2> /dev/null; rm -rf "$work"' EXIT
-printf 'set -g status off\nset -wg remain-on-exit on\nset -sg escape-time 0\nset -g default-terminal tmux-256color\n' > "$work/tmux.conf"
-check() { # NAME COMMAND...: the command's exit status is the answer
-    local name=$1; shift
-    if "$@"; then echo "ok: $name"; else echo "not ok: $name"; failed=1; fi
-}
+. "$(dirname "$0")/common"
+terminal tmux-256color
+export TZ=UTC
 
 # RUN SLOPE FIRST LAST: a loss that is SLOPE times the step, and one more number of that run alone
 cat > "$work/run.py" << 'PY'

@@ -1,30 +1,7 @@
 #!/usr/bin/env bash
 # `pitot watch` in real terminals of many sizes, by tmux. PITOT is the command. Prints one line per check; exit status 1 if any fails.
 
-set -u
-PITOT=${PITOT:-build/pitot}
-PITOT=$(realpath "$PITOT" 2>/dev/null || echo "$PITOT")
-for need in tmux python3; do
-    command -v $need > /dev/null || { echo "$need is not installed"; exit 77; }
-done
-python3 -c 'import zlib' 2> /dev/null || { echo "this python3 has no zlib"; exit 77; }
-[ -x "$PITOT" ] || { echo "not ok: $PITOT is not there; set PITOT"; exit 1; }
-
-work=$(mktemp -d /tmp/pitot-watch-XXXXXX)
-socket=pitot-watch-$$
-failed=0
-unset NO_COLOR LINES COLUMNS TMUX
-export LC_ALL=C.UTF-8
-tmux() { command tmux -L "$socket" -f "$work/tmux.conf" "$@"; }
-trap 'tmux kill-server 2> /dev/null; rm -rf "$work"' EXIT
-printf 'set -g status off\nset -wg remain-on-exit on\nset -sg escape-time 0\n' > "$work/tmux.conf"
-
-ok() { echo "ok: $1"; }
-not_ok() { echo "not ok: $1"; failed=1; }
-check() { # NAME COMMAND...: the command's exit status is the answer
-    local name=$1; shift
-    if "$@"; then ok "$name"; else not_ok "$name"; fi
-}
+. "$(dirname "$0")/common"
 
 # ---- runs to look at: fixed numbers, fixed times ----
 

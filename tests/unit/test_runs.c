@@ -1,4 +1,4 @@
-/* Runs of a folder: which are found, what is kept of them, what the page of runs shows and does; settings that outlive a session; files
+/* Runs of a folder: which are found, what is kept of them, what the page of runs shows and does; settings that outlive a viewer; files
    of the view. */
 
 #include <errno.h>
@@ -461,7 +461,7 @@ static void every_size_is_drawn(void **state) {
 
 /* ---- settings -------------------------------------------------------------------------------------------------------- */
 
-static void settings_outlive_a_session(void **state) {
+static void settings_outlive_a_viewer(void **state) {
     runs r;
     screen s;
     settings kept = { 0 }, found = { 0 };
@@ -669,7 +669,7 @@ int main(void) {
         CASE(help_can_be_scrolled),
         CASE(the_mouse_selects_and_sorts),
         CASE(every_size_is_drawn),
-        CASE(settings_outlive_a_session),
+        CASE(settings_outlive_a_viewer),
         CASE(damaged_settings_are_left_out),
         CASE(settings_that_cannot_be_kept_there),
         CASE(the_view_is_written),

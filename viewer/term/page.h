@@ -39,7 +39,7 @@ typedef struct page {
     int (*view)(const screen *s, const shown *all, const void *own, page_view *view);
     /* Writes what it shows as lines of comma-separated fields. NULL: the values of its view are written. */
     void (*table)(const screen *s, const shown *all, const void *own, FILE *out);
-    /* What of `own` is kept for the next session, into and from a JSON object that may hold anything (settings.h). May be NULL. */
+    /* What of `own` is kept for the next viewing, into and from a JSON object that may hold anything (settings.h). May be NULL. */
     void (*save)(const void *own, struct cJSON *to);
     void (*load)(void *own, const struct cJSON *from);
     void (*free)(void *own); /* of what `own` points to; may be NULL */
