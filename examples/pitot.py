@@ -15,7 +15,7 @@ import contextlib, copyreg, ctypes, functools, math, os, re, warnings
 import torch
 from torch.nn import Conv2d, LayerNorm, Linear, functional as F
 
-ABI = 3  # PITOT_ABI of the structs below
+ABI = 4  # PITOT_ABI of the structs below
 DONE, FAILED, INTERRUPTED = range(3)
 RESUME, CARRIED, COUPLED, UNCHECKED = 1, 2, 4, 8
 MEAN, MEAN_TERMS, SUM = range(3)
