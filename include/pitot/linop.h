@@ -45,17 +45,16 @@ typedef struct pitot_preconditioner {
     double damping, eps;           /* inside the power; added after the root (Adam) */
     double bias_correction;        /* factor times this is unbiased; 0: 1 */
     int64_t computed;              /* step at which basis or inverse was computed */
-    /* Of a tensor seen as a matrix (rows, columns), row-major, the bias counted as its last column if bias_column
-       is set for the columns: the block that this factor
-       is about. All 0: all of it, rows the first axis. */
+    /* Of a tensor seen as a matrix (rows, columns), row-major, the bias counted as its last column if there is one: the block that
+       this factor is about. All 0: all of it, rows the first axis. */
     int64_t rows, columns, first_row, n_rows, first_column, n_columns;
     /* (n_rows, n_columns): in the bases of both axes the update divides by (corrected * correction + damping)^-corrected_power + eps, value by
        value, and not by what eigenvalues make; NULL: by these. Shown with either factor. */
     const pitot_real *corrected;
     double corrected_power; /* -1/2 SOAP, -1 EKFAC */
     double correction;      /* corrected times this is unbiased; 0: 1 */
-    int32_t
-        diagonal; /* 1: factor and inverse along that axis are diagonal, (n) values, without a basis; not for pitot_add_preconditioner */
+    /* 1: factor and inverse along that axis are diagonal, (n) values, without a basis; not for pitot_add_preconditioner */
+    int32_t diagonal;
     int32_t reserved;
 } pitot_preconditioner;
 
