@@ -211,7 +211,7 @@ static void where(const screen *s, const shown *all, const void *memory, char *t
     if (unread) snprintf(text, size, "%d of %d runs read", all->runs - unread, all->runs);
     else if (*own->table.filter) snprintf(text, size, "%d of %d runs: %.24s", own->table.rows, all->runs, own->table.filter);
     else if (all->left_out) snprintf(text, size, "%d runs, %d left out", all->runs, all->left_out);
-    else snprintf(text, size, "%d runs", all->runs);
+    else snprintf(text, size, "%d run%s", all->runs, all->runs == 1 ? "" : "s");
 }
 
 /* All columns of the rows that match, in their order. Options by their whole keys. */
