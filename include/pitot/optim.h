@@ -161,7 +161,12 @@ typedef struct pitot_optimizer {
     /* 1: looks for gradients that are not finite by itself. `update`, and what is given to pitot_elementwise, leave the values around them alone (at
        most 4,096) and count these in u->left; ranges they are given begin at multiples of 4,096. Or `step` returns PITOT_EHOST with nothing
        changed. 0: the core looks before. */
-    int32_t careful, reserved;
+    int32_t careful;
+    int32_t changes; /* a wrapper's. 1: what is inside is given another gradient than the wrapper was */
+    /* Tensors that do not fit the formula, and what becomes of them: "vectors: AdamW". NULL: all tensors fit. */
+    const char *tensors;
+    /* A wrapper's: how many steps of what is inside `steps` of its own make. NULL: as many. */
+    int64_t (*inner_steps)(const void *options, int64_t steps);
 } pitot_optimizer;
 
 /* Calls update for all of tensor i, in ranges on s->threads threads; ranges whose gradient is not finite are left alone. step: u->step. Returns 0 if
@@ -205,7 +210,8 @@ PITOT_API int32_t pitot_optim_offer(pitot_optim *optim, const pitot_optim_source
 PITOT_API void pitot_optim_plan(pitot_optim *optim, int64_t steps, uint64_t seed);
 /* PITOT_WANTS_... of method and wrappers with the options as they stand. */
 PITOT_API uint32_t pitot_optim_wants(const pitot_optim *optim);
-/* Checks the options together and allocates state. After it, only "lr" may still be set. threads 0: 1. Tensors' names are copied, arrays are
+/* Checks the options together, and that wrappers go with what they are around (PITOT_EINVAL: SAM takes its gradient anew, so clipping around it
+   would be lost), and allocates state. After it, only "lr" may still be set. threads 0: 1. Tensors' names are copied, arrays are
    not. PITOT_ENOTSUP: the source does not provide what the method wants; the message says what. PITOT_EINVAL: no tensors, sizes that do not
    agree with shapes, addresses or names that are NULL. */
 PITOT_API int32_t pitot_optim_prepare(pitot_optim *optim, const pitot_optim_tensor *tensors, int64_t n, int32_t threads,

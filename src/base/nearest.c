@@ -1,7 +1,8 @@
-/* nearest.c: see nearest.h. Distance: insertions, deletions and substitutions (Levenshtein 1966). */
+/* nearest.c: see nearest.h. Distance: insertions, deletions and substitutions (Levenshtein 1966), capitals like small letters. */
 
 #include "base/nearest.h"
 
+#include <ctype.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -9,6 +10,10 @@ enum { LONGEST = 40 };
 
 static int smallest(int a, int b, int c) {
     return a < b ? (a < c ? a : c) : (b < c ? b : c);
+}
+
+static int differ(char a, char b) {
+    return tolower((unsigned char)a) != tolower((unsigned char)b);
 }
 
 static int distance(const char *a, const char *b) {
@@ -21,7 +26,7 @@ static int distance(const char *a, const char *b) {
         row[0] = (int)i;
         for (size_t j = 1; j <= m; j++) {
             int above = row[j];
-            row[j] = smallest(row[j] + 1, row[j - 1] + 1, diagonal + (a[i - 1] != b[j - 1]));
+            row[j] = smallest(row[j] + 1, row[j - 1] + 1, diagonal + differ(a[i - 1], b[j - 1]));
             diagonal = above;
         }
     }
@@ -38,5 +43,13 @@ void nearest_list(const char *name, const char *const *names, int n, char *out, 
     if (best >= 0 && least <= 1 + (int)strlen(name) / 3) snprintf(out, size, "did you mean \"%s\"? ", names[best]);
     size_t used = strlen(out);
     used += (size_t)snprintf(out + used, size - used, "known: ");
-    for (int i = 0; i < n && used < size; i++) used += (size_t)snprintf(out + used, size - used, "%s%s", i ? ", " : "", names[i]);
+    for (int i = 0; i < n; i++) {
+        const char *comma = i ? ", " : "";
+        size_t rest = i + 1 < n ? sizeof ", ..." : 1;
+        if (used + strlen(comma) + strlen(names[i]) + rest > size) {
+            snprintf(out + used, size - used, "%s...", comma);
+            return;
+        }
+        used += (size_t)snprintf(out + used, size - used, "%s%s", comma, names[i]);
+    }
 }

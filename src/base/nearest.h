@@ -5,7 +5,7 @@
 
 #include <stddef.h>
 
-/* Writes `did you mean "x"?` if one of the names is close, then `known: a, b, c`. */
+/* Writes `did you mean "x"?` if one of the names is close, then `known: a, b, c`, with dots behind those that there is room for. */
 void nearest_list(const char *name, const char *const *names, int n, char *out, size_t size);
 
 #endif

@@ -61,17 +61,21 @@ static void store(const pitot_option *o, void *options, int32_t i, double v) {
 }
 
 static void describe_range(const pitot_option *o, char *text, size_t size) {
-    char lo[NUMBER_ROOM], hi[NUMBER_ROOM];
-    text[0] = 0;
+    char lo[NUMBER_ROOM], hi[NUMBER_ROOM], what[64];
+    const char *whole = o->kind == PITOT_INT ? "whole " : "";
+    if (count_of(o) > 1) snprintf(what, sizeof what, "give %d %snumbers", (int)count_of(o), whole);
+    else snprintf(what, sizeof what, "give a %snumber", whole);
     if (o->kind == PITOT_CHOICE) snprintf(text, size, "choose from %s", o->choices);
     else if (o->kind == PITOT_BOOL) snprintf(text, size, "write true or false");
     else if (o->min != o->max) {
         number_write(o->min, lo);
         number_write(o->max, hi);
         int open_low = o->min == PITOT_ABOVE_ZERO, open_high = o->max == PITOT_BELOW_ONE;
-        snprintf(text, size, "give a %snumber in %c%s, %s%c", o->kind == PITOT_INT ? "whole " : "", open_low ? '(' : '[',
-                 open_low ? "0" : lo, open_high ? "1" : hi, open_high ? ')' : ']');
-    } else snprintf(text, size, "give a %snumber", o->kind == PITOT_INT ? "whole " : "");
+        snprintf(text, size, "%s in %c%s, %s%c", what, open_low ? '(' : '[', open_low ? "0" : lo, open_high ? "1" : hi,
+                 open_high ? ')' : ']');
+    } else snprintf(text, size, "%s", what);
+    size_t n = strlen(text);
+    if (count_of(o) > 1 && o->initial) snprintf(text + n, size - n, ", as in %s", o->initial);
 }
 
 static int32_t complain(const pitot_option *o, const char *owner, const char *text, const char *what, pitot_error *error) {

@@ -453,6 +453,8 @@ const pitot_optimizer pitot_optimizer_adafactor = {
                "rms(u)/d); "
                "x -= max(eps2, rms(x)) min(lr, 1/sqrt(t)) u",
     .memory = "rows + columns; D for vectors; D more with beta1",
+    .tensors = "of a tensor of more than two axes, each matrix on its two largest; vectors, and where the shorter of these is "
+               "below min_dim_size_to_factor: all of V is kept",
     .cost = "two passes over D",
     .options_size = sizeof(adafactor_options),
     .options = table,

@@ -135,6 +135,7 @@ const pitot_optimizer pitot_optimizer_adahessian = {
     .formula = "D = |z H z|, z signs, mean over kernels; m = b1 m + (1-b1) g; v = b2 v + (1-b2) D^2; "
                "x -= lr (m/(1-b1^t) / ((v/(1-b2^t))^(hessian_power/2) + eps) + wd x)",
     .memory = "2 D values; 2 D of work space",
+    .tensors = "kernels of convolutions (four axes): the diagonal is averaged over the last two",
     .cost = "a product with the Hessian every `every` steps, one pass over D",
     .options_size = sizeof(adahessian_options),
     .options = table,

@@ -36,6 +36,8 @@ const pitot_optimizer pitot_optimizer_ekfac = {
     .formula = "A = V diag V', S = U diag U'; s = mean_n (U' G_n V)^2, or s = alpha s + (1-alpha) N (U' G V)^2; "
                "D = U [(U' G V) / (s + eps)] V'; b = momentum b + D + wd x; x -= lr b",
     .memory = "a layer (rows, columns): 2 (rows^2 + columns^2) + rows columns, and D values with momentum",
+    .tensors = "linear layers, and convolutions group by group, weight with bias; all else, and what is larger than max_dim or "
+               "used twice: SGD with the same lr, momentum and decay",
     .cost = "N (rows + columns)^2 for factors and moments; 4 rows columns (rows + columns); 10 (rows^3 + columns^3) in update_freq "
             "steps",
     .options_size = sizeof(kronecker),

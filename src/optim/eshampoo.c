@@ -225,6 +225,8 @@ const pitot_optimizer pitot_optimizer_eshampoo = {
     .formula =
         "m = b1 m + (1-b1) g; v = b2 v + (1-b2) (QL' g QR)^2; x -= lr QL ((QL' m QR/(1-b1^t)) / (sqrt(v/(1-b2^t)) + eps)) QR'",
     .memory = "2 D values and 2 (m^2 + n^2) for a block (m,n)",
+    .tensors = "more than two axes: a matrix (first axis, the rest); longer than max_preconditioner_dim: blocks with bases of "
+               "their own; vectors: one basis",
     .cost = "8 mn (m+n) flops for a block (m,n); 4 (m^3 + n^3) to look at the bases, about 7 (m^3 + n^3) more an iteration",
     .options_size = sizeof(eshampoo_options),
     .options = table,

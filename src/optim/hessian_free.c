@@ -276,7 +276,7 @@ const pitot_optimizer pitot_optimizer_hessian_free = {
     .abi = PITOT_ABI,
     .needs = PITOT_WANTS_GGNVP | PITOT_WANTS_LOSS,
     .name = "hessian_free",
-    .summary = "conjugate gradients on the Gauss-Newton matrix, damped by what the loss did",
+    .summary = "conjugate gradients on the Gauss-Newton matrix, damped by what the loss did; for large batches",
     .paper = "Martens 2010, Deep learning via Hessian-free optimization",
     .formula = "d = argmin g'd + d'(G + lambda I)d/2 by CG from 0.95 of the last; best of the iterates 1.3^j; line search; "
                "lambda 3/2 or 2/3 as the loss fell by < 1/4 or > 3/4 of that",

@@ -70,6 +70,8 @@ const pitot_optimizer pitot_optimizer_kfac = {
     .formula = "A = mean aa', S = mean gg' (averages over steps); D = (S + sqrt(l)/pi I)^-1 G (A + pi sqrt(l) I)^-1; "
                "b = momentum b + nu D + wd x; x -= lr b; nu = min(1, sqrt(kl_clip / (lr^2 <D,G>)))",
     .memory = "a layer (rows, columns): 2 (rows^2 + columns^2), and D values with momentum",
+    .tensors = "linear layers, and convolutions group by group, weight with bias; all else, and what is larger than max_dim or "
+               "used twice: SGD with the same lr, momentum and decay",
     .cost =
         "a backward pass of drawn labels; N (rows^2 + columns^2) and 2 rows columns (rows + columns); rows^3 + columns^3 in T_inv "
         "steps; step=model: one or two products with the Gauss-Newton matrix, 5 D values of work space",

@@ -137,6 +137,8 @@ const pitot_optimizer pitot_optimizer_muon = {
              "2024, arXiv 2409.20325",
     .formula = "m = b m + (1-b) g; u = (1-b) g + b m; x = (1 - lr wd) x - lr sqrt(max(1, rows/cols)) UV' (u = USV')",
     .memory = "D values for matrices, 2 D for vectors",
+    .tensors =
+        "vectors, and with aux the last, or first and last, matrix: AdamW; more than two axes: a matrix (first axis, the rest)",
     .cost = "ns_steps times about 4 m^2 n + 2 m^3 flops for a matrix (m,n), m <= n",
     .options_size = sizeof(muon_options),
     .options = table,

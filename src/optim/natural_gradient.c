@@ -167,6 +167,7 @@ const pitot_optimizer pitot_optimizer_natural_gradient = {
     .paper = "Amari 1998, Natural gradient works efficiently in learning; Martens 2014, arXiv 1412.1193",
     .formula = "x -= lr (F + damping I)^-1 g, F = mean_n sum_k j_nk j_nk'",
     .memory = "none; D^2 of work space in double",
+    .tensors = "those of linear layers, convolutions and normalisations; all else: the gradient over damping",
     .cost = "N C D^2 + D^3/3, C columns of the root, 1 for drawn and empirical; C backward passes",
     .options_size = sizeof(natural_options),
     .options = table,

@@ -490,6 +490,8 @@ const pitot_optimizer pitot_optimizer_psgd_kron = {
     .paper = "Li 2015, arXiv 1512.04202; Pooladzandi, Li 2024, arXiv 2402.04553; Li 2024, arXiv 2402.11858",
     .formula = "Qi -= mu/Li (Ti - D/ni I) Qi, Ti = (P g)(P g)'; P = kron(Q0'Q0, Q1'Q1); x -= lr clip(P m)",
     .memory = "2 n^2 values for each axis with n^2 <= max_skew D, 2 n for others; D values with momentum",
+    .tensors = "more than two axes: a matrix (first axis, the rest); axes that are too long for a matrix (max_skew, max_size), and "
+               "vectors: a diagonal",
     .cost = "a normal number a value; about 7 D n + 200 n^2 + 8 n^3 flops for each dense axis",
     .options_size = sizeof(psgd_options),
     .options = table,

@@ -11,7 +11,8 @@ typedef struct sgd_options {
 } sgd_options;
 
 static const pitot_option table[] = {
-    { "lr", PITOT_REAL, 1, offsetof(sgd_options, lr), "0.001", 0, 1e6, NULL, "", "learning rate" },
+    { "lr", PITOT_REAL, 1, offsetof(sgd_options, lr), "0.001", 0, 1e6, NULL, "",
+      "learning rate; 0.001 is PyTorch's, 0.01 to 0.1 is usual" },
     { "momentum", PITOT_REAL, 1, offsetof(sgd_options, momentum), "0", 0, 1e6, NULL, "", "share of the buffer that stays" },
     { "dampening", PITOT_REAL, 1, offsetof(sgd_options, dampening), "0", -1e6, 1e6, NULL, "",
       "share of the gradient kept out of the buffer" },

@@ -477,6 +477,8 @@ const pitot_optimizer pitot_optimizer_shampoo = {
              "arXiv 2309.06497, and Lin et al. 2025, arXiv 2509.03378",
     .formula = "L += g g'; R += g' g; x -= lr (L + eps I)^(-1/4) g (R + eps I)^(-1/4)",
     .memory = "2 (m^2 + n^2) values for a block (m,n)",
+    .tensors = "more than two axes: a matrix (first axis, the rest); longer than max_preconditioner_dim: blocks with factors of "
+               "their own; vectors: one factor, without precondition_1d none",
     .cost = "4 mn (m+n) flops for a block (m,n); with roots about 11 (m^3 + n^3) more",
     .options_size = sizeof(shampoo_options),
     .options = table,

@@ -341,6 +341,8 @@ const pitot_optimizer pitot_optimizer_soap = {
     .formula = "h = QL' g QR; m = b1 m + (1-b1) h; v = b2 v + (1-b2) h^2; x -= lr QL (m/(sqrt(v) + eps)) QR' "
                "sqrt(1-b2^t)/(1-b1^t); x -= lr wd x",
     .memory = "2 D values and 2 (m^2 + n^2) for a matrix (m,n)",
+    .tensors = "more than two axes: a matrix (first axis, the rest); axes longer than max_precond_dim keep their own; vectors, "
+               "without precondition_1d: Adam",
     .cost = "6 mn (m+n) flops for a matrix (m,n); when the basis is renewed about 6 (m^3 + n^3) more",
     .options_size = sizeof(soap_options),
     .options = table,

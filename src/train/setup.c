@@ -56,6 +56,9 @@ static int32_t unknown_owner(const owner *o, pitot_error *error) {
     const char *names[256];
     char list[512];
     int n = 0;
+    if (pitot_optimizer_find(o->name))
+        return pitot_fail(error, PITOT_EINVAL, "--set: options of the optimizer go without its name: leave \"%.60s.\" away",
+                          o->name);
     for (const pitot_optimizer *const *w = pitot_wrappers(); *w && n < 128; w++) names[n++] = (*w)->name;
     for (const pitot_probe *const *p = pitot_probes(); *p && n < 256; p++) names[n++] = (*p)->name;
     nearest_list(o->name, names, n, list, sizeof list);

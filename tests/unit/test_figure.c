@@ -432,6 +432,60 @@ static void crowded_axis(void **state) {
     assert_true(plot_axis(&p).hi > 500);
 }
 
+/* Scales that are asked for stay; what diverges leaves the axis at the top. */
+static void asked_axis(void **state) {
+    (void)state;
+    int64_t step[100];
+    double calm[100], wild[100];
+    for (int i = 0; i < 100; i++) step[i] = i, calm[i] = 2.0 / (1 + i), wild[i] = i == 0 ? 2.5 : i < 3 ? 1e30 : 4;
+    line l[2] = { { "calm", step, calm, 100, { 0, 0, 0 }, 0, NULL, NULL },
+                  { "wild", step, wild, 100, { 0, 0, 0 }, 1, NULL, NULL } };
+    plot p = { .scale = AXIS_LINEAR, .main = l, .n_main = 2, .smooth = -1, .font = 8 };
+    wild[50] = -1;
+    p.fixed = 1;
+    assert_true(plot_axis(&p).hi > 1e29 && plot_axis(&p).scale == AXIS_LINEAR);
+    p.top = 1;
+    assert_true(plot_axis(&p).hi > 25 && plot_axis(&p).hi < 30 && plot_axis(&p).lo < -1);
+    wild[50] = 4;
+    p.scale = AXIS_LOG;
+    assert_true(plot_axis(&p).hi > 25 && plot_axis(&p).hi < 40 && plot_axis(&p).lo < 0.02 && plot_axis(&p).lo > 0.01);
+    p.n_main = 1; /* nothing diverges: nothing is cut, and no room is left for it */
+    assert_true(plot_axis(&p).hi > 2 && plot_axis(&p).hi < 3);
+}
+
+/* Seconds of training: what probes cost is taken off from their step on; a logarithm where runs took very different times. */
+static void clocks(void **state) {
+    (void)state;
+    FILE *f = fopen(events, "w");
+    assert_non_null(f);
+    write_text(manifest, facts_json);
+    write_line(f, "{\"pitot\":\"0.1.0\",\"segment\":0,\"step\":0,\"steps\":4");
+    write_line(f, "{\"step\":0,\"wall\":1000.5,\"loss\":3");
+    write_line(f, "{\"step\":1,\"wall\":1002.0,\"loss\":2,\"alpha.seconds\":0.5");
+    write_line(f, "{\"step\":2,\"wall\":1003.0,\"loss\":2,\"alpha.seconds\":0.25,\"grad_norm.seconds\":0.125");
+    write_line(f, "{\"step\":3,\"wall\":1004.0,\"loss\":1");
+    write_line(f, "{\"end\":\"done\"");
+    assert_int_equal(fclose(f), 0);
+    pitot_log *log = pitot_log_open(folder, NULL);
+    assert_true(pitot_log_poll(log, 0, NULL) >= 0);
+    pitot_series s = { .n = 0 };
+    for (int64_t j = 0; pitot_log_series(log, j, &s) == PITOT_OK && strcmp(s.name, "loss"); j++) {}
+    assert_true(s.n == 4);
+    double *clock = clock_make(log, &s), want[] = { 0, 1, 1.625, 2.625 };
+    for (int i = 0; i < 4; i++) assert_true(clock[i] == want[i]);
+    double slow[] = { 0, 10, 20, 40 };
+    line l[2] = { { .name = "a", .n = 4, .clock = clock }, { .name = "b", .n = 4, .clock = slow } };
+    assert_int_equal(clock_axis(l, 1).scale, AXIS_LINEAR);
+    assert_true(clock_axis(l, 1).lo < 0 && clock_axis(l, 1).hi > 2.625 && clock_axis(l, 1).hi < 2.7);
+    assert_int_equal(clock_axis(l, 2).scale, AXIS_LOG);
+    assert_true(clock_axis(l, 2).lo > 0 && clock_axis(l, 2).lo < 0.1 && clock_axis(l, 2).hi > 40);
+    slow[3] = 12;
+    assert_int_equal(clock_axis(l, 2).scale, AXIS_LINEAR);
+    assert_true(clock_axis(l, 0).hi > clock_axis(l, 0).lo);
+    free(clock);
+    pitot_log_close(log);
+}
+
 /* What fontconfig keeps for the life of the process is not ours. */
 __attribute__((visibility("default"))) const char *__lsan_default_suppressions(void);
 const char *__lsan_default_suppressions(void) {
@@ -476,6 +530,8 @@ int main(void) {
         cmocka_unit_test(smoothing),
         cmocka_unit_test(smooth_only_noise),
         cmocka_unit_test(crowded_axis),
+        cmocka_unit_test(asked_axis),
+        cmocka_unit_test(clocks),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,6 +1,7 @@
 /* list.c: `pitot list`: what the registries hold, as text, as JSON, or as the tables of the README. */
 
 #include "command.h"
+#include "wants.h"
 
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -10,7 +11,8 @@ typedef struct entry { /* one thing of any registry */
     const char *name, *summary, *paper, *formula, *needs, *spec;
     const pitot_option *options;
     const pitot_output *outputs;
-    const char *memory, *cost, *use; /* of optimizers and wrappers; or NULL */
+    const pitot_optimizer *method; /* an optimizer or a wrapper; or NULL */
+    int wrapper;
 } entry;
 
 typedef int (*entry_at)(int64_t i, entry *e); /* 0: no more */
@@ -43,57 +45,28 @@ static int probe_at(int64_t i, entry *e) {
     return 1;
 }
 
-/* With the options at their defaults. */
-static const char *wants_of(const char *name, int wrapper) {
-    static char text[400];
-    static const char *const what[] = { "gradients again at other parameters",
-                                        "the loss at other parameters",
-                                        "products with the Hessian",
-                                        "products with the GGN",
-                                        "gradients of drawn labels",
-                                        "squares of the samples' gradients",
-                                        "the samples' norms",
-                                        "what layers saw",
-                                        "drawn or exact output gradients",
-                                        "passes over the data" };
-    char full[96];
-    snprintf(full, sizeof full, wrapper ? "sgd+%s" : "%s", name);
-    pitot_optim *o = pitot_optim_new(full, NULL);
-    uint32_t wants = o ? pitot_optim_wants(o) : 0;
-    size_t used = (size_t)snprintf(text, sizeof text, "gradients");
-    for (size_t i = 0; i < sizeof what / sizeof *what && used < sizeof text; i++)
-        if (wants >> i & 1) used += (size_t)snprintf(text + used, sizeof text - used, ", %s", what[i]);
-    pitot_optim_free(o);
-    return text;
-}
-
-static entry method_entry(const pitot_optimizer *o, int wrapper) {
-    return (entry){ .name = o->name,
-                    .summary = o->summary,
-                    .paper = o->paper,
-                    .formula = o->formula,
-                    .needs = wants_of(o->name, wrapper),
-                    .spec = "",
-                    .options = o->options,
-                    .memory = o->memory,
-                    .cost = o->cost };
+static int method_at(const pitot_optimizer *o, int wrapper, entry *e) {
+    static char needs[WANTS_ROOM];
+    if (!o) return 0;
+    wants_text(o->name, wrapper, needs);
+    *e = (entry){ .name = o->name,
+                  .summary = o->summary,
+                  .paper = o->paper,
+                  .formula = o->formula,
+                  .needs = needs,
+                  .spec = "",
+                  .options = o->options,
+                  .method = o,
+                  .wrapper = wrapper };
+    return 1;
 }
 
 static int optimizer_at(int64_t i, entry *e) {
-    const pitot_optimizer *o = pitot_optimizers()[i];
-    if (!o) return 0;
-    *e = method_entry(o, 0);
-    return 1;
+    return method_at(pitot_optimizers()[i], 0, e);
 }
 
 static int wrapper_at(int64_t i, entry *e) {
-    static char use[160];
-    const pitot_optimizer *o = pitot_wrappers()[i];
-    if (!o) return 0;
-    *e = method_entry(o, 1);
-    snprintf(use, sizeof use, "--optimizer sgd+%s, or --set %s.%s=...", o->name, o->name, o->options ? o->options[0].name : "");
-    e->use = use;
-    return 1;
+    return method_at(pitot_wrappers()[i], 1, e);
 }
 
 static int op_at(int64_t i, entry *e) {
@@ -134,24 +107,65 @@ static const struct registry *find_registry(const char *name) {
 
 /* ---- text ---- */
 
+static int is_open_below(const pitot_option *o) {
+    return o->min != o->max && o->min == PITOT_ABOVE_ZERO;
+}
+
+static int is_open_above(const pitot_option *o) {
+    return o->min != o->max && o->max == PITOT_BELOW_ONE;
+}
+
 static void range_text(const pitot_option *o, char *out, size_t size) {
     out[0] = 0;
     if (o->kind == PITOT_CHOICE) snprintf(out, size, "%s", o->choices);
     else if (o->kind == PITOT_BOOL) snprintf(out, size, "true|false");
     else if (o->min != o->max)
-        snprintf(out, size, "%c%g, %g%c", o->min == PITOT_ABOVE_ZERO ? '(' : '[', o->min == PITOT_ABOVE_ZERO ? 0 : o->min, o->max,
-                 o->max == PITOT_BELOW_ONE ? ')' : ']');
+        snprintf(out, size, "%c%g, %g%c", is_open_below(o) ? '(' : '[', is_open_below(o) ? 0 : o->min, o->max,
+                 is_open_above(o) ? ')' : ']');
 }
 
+/* What is typed to get the default: "=other" is that option's value. */
+static const char *initial_text(const pitot_option *o) {
+    return !o->initial ? "(required)" : o->initial + (o->initial[0] == '=');
+}
+
+static void widen(int *width, const char *text, int most) {
+    int n = (int)strlen(text);
+    if (n > *width && n <= most) *width = n;
+}
+
+/* Choices that are too many for their column have a line of their own. */
 static void print_options(const pitot_option *table) {
+    enum { LONG = 36 };
     char range[512];
-    int width = 18;
-    for (const pitot_option *o = table; o && o->name; o++)
-        if ((int)strlen(o->name) > width) width = (int)strlen(o->name);
+    int name = 18, initial = 9, ranges = 9;
     for (const pitot_option *o = table; o && o->name; o++) {
         range_text(o, range, sizeof range);
-        printf("    %-*s %-14s %-22s %s\n", width, o->name, o->initial ? o->initial : "(required)", range, o->help);
+        widen(&name, o->name, 48);
+        widen(&initial, initial_text(o), 30);
+        widen(&ranges, range, LONG);
     }
+    for (const pitot_option *o = table; o && o->name; o++) {
+        const char *unit = o->unit && *o->unit ? o->unit : NULL;
+        range_text(o, range, sizeof range);
+        int apart = strlen(range) > LONG;
+        printf("    %-*s  %-*s  %-*s  %s%s%s%s\n", name, o->name, initial, initial_text(o), ranges, apart ? "" : range, o->help,
+               unit ? " [" : "", unit ? unit : "", unit ? "]" : "");
+        if (apart) printf("    %*s  %s\n", name, "", range);
+    }
+}
+
+static void print_method(const entry *e) {
+    const pitot_optimizer *m = e->method;
+    char setting[96], needs[WANTS_ROOM];
+    for (int k = 0; wants_with(m, e->wrapper, k, setting, needs); k++) printf("           with %s: %s\n", setting, needs);
+    if (!e->wrapper) printf("  tensors  %s\n", m->tensors ? m->tensors : "all alike");
+    printf("  state    %s\n", m->memory);
+    printf("  cost     %s\n", m->cost);
+    if (m->view) puts("  shows    its preconditioner: probe precond_staleness, spectrum --preconditioned");
+    if (m->changes) puts("  around   what takes no gradients or losses by itself, as lbfgs, hessian_free and sam do");
+    if (e->wrapper)
+        printf("  use      --optimizer sgd+%s, or --set %s.%s=...\n", m->name, m->name, m->options ? m->options[0].name : "");
 }
 
 static void print_entry(const entry *e) {
@@ -160,9 +174,7 @@ static void print_entry(const entry *e) {
     if (*e->formula) printf("  %s %s\n", *e->spec ? "details " : "formula ", e->formula);
     if (*e->paper) printf("  paper    %s\n", e->paper);
     if (*e->needs) printf("  needs    %s\n", e->needs);
-    if (e->memory) printf("  state    %s\n", e->memory);
-    if (e->cost) printf("  cost     %s\n", e->cost);
-    if (e->use) printf("  use      %s\n", e->use);
+    if (e->method) print_method(e);
     if (e->options) puts("  options");
     print_options(e->options);
     if (e->outputs) puts("  outputs");
@@ -184,8 +196,7 @@ static void print_markdown(const struct registry *r) {
     for (int64_t i = 0; r->at(i, &e); i++) {
         printf("| `%s` | %s | ", *e.spec ? e.spec : e.name, e.summary);
         for (const pitot_option *o = e.options; o && o->name; o++)
-            printf("%s`%s%s%s`", o == e.options ? "" : " ", o->name, o->initial ? "=" : "",
-                   o->initial ? o->initial + (*o->initial == '=') : "");
+            printf("%s`%s%s%s`", o == e.options ? "" : " ", o->name, o->initial ? "=" : "", o->initial ? initial_text(o) : "");
         puts(" |");
     }
 }
@@ -198,14 +209,28 @@ static cJSON *option_json(const pitot_option *o) {
     cJSON_AddStringToObject(j, "name", o->name);
     cJSON_AddStringToObject(j, "kind", kinds[o->kind]);
     cJSON_AddNumberToObject(j, "count", o->count > 0 ? o->count : 1);
-    if (o->initial) cJSON_AddStringToObject(j, "default", o->initial);
+    if (o->initial) cJSON_AddStringToObject(j, o->initial[0] == '=' ? "default_of" : "default", initial_text(o));
     if (o->choices) cJSON_AddStringToObject(j, "choices", o->choices);
     if (o->min != o->max) {
-        cJSON_AddNumberToObject(j, "min", o->min);
-        cJSON_AddNumberToObject(j, "max", o->max);
+        cJSON_AddNumberToObject(j, is_open_below(o) ? "above" : "min", is_open_below(o) ? 0 : o->min);
+        cJSON_AddNumberToObject(j, is_open_above(o) ? "below" : "max", is_open_above(o) ? 1 : o->max);
     }
+    if (o->unit && *o->unit) cJSON_AddStringToObject(j, "unit", o->unit);
     cJSON_AddStringToObject(j, "help", o->help);
     return j;
+}
+
+static void add_method(cJSON *j, const entry *e) {
+    const pitot_optimizer *m = e->method;
+    char setting[96], needs[WANTS_ROOM], use[160];
+    cJSON *with = cJSON_AddObjectToObject(j, "needs_with");
+    for (int k = 0; wants_with(m, e->wrapper, k, setting, needs); k++) cJSON_AddStringToObject(with, setting, needs);
+    if (!e->wrapper) cJSON_AddStringToObject(j, "tensors", m->tensors ? m->tensors : "all alike");
+    cJSON_AddStringToObject(j, "state", m->memory);
+    cJSON_AddStringToObject(j, "cost", m->cost);
+    if (!e->wrapper) cJSON_AddBoolToObject(j, "preconditioner", m->view != NULL);
+    snprintf(use, sizeof use, "--optimizer sgd+%s, or --set %s.%s=...", m->name, m->name, m->options ? m->options[0].name : "");
+    if (e->wrapper) cJSON_AddStringToObject(j, "use", use);
 }
 
 static cJSON *entry_json(const entry *e) {
@@ -216,9 +241,7 @@ static cJSON *entry_json(const entry *e) {
     if (*e->paper) cJSON_AddStringToObject(j, "paper", e->paper);
     if (*e->formula) cJSON_AddStringToObject(j, *e->spec ? "details" : "formula", e->formula);
     if (*e->needs) cJSON_AddStringToObject(j, "needs", e->needs);
-    if (e->memory) cJSON_AddStringToObject(j, "state", e->memory);
-    if (e->cost) cJSON_AddStringToObject(j, "cost", e->cost);
-    if (e->use) cJSON_AddStringToObject(j, "use", e->use);
+    if (e->method) add_method(j, e);
     cJSON *options = cJSON_AddArrayToObject(j, "options");
     for (const pitot_option *o = e->options; o && o->name; o++) cJSON_AddItemToArray(options, option_json(o));
     cJSON *outputs = e->outputs ? cJSON_AddArrayToObject(j, "outputs") : NULL;
@@ -243,6 +266,46 @@ static int print_json(cJSON *j) {
 
 /* ---- the command ---- */
 
+static const struct registry *owner_of(const char *name) {
+    entry e;
+    for (int k = 0; k < REGISTRIES; k++)
+        for (int64_t i = 0; registries[k].at(i, &e); i++)
+            if (strcmp(e.name, name) == 0) return &registries[k];
+    return NULL;
+}
+
+/* The library knows which optimizer or wrapper was meant. */
+static void meant(const struct registry *r, const char *name, char *out, size_t size) {
+    pitot_error error = { 0 };
+    char full[160];
+    int optimizer = r->at == optimizer_at;
+    snprintf(out, size, "`pitot list %s` shows them", r->name);
+    if ((!optimizer && r->at != wrapper_at) || strchr(name, '+')) return;
+    snprintf(full, sizeof full, optimizer ? "%s" : "sgd+%s", name);
+    pitot_optim_free(pitot_optim_new(full, &error));
+    const char *guess = strstr(error.text, "did you mean"), *end = guess ? strchr(guess, '?') : NULL;
+    if (end) snprintf(out, size, "%.*s", (int)(end - guess) + 1, guess);
+}
+
+static int not_there(const struct registry *r, const char *name) {
+    char hint[128];
+    const struct registry *other = owner_of(name);
+    if (other)
+        return fail_usage("list", "list %s: \"%s\" is not one of them; see `pitot list %s %s`", r->name, name, other->name, name);
+    meant(r, name, hint, sizeof hint);
+    return fail_usage("list", "list %s: there is no \"%s\"; %s", r->name, name, hint);
+}
+
+/* "optimizer", "probe" and "wrap" begin as what they mean; a name of something says where it stands. */
+static int no_registry(const char *what) {
+    const struct registry *r = owner_of(what);
+    if (r) return fail_usage("list", "list: \"%s\" is one of the %s; see `pitot list %s %s`", what, r->name, r->name, what);
+    for (int i = 0; i < REGISTRIES && strlen(what) >= 4; i++)
+        if (strncmp(registries[i].name, what, 4) == 0)
+            return fail_usage("list", "list: there are no \"%s\"; did you mean %s?", what, registries[i].name);
+    return fail_usage("list", "list: \"%s\" is none of probes, optimizers, wrappers, ops, data, operators", what);
+}
+
 static int list_one(const struct registry *r, const char *name, int json) {
     entry e;
     for (int64_t i = 0; r->at(i, &e); i++) {
@@ -251,7 +314,7 @@ static int list_one(const struct registry *r, const char *name, int json) {
         print_entry(&e);
         return EXIT_DONE;
     }
-    return fail_usage("list", "list %s: there is no \"%s\"; `pitot list %s` shows them", r->name, name, r->name);
+    return not_there(r, name);
 }
 
 static int list_all(const struct registry *r, int json) {
@@ -274,7 +337,7 @@ static int run(const args *a) {
                     : EXIT_DONE;
     }
     const struct registry *r = find_registry(what);
-    if (!r) return fail_usage("list", "list: \"%s\" is none of probes, optimizers, wrappers, ops, data, operators", what);
+    if (!r) return no_registry(what);
     if (args_rest(a) > 2) return fail_usage("list", "list: one name at a time");
     if (args_get(a, "--markdown")) return print_markdown(r), EXIT_DONE;
     return name ? list_one(r, name, json) : list_all(r, json);

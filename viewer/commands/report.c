@@ -153,7 +153,9 @@ static const flag flags[] = {
     { "-o", "FILE", "where to: a name ending in .png, .svg or .pdf (default RUN/figures/report.png)", 0 },
     { "--screen", "NAME", "primary, secondary or all of the cockpit (default all; in a PDF a page each)", 0 },
     { "--panel", "A,B",
-      "only these panels, in this order: names as below, or of anything else in the log; NAME@seconds: over the time", 0 },
+      "only these panels, in this order: names as below, or of anything else in the log; NAME@seconds: over the time without "
+      "what probes took; NAME@log, NAME@linear: on that scale; NAME@top: runs that diverge leave it at the top",
+      0 },
     { "--size", "WxH", "of a page in inches (default 14 wide, of several runs 12, and as high as the panels need)", 0 },
     { "--dpi", "N", "pixels per inch of a PNG (default 150)", 0 },
     { "--smooth", "W", "weight of the past, 0 to 1; 0: no smoothing (default: by the noise of each line)", 0 },
@@ -178,7 +180,7 @@ const command command_report = {
                "  pitot report runs/a -o cockpit.pdf\n"
                "  pitot report runs/a -o tests.svg --panel gradient_tests --size 6x3\n"
                "  pitot report runs/sgd runs/adam -o compare.pdf --panel loss,val/accuracy --size 6.5x2.5\n"
-               "  pitot report runs/sgd runs/adam --panel loss,loss@seconds\n",
+               "  pitot report runs/sgd runs/adam --panel loss@log@top,loss@seconds@log\n",
     .flags = flags,
     .run = run_report,
 };

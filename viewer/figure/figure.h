@@ -105,14 +105,14 @@ typedef struct line {
     const double *value;
     int64_t n;
     rgb colour;
-    int run;            /* for the dash pattern */
-    const double *wall; /* seconds; NULL: drawn over the steps */
-    double start;       /* what of them is 0 */
+    int run;             /* for the dash pattern */
+    const double *wall;  /* when each value was logged; NULL: not known */
+    const double *clock; /* seconds of training; NULL: drawn over the steps */
 } line;
 
 /* Where value i stands on the lower axis. */
 static inline double line_x(const line *l, int64_t i) {
-    return l->wall ? l->wall[i] - l->start : (double)l->step[i];
+    return l->clock ? l->clock[i] : (double)l->step[i];
 }
 
 typedef struct frame { /* the rectangle between the axes and what its sides mean */
@@ -130,6 +130,13 @@ void line_smooth(double *at, int64_t n, double w, double *scratch);
 double line_weight(const double *at, int64_t n);
 /* Strokes it in the current colour: per column its first, least, greatest and last point, so that no spike is lost. */
 void line_stroke(cairo_t *cr, const frame *f, const line *l, const double *at, double width);
+
+/* ---- clock.c: how long a run had trained ---------------------------------------------------------------------------------- */
+
+/* (s->n) seconds since the run's first record without what its probes took; the caller frees it. NULL: out of memory. */
+double *clock_make(const pitot_log *log, const pitot_series *s);
+/* For lines that have a clock; logarithmic where one took more than five times as long as another. */
+axis clock_axis(const line *l, int64_t n);
 
 /* ---- axes.c: ticks, labels and grid of a frame ---------------------------------------------------------------------------- */
 
@@ -157,8 +164,10 @@ enum { PLOT_NO_LABEL, PLOT_LABEL_BELOW, PLOT_LABEL_BESIDE };
 typedef struct plot {
     const char *title, *label, *unit;
     int scale;        /* AXIS_... proposed */
+    int fixed;        /* 1: that scale and no other, but for values that it cannot show */
+    int top;          /* 1: the axis ends at ten times the largest first value; what lies above has a mark there */
     axis x;           /* steps, or: */
-    int seconds;      /* 1: seconds since a run began */
+    int seconds;      /* 1: seconds of training */
     const line *main; /* one per run */
     int64_t n_main;
     const line *tensor; /* drawn thin, in order of depth */

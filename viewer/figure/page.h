@@ -9,7 +9,9 @@
 typedef struct sheet { /* one quantity over the steps */
     panel panel;
     int64_t at[FIGURE_RUNS]; /* which panel of each run it is, or -1 */
-    int seconds;             /* 1: over the seconds since each run began, not over the steps */
+    int seconds;             /* 1: over the seconds that each run trained, not over the steps */
+    int fixed;               /* 1: the panel's scale was asked for */
+    int top;                 /* 1: the axis ends where runs that diverge leave it */
 } sheet;
 
 typedef struct instrument instrument;
@@ -48,7 +50,8 @@ int header_common(const page *p, const char *key);
 
 /* Facts, panels and sheets of all runs. */
 int32_t sheets_collect(page *p, pitot_error *error);
-/* Fills page.item with the instruments and sheets that `names` names, in that order; "loss@seconds" makes a sheet over the time. */
+/* Fills page.item with the instruments and sheets that `names` names, in that order; "loss@seconds" makes a sheet over the time,
+   "loss@log" and "loss@linear" one on that scale, "loss@top" one that what diverges leaves at the top. */
 int32_t sheets_choose(page *p, const char *names, pitot_error *error);
 void sheets_free(page *p);
 /* Leaves out what nobody looks at, and what the cockpit shows. */

@@ -56,6 +56,26 @@ static void sample_all(const plot *p, sample *s) {
     for (int64_t i = 0; i < p->n_tensor; i++) sample_line(s, &p->tensor[i], share);
 }
 
+/* Ten times the largest value that a line begins with; infinite if none begins above 0. */
+static double top_of(const plot *p) {
+    double first = 0;
+    for (int64_t k = 0; k < p->n_main; k++) {
+        const line *l = &p->main[k];
+        int64_t i = 0;
+        while (i < l->n && !isfinite(l->value[i])) i++;
+        if (i < l->n) first = fmax(first, l->value[i]);
+    }
+    return first > 0 ? 10 * first : INFINITY;
+}
+
+static void cut_top(sample *s, double top) {
+    int64_t n = 0;
+    for (int64_t i = 0; i < s->n; i++)
+        if (s->v[i] <= top) s->v[n++] = s->v[i];
+    if (n < s->n) s->v[n++] = top;
+    s->n = n;
+}
+
 static int ascending(const void *a, const void *b) {
     double x = *(const double *)a, y = *(const double *)b;
     return (x > y) - (x < y);
@@ -79,9 +99,10 @@ axis plot_axis(const plot *p) {
     sample *s = malloc(sizeof *s);
     if (!s) return axis_fit(AXIS_LINEAR, NULL, 0);
     sample_all(p, s);
+    if (p->top) cut_top(s, top_of(p));
     int scale = p->scale;
     if (scale == AXIS_LOG && changes_sign(s)) scale = AXIS_SYMLOG;
-    if (scale == AXIS_LINEAR && is_crowded(s)) scale = s->v[0] > 0 ? AXIS_LOG : AXIS_SYMLOG;
+    if (scale == AXIS_LINEAR && !p->fixed && is_crowded(s)) scale = s->v[0] > 0 ? AXIS_LOG : AXIS_SYMLOG;
     axis a = axis_fit(scale, s->v, s->n);
     free(s);
     return a;
@@ -237,11 +258,12 @@ static void mark(cairo_t *cr, char kind, double x, double y, double r) {
 static char mark_of(const frame *f, double v) {
     if (isnan(v)) return 'n';
     if (isinf(v)) return v > 0 ? '+' : '-';
+    if (axis_at(&f->y, v) > 1) return '+';
     return f->y.scale == AXIS_LOG && v <= 0 ? '0' : 0;
 }
 
-/* NaN and infinities at the top edge, -Inf and what a log axis cannot show at the bottom; at most one of a kind where they would
-   cover each other. */
+/* NaN, infinities and what is above the axis at the top edge, -Inf and what a log axis cannot show at the bottom; at most one of a kind where
+   they would cover each other. */
 static void draw_marks(cairo_t *cr, const frame *f, const line *l, double font) {
     double r = 0.27 * font, before[128];
     for (int i = 0; i < 128; i++) before[i] = -INFINITY;
@@ -261,21 +283,19 @@ static void draw_marks(cairo_t *cr, const frame *f, const line *l, double font) 
 
 /* ---- lines to hold a curve against ------------------------------------------------------------------------------------ */
 
-/* A dashed line at a value and what it is, where it lies on the axis. */
-static void draw_level(cairo_t *cr, const plot *p, const frame *f, double value, const char *name, rgb colour) {
-    char number[32], words[64];
-    double at = isfinite(value) ? axis_at(&f->y, value) : NAN;
-    if (!(at > 0 && at < 1)) return;
-    double y = axes_pixel(cr, f, f->area.y + f->area.h * (1 - at), 1);
+typedef struct levels { /* heights of the words that stand already */
+    double text[8];
+    int n;
+} levels;
+
+static int is_free(const levels *all, double text, double height) {
+    for (int i = 0; i < all->n; i++)
+        if (fabs(all->text[i] - text) < height) return 0;
+    return 1;
+}
+
+static void draw_words(cairo_t *cr, const plot *p, const frame *f, double text, const char *words, rgb colour) {
     ink small = { 0.85 * p->font, 0, INK_RIGHT, colour };
-    ink_set(cr, ink_mix(colour, (rgb){ 1, 1, 1 }, 0.35));
-    cairo_set_line_width(cr, 0.7);
-    cairo_set_dash(cr, (const double[]){ 3, 2 }, 2, 0);
-    straight(cr, f->area.x, y, f->area.x + f->area.w, y);
-    cairo_set_dash(cr, NULL, 0, 0);
-    double text = y - f->area.y > 1.2 * p->font ? y - 0.25 * p->font : y + 0.9 * p->font;
-    format_value(value, 4, number, sizeof number);
-    snprintf(words, sizeof words, "%s %s", name, number);
     double right = f->area.x + f->area.w - 0.3 * p->font, width = ink_width(cr, &small, words);
     cairo_set_source_rgba(cr, 1, 1, 1, 0.75);
     cairo_rectangle(cr, right - width - 0.2 * p->font, text - 0.75 * p->font, width + 0.4 * p->font, 0.95 * p->font);
@@ -283,14 +303,35 @@ static void draw_level(cairo_t *cr, const plot *p, const frame *f, double value,
     ink_draw(cr, &small, right, text, words);
 }
 
+/* A dashed line at a value and what it is, where it lies on the axis; without words where these would lie on others. */
+static void draw_level(cairo_t *cr, const plot *p, const frame *f, double value, const char *name, rgb colour, levels *all) {
+    char number[32], words[64];
+    double at = isfinite(value) ? axis_at(&f->y, value) : NAN;
+    if (!(at > 0 && at < 1)) return;
+    double y = axes_pixel(cr, f, f->area.y + f->area.h * (1 - at), 1);
+    ink_set(cr, ink_mix(colour, (rgb){ 1, 1, 1 }, 0.35));
+    cairo_set_line_width(cr, 0.7);
+    cairo_set_dash(cr, (const double[]){ 3, 2 }, 2, 0);
+    straight(cr, f->area.x, y, f->area.x + f->area.w, y);
+    cairo_set_dash(cr, NULL, 0, 0);
+    double text = y - f->area.y > 1.2 * p->font ? y - 0.25 * p->font : y + 0.9 * p->font;
+    if (!is_free(all, text, 0.95 * p->font)) return;
+    format_value(value, 4, number, sizeof number);
+    snprintf(words, sizeof words, "%s %s", name, number);
+    draw_words(cr, p, f, text, words, colour);
+    all->text[all->n++] = text;
+}
+
+/* The most urgent first: it has its words. */
 static void draw_levels(cairo_t *cr, const plot *p, const frame *f) {
     const rgb warn = { 0.72, 0.50, 0.10 };
     const pitot_band *b = p->band;
-    if (b) draw_level(cr, p, f, b->warn_below, "warn below", warn);
-    if (b) draw_level(cr, p, f, b->warn_above, "warn above", warn);
-    if (b) draw_level(cr, p, f, b->alarm_below, "alarm below", ink_alarm);
-    if (b) draw_level(cr, p, f, b->alarm_above, "alarm above", ink_alarm);
-    if (p->level_name) draw_level(cr, p, f, p->level, p->level_name, ink_grey);
+    levels all = { .n = 0 };
+    if (b) draw_level(cr, p, f, b->alarm_below, "alarm below", ink_alarm, &all);
+    if (b) draw_level(cr, p, f, b->alarm_above, "alarm above", ink_alarm, &all);
+    if (b) draw_level(cr, p, f, b->warn_below, "warn below", warn, &all);
+    if (b) draw_level(cr, p, f, b->warn_above, "warn above", warn, &all);
+    if (p->level_name) draw_level(cr, p, f, p->level, p->level_name, ink_grey, &all);
 }
 
 /* ---- last values ----------------------------------------------------------------------------------------------------- */
@@ -390,7 +431,7 @@ int32_t plot_draw(cairo_t *cr, rect cell, const plot *p) {
     double *at = malloc(2 * n * sizeof *at);
     end *ends = calloc((size_t)p->n_main + 1, sizeof *ends);
     if (at && ends) {
-        if (!bare) axes_draw(cr, &f, p->font, 1, p->upper ? NULL : p->seconds ? "seconds" : "step");
+        if (!bare) axes_draw(cr, &f, p->font, 1, p->upper ? NULL : p->seconds ? "seconds of training, without probes" : "step");
         if (!bare) draw_head(cr, cell, p, &f);
         cairo_save(cr);
         cairo_rectangle(cr, area.x - 2, area.y - 2, area.w + 4, area.h + 4);

@@ -26,7 +26,7 @@ static int64_t find_sheet(const page *p, const char *title, int run) {
 static void insert_sheet(page *p, int64_t at, const panel *one) {
     memmove(&p->sheet[at + 1], &p->sheet[at], (size_t)(p->n_sheets - at) * sizeof *p->sheet);
     p->sheet[at].panel = *one;
-    p->sheet[at].seconds = 0;
+    p->sheet[at].seconds = p->sheet[at].fixed = p->sheet[at].top = 0;
     for (int r = 0; r < FIGURE_RUNS; r++) p->sheet[at].at[r] = -1;
     p->n_sheets++;
 }
@@ -110,19 +110,39 @@ static int is_title(const char *title, const char *name, size_t n) {
     return strlen(title) == n && memcmp(title, name, n) == 0;
 }
 
-static const char over_time[] = "@seconds";
+typedef struct request { /* "loss@seconds@log" */
+    size_t length;       /* of the name itself */
+    int seconds, top;
+    int scale; /* -1: the registry's */
+} request;
 
-/* Length of the name without its "@seconds"; *seconds: whether it has one. */
-static size_t name_length(const char *name, size_t n, int *seconds) {
-    size_t end = sizeof over_time - 1;
-    *seconds = n > end && memcmp(name + n - end, over_time, end) == 0;
-    return *seconds ? n - end : n;
+static int ends_in(const char *name, size_t *n, const char *end) {
+    size_t m = strlen(end);
+    if (*n <= m || memcmp(name + *n - m, end, m)) return 0;
+    *n -= m;
+    return 1;
 }
 
-/* A copy of sheet k behind the others, over the time. There is room for one to each item. */
-static int64_t add_over_time(page *p, int64_t k) {
-    p->sheet[p->n_sheets] = p->sheet[k];
-    p->sheet[p->n_sheets].seconds = 1;
+static request read_request(const char *name, size_t n) {
+    request r = { n, 0, 0, -1 };
+    for (size_t before = 0; before != r.length;) {
+        before = r.length;
+        if (ends_in(name, &r.length, "@seconds")) r.seconds = 1;
+        if (ends_in(name, &r.length, "@top")) r.top = 1;
+        if (ends_in(name, &r.length, "@log")) r.scale = AXIS_LOG;
+        if (ends_in(name, &r.length, "@linear")) r.scale = AXIS_LINEAR;
+    }
+    return r;
+}
+
+/* A copy of sheet k behind the others, as it was asked for. There is room for one to each item. */
+static int64_t add_copy(page *p, int64_t k, const request *r) {
+    sheet *s = &p->sheet[p->n_sheets];
+    *s = p->sheet[k];
+    s->seconds = r->seconds;
+    s->top = r->top;
+    s->fixed = r->scale >= 0;
+    if (s->fixed) s->panel.scale = r->scale;
     return p->n_sheets++;
 }
 
@@ -133,12 +153,13 @@ int32_t sheets_choose(page *p, const char *names, pitot_error *error) {
     p->item = calloc(FIGURE_PANELS, sizeof *p->item);
     if (!p->item || !more) return no_memory(error);
     for (const char *name = names; *name && p->n_items < FIGURE_PANELS;) {
-        int seconds;
-        size_t n = strcspn(name, ","), own = name_length(name, n, &seconds);
-        item one = { p->n == 1 && !seconds ? cockpit_find(name, n) : NULL, 0 };
-        while (n && !one.instrument && one.sheet < known && !is_title(p->sheet[one.sheet].panel.title, name, own)) one.sheet++;
-        if (n && !one.instrument && one.sheet == known) return unknown_panel(p, name, own, error);
-        if (n && seconds) one.sheet = add_over_time(p, one.sheet);
+        size_t n = strcspn(name, ",");
+        request r = read_request(name, n);
+        int plain = r.length == n;
+        item one = { p->n == 1 && plain ? cockpit_find(name, n) : NULL, 0 };
+        while (n && !one.instrument && one.sheet < known && !is_title(p->sheet[one.sheet].panel.title, name, r.length)) one.sheet++;
+        if (n && !one.instrument && one.sheet == known) return unknown_panel(p, name, r.length, error);
+        if (n && !plain) one.sheet = add_copy(p, one.sheet, &r);
         if (n) p->item[p->n_items++] = one;
         name += n + (name[n] == ',');
     }
@@ -152,13 +173,6 @@ typedef struct lines { /* of one sheet */
     int64_t n_main, n_tensor; /* tensors stand behind the main lines */
 } lines;
 
-/* When the run began. */
-static double start_of(const page *p, int run) {
-    pitot_log_state state = { .struct_size = sizeof state };
-    pitot_log_get_state(p->run[run].log, &state);
-    return state.first_wall;
-}
-
 static void add_line(const page *p, int run, int64_t series, const char *name, rgb colour, line *out) {
     pitot_series s;
     memset(out, 0, sizeof *out);
@@ -170,7 +184,6 @@ static void add_line(const page *p, int run, int64_t series, const char *name, r
     out->value = s.value;
     out->n = s.n;
     out->wall = s.wall;
-    out->start = start_of(p, run);
 }
 
 static const panel *panel_of(const page *p, const sheet *s, int run) {
@@ -201,6 +214,15 @@ static void add_tensors(const page *p, const sheet *s, lines *out) {
     }
 }
 
+static int32_t add_clocks(const page *p, lines *out) {
+    for (int64_t i = 0; i < out->n_main + out->n_tensor; i++) {
+        line *l = &out->line[i];
+        pitot_series s = { .step = l->step, .wall = l->wall, .n = l->n };
+        if (l->n > 0 && !(l->clock = clock_make(p->run[l->run].log, &s))) return PITOT_ENOMEM;
+    }
+    return PITOT_OK;
+}
+
 static int32_t lines_of(const page *p, const sheet *s, lines *out) {
     int64_t room = 1;
     for (int r = 0; r < p->n; r++) room += 1 + (panel_of(p, s, r) ? panel_of(p, s, r)->n : 0);
@@ -208,8 +230,12 @@ static int32_t lines_of(const page *p, const sheet *s, lines *out) {
     if (!out->line) return PITOT_ENOMEM;
     add_main(p, s, out);
     add_tensors(p, s, out);
-    for (int64_t i = 0; !s->seconds && i < out->n_main + out->n_tensor; i++) out->line[i].wall = NULL;
-    return PITOT_OK;
+    return s->seconds ? add_clocks(p, out) : PITOT_OK;
+}
+
+static void free_lines(lines *l) {
+    for (int64_t i = 0; l->line && i < l->n_main + l->n_tensor; i++) free((double *)(uintptr_t)l->line[i].clock);
+    free(l->line);
 }
 
 /* ---- drawing --------------------------------------------------------------------------------------------------------- */
@@ -229,17 +255,6 @@ axis sheets_steps(const page *p) {
     return (axis){ AXIS_LINEAR, lo - pad, hi + pad, 0 };
 }
 
-static axis whole_time(const page *p) {
-    double hi = 0;
-    for (int r = 0; r < p->n; r++) {
-        pitot_log_state state = { .struct_size = sizeof state };
-        pitot_log_get_state(p->run[r].log, &state);
-        hi = fmax(hi, state.last_wall - state.first_wall);
-    }
-    hi = hi > 0 && isfinite(hi) ? hi : 1;
-    return (axis){ AXIS_LINEAR, -0.012 * hi, 1.012 * hi, 0 };
-}
-
 static int any_label(const page *p) {
     for (int64_t i = 0; i < p->n_sheets; i++)
         if (p->sheet[i].panel.label[0] || p->sheet[i].panel.unit[0]) return 1;
@@ -252,7 +267,9 @@ static plot plot_of(const page *p, const sheet *s, const lines *l, axis x, doubl
         .label = s->panel.label,
         .unit = s->panel.unit,
         .scale = s->panel.scale,
-        .x = s->seconds ? whole_time(p) : x,
+        .x = s->seconds ? clock_axis(l->line, l->n_main + l->n_tensor) : x,
+        .fixed = s->fixed,
+        .top = s->top,
         .seconds = s->seconds,
         .main = l->line,
         .n_main = l->n_main,
@@ -290,7 +307,7 @@ int32_t sheets_draw(cairo_t *cr, const page *p, const int64_t *which, int64_t n,
     int32_t status = l ? PITOT_OK : PITOT_ENOMEM;
     for (int64_t i = 0; i < n && status == PITOT_OK; i++) status = lines_of(p, &p->sheet[which ? which[i] : i], &l[i]);
     if (status == PITOT_OK) status = draw_plots(cr, p, which, n, l, cell, font);
-    for (int64_t i = 0; l && i < n; i++) free(l[i].line);
+    for (int64_t i = 0; l && i < n; i++) free_lines(&l[i]);
     free(l);
     return status;
 }

@@ -3,6 +3,7 @@
 #include "base/alloc.h"
 #include "optim/core/optimizer.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static const int64_t MOST_PARAMETERS = INT64_C(1) << 48; /* sizes of work space are multiples of it */
@@ -143,8 +144,8 @@ void optim_release(pitot_optim *o) {
     o->n = o->parameters = 0;
 }
 
-static int32_t check_source(const pitot_optim *o, pitot_error *error) {
-    const pitot_optim_source *s = &o->source;
+/* What a part wants and the loop does not provide: "a, b and c"; 0: nothing. */
+static int list_missing(const pitot_optim_source *s, uint32_t wants, char *out, size_t size) {
     const struct {
         uint32_t want;
         int there;
@@ -156,16 +157,25 @@ static int32_t check_source(const pitot_optim *o, pitot_error *error) {
         { PITOT_WANTS_GGNVP, s->ggnvp != NULL, "products with the Gauss-Newton matrix (source.ggnvp)" },
         { PITOT_WANTS_DRAWN, s->drawn != NULL, "gradients of drawn labels (source.drawn)" },
         { PITOT_WANTS_SQUARES, s->squares != NULL, "squares of the samples' gradients (source.squares)" },
-        { PITOT_WANTS_SAMPLES, s->norms && s->weigh && s->batch, "the samples' norms (source.norms and weigh)" },
+        { PITOT_WANTS_SAMPLES, s->norms && s->weigh && s->batch, "the samples' norms (source.batch, norms and weigh)" },
         { PITOT_WANTS_LAYERS, s->layer && s->batch, "what layers saw (source.layer and batch)" },
         { PITOT_WANTS_ROOT, s->send && s->layer && s->batch, "drawn or exact output gradients (source.send, layer and batch)" },
         { PITOT_WANTS_DATA, s->data != NULL, "a pass over the data (source.data)" },
     };
-    uint32_t wants = pitot_optim_wants(o);
-    for (size_t i = 0; i < sizeof list / sizeof *list; i++)
+    size_t used = 0;
+    int n = 0;
+    for (size_t i = 0; i < sizeof list / sizeof *list && used < size; i++)
         if (wants & list[i].want && !list[i].there)
-            return pitot_fail(error, PITOT_ENOTSUP, "optimizer %s needs %s, which this loop does not provide",
-                              o->part[0].method->name, list[i].what);
+            used += (size_t)snprintf(out + used, size - used, "%s%s", n++ ? ", " : "", list[i].what);
+    return n;
+}
+
+static int32_t check_source(const pitot_optim *o, pitot_error *error) {
+    char missing[720];
+    for (int32_t k = 0; k < o->n_parts; k++)
+        if (list_missing(&o->source, optim_part_wants(&o->part[k]), missing, sizeof missing))
+            return pitot_fail(error, PITOT_ENOTSUP, "%s %s needs %s, which this loop does not provide", k ? "wrapper" : "optimizer",
+                              o->part[k].method->name, missing);
     return PITOT_OK;
 }
 
@@ -218,6 +228,7 @@ static int32_t make_kept(pitot_optim *o) {
 
 int32_t pitot_optim_prepare(pitot_optim *o, const pitot_optim_tensor *tensors, int64_t n, int32_t threads, pitot_error *error) {
     int32_t status = check_tensors(tensors, n, error);
+    if (!status) status = optim_check_parts(o, error);
     if (!status) status = check_source(o, error);
     for (int32_t k = 0; k < o->n_parts && !status; k++)
         if (o->part[k].method->check) status = o->part[k].method->check(o->part[k].options, error);

@@ -19,6 +19,25 @@ static void unknown(const char *what, const pitot_optimizer *const *table, const
     pitot_fail(error, PITOT_EINVAL, "unknown %s \"%.60s\"; %s", what, name, list);
 }
 
+static void no_name(pitot_error *error) {
+    pitot_fail(error, PITOT_EINVAL, "an optimizer's name is empty; write sgd, or with wrappers sgd+clip_norm+cosine");
+}
+
+static void unknown_optimizer(const char *name, pitot_error *error) {
+    if (!*name) no_name(error);
+    else if (pitot_wrapper_find(name))
+        pitot_fail(error, PITOT_EINVAL, "\"%.60s\" is a wrapper; put it around an optimizer, as in sgd+%.60s", name, name);
+    else unknown("optimizer", optimizer_table, name, error);
+}
+
+static void unknown_wrapper(const char *name, pitot_error *error) {
+    if (!*name) no_name(error);
+    else if (pitot_optimizer_find(name))
+        pitot_fail(error, PITOT_EINVAL, "\"%.60s\" is an optimizer; name one, and then wrappers around it, as in %.60s+clip_norm",
+                   name, name);
+    else unknown("wrapper", wrapper_table, name, error);
+}
+
 /* ---- parts ---- */
 
 static int32_t add_part(pitot_optim *o, const pitot_optimizer *method, pitot_error *error) {
@@ -39,7 +58,7 @@ static optim_part *part_called(pitot_optim *o, const char *wrapper) {
 
 static int32_t add_wrapper(pitot_optim *o, const char *name, pitot_error *error) {
     const pitot_optimizer *w = pitot_wrapper_find(name);
-    if (!w) return unknown("wrapper", wrapper_table, name, error), PITOT_EINVAL;
+    if (!w) return unknown_wrapper(name, error), PITOT_EINVAL;
     if (part_called(o, name)) return pitot_fail(error, PITOT_EINVAL, "wrapper %s is there twice; name it once", name);
     return add_part(o, w, error);
 }
@@ -51,7 +70,7 @@ static int32_t add_parts(pitot_optim *o, const char *names, pitot_error *error) 
         size_t n = strcspn(names, "+");
         snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, names);
         const pitot_optimizer *m = first ? pitot_optimizer_find(name) : NULL;
-        if (first && !m) return unknown("optimizer", optimizer_table, name, error), PITOT_EINVAL;
+        if (first && !m) return unknown_optimizer(name, error), PITOT_EINVAL;
         int32_t status = first ? add_part(o, m, error) : add_wrapper(o, name, error);
         if (status || !names[n]) return status;
         names += n + 1;
@@ -86,6 +105,11 @@ void pitot_optim_free(pitot_optim *o) {
 
 /* ---- options ---- */
 
+static const char *first_option(const char *wrapper) {
+    const pitot_optimizer *w = pitot_wrapper_find(wrapper);
+    return w->options ? w->options[0].name : "";
+}
+
 int32_t pitot_optim_set(pitot_optim *o, const char *option, const char *text, pitot_error *error) {
     char owner[96], name[NAME_SIZE];
     const char *dot = strchr(option, '.');
@@ -99,6 +123,9 @@ int32_t pitot_optim_set(pitot_optim *o, const char *option, const char *text, pi
         if (status) return status;
         p = part_called(o, name);
     }
+    if (!dot && pitot_wrapper_find(option) && !pitot_options_find(p->method->options, option))
+        return pitot_fail(error, PITOT_EINVAL, "%.60s is a wrapper: give one of its options a value, as in %.60s.%s=%s", option,
+                          option, first_option(option), text);
     snprintf(owner, sizeof owner, "%s %s", dot ? "wrapper" : "optimizer", p->method->name);
     if (p == &o->part[0]) optim_set_lr(o, o->lr);
     int32_t status = pitot_options_set(p->method->options, p->options, owner, dot ? dot + 1 : option, text, error);
@@ -121,12 +148,13 @@ void pitot_optim_plan(pitot_optim *o, int64_t steps, uint64_t seed) {
     for (int32_t k = 0; k < OPTIM_PARTS; k++) o->part[k].s.seed = seed;
 }
 
+uint32_t optim_part_wants(const optim_part *p) {
+    return p->method->needs | (p->method->wants ? p->method->wants(p->options) : 0);
+}
+
 uint32_t pitot_optim_wants(const pitot_optim *o) {
     uint32_t wants = 0;
-    for (int32_t k = 0; k < o->n_parts; k++) {
-        const pitot_optimizer *m = o->part[k].method;
-        wants |= m->needs | (m->wants ? m->wants(o->part[k].options) : 0);
-    }
+    for (int32_t k = 0; k < o->n_parts; k++) wants |= optim_part_wants(&o->part[k]);
     return wants;
 }
 
@@ -136,7 +164,8 @@ double optim_factor(const pitot_optim *o) {
     double factor = 1;
     for (int32_t k = 1; k < o->n_parts; k++) {
         const optim_part *p = &o->part[k];
-        if (p->method->factor) factor *= p->method->factor(p->options, p->count ? (int64_t)p->count[0] + 1 : 1, o->steps);
+        if (p->method->factor)
+            factor *= p->method->factor(p->options, p->count ? (int64_t)p->count[0] + 1 : 1, optim_planned(o, k));
     }
     return factor;
 }

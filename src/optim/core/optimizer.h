@@ -2,7 +2,7 @@
 
    registry.c   names            optimizer.c  making, options, learning rate      layout.c  tensors, state
    step.c       steps            state.c      arrays by name, views, evaluation   bits.c    bfloat16, finite values
-   overlap.c    work beside the steps */
+   overlap.c    work beside the steps  combine.c  which wrappers go around what */
 
 #ifndef PITOT_SRC_OPTIMIZER_H
 #define PITOT_SRC_OPTIMIZER_H
@@ -50,7 +50,12 @@ extern const pitot_optimizer *const optimizer_table[], *const wrapper_table[]; /
 
 int finite_values(const pitot_real *x, int64_t n);
 int64_t slot_bytes(const pitot_slot *s);
+uint32_t optim_part_wants(const optim_part *p); /* PITOT_WANTS_..., with its options as they stand */
 double optim_factor(const pitot_optim *o);
+/* combine.c: PITOT_EINVAL for wrappers that do not go around what they are around. */
+int32_t optim_check_parts(const pitot_optim *o, pitot_error *error);
+/* Steps of that part in all, 0: not known. */
+int64_t optim_planned(const pitot_optim *o, int32_t part);
 void optim_set_lr(pitot_optim *o, double lr);
 void optim_release(pitot_optim *o); /* all that prepare made */
 /* overlap.c: until nothing is made beside the steps; frees what is for that. */

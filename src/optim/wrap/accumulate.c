@@ -1,6 +1,6 @@
 /* accumulate.c: the gradients of `every` steps averaged, and then one step of what is inside; the steps between leave it alone. A tensor
-   without a gradient in some of them counts as zero there, as in PyTorch; without one in all of them it is left out. What asks for gradients
-   or curvature itself (SAM, second-order methods) sees the last batch alone there. */
+   without a gradient in some of them counts as zero there, as in PyTorch; without one in all of them it is left out. What asks for curvature
+   itself (second-order methods) sees the last batch alone there. */
 
 #include "pitot/hot.h"
 #include "pitot/optim.h"
@@ -70,17 +70,23 @@ static int32_t step(pitot_stepping *s) {
     return status;
 }
 
+static int64_t inner_steps(const void *options, int64_t steps) {
+    return steps / ((const accumulate_options *)options)->every;
+}
+
 const pitot_optimizer pitot_wrapper_accumulate = {
     .struct_size = sizeof(pitot_optimizer),
     .abi = PITOT_ABI,
     .name = "accumulate",
     .summary = "one step with the mean of several steps' gradients",
     .paper = "large batches in several passes; as in PyTorch, with the mean",
-    .formula = "every `every` steps: g = (g_1 + ... + g_every) / every",
+    .formula = "every `every` steps: g = (g_1 + ... + g_every) / every; layers and curvature are those of the last",
     .memory = "D values; D of work space",
     .cost = "one pass over D",
     .options_size = sizeof(accumulate_options),
     .options = table,
     .layout = layout,
     .step = step,
+    .changes = 1,
+    .inner_steps = inner_steps,
 };

@@ -49,4 +49,5 @@ const pitot_optimizer pitot_wrapper_clip_norm = {
     .options = table,
     .layout = layout,
     .step = step,
+    .changes = 1,
 };

@@ -55,4 +55,5 @@ const pitot_optimizer pitot_wrapper_clip_samples = {
     .options = table,
     .layout = layout,
     .step = step,
+    .changes = 1,
 };

@@ -50,4 +50,5 @@ const pitot_optimizer pitot_wrapper_clip_value = {
     .options = table,
     .layout = layout,
     .step = step,
+    .changes = 1,
 };

@@ -96,4 +96,5 @@ const pitot_optimizer pitot_wrapper_sam = {
     .options = table,
     .layout = layout,
     .step = step,
+    .changes = 1,
 };
