@@ -5,6 +5,9 @@
        q0.5eq1.5:  Qi -= mu/Li (Ti - ci I) Qi, and Qi is turned towards a symmetric one
        qeq:        Qi -= mu/Li Qi (Ti - ci I)
        eq:         A = Q g, B = Q^-T v, v normal: Qi -= mu/Li triu(Ai - Bi) Qi, li = ||Ai + Bi||
+       quad:       Qi = (I - h (Ti - ci I)) Qi (I - h (Ti - ci I)), h = mu/(2 Li), symmetric
+       quad4p:     as quad with h = mu/Li, of Pi in place of Qi; in exact arithmetic what qeq makes of Q'Q
+       pro4p:      as q0.5eq1.5, of Pi in place of Qi, turned up to ten times until it is nearly symmetric
 
    Axes longer than preconditioner_max_size, or with n^2 > preconditioner_max_skew D, have a diagonal Qi; of a matrix that is the longer one, and a
    vector's. Tensors of more axes are matrices (first axis, the rest), without an axis of length 1. Steps that are too long are clipped. */
@@ -21,6 +24,7 @@
 #include <float.h>
 #include <limits.h>
 #include <math.h>
+#include <string.h>
 
 #ifdef PITOT_DOUBLE
 #define REAL_EPSILON DBL_EPSILON
@@ -34,7 +38,7 @@ typedef struct psgd_options {
     int64_t preconditioner_max_size, update_preconditioner_first, whiten_grad, dq;
 } psgd_options;
 
-enum { Q0P5EQ1P5, QEQ, EQ };
+enum { Q0P5EQ1P5, QEQ, EQ, QUAD, QUAD4P, PRO4P };
 enum { WORTH_THREADS = 1 << 15 /* values */ };
 enum {
     FACTOR,
@@ -43,7 +47,7 @@ enum {
     EXP_AVG,
     COMPUTED,
     INIT_SCALE = 0 /* of the run */
-};                 /* FACTOR + side: Q; APPLIED + side: Q'Q */
+};                 /* FACTOR + side: Q, or what is fitted in its place; APPLIED + side: P = Q'Q */
 
 static const pitot_option table[] = {
     { "lr", PITOT_REAL, 1, offsetof(psgd_options, lr), "0.001", 0, 1e6, NULL, "", "learning rate" },
@@ -69,7 +73,8 @@ static const pitot_option table[] = {
       "fit before the step is taken" },
     { "whiten_grad", PITOT_BOOL, 1, offsetof(psgd_options, whiten_grad), "true", 0, 0, NULL, "",
       "whiten the gradient, else its average; that needs momentum > 0" },
-    { "dq", PITOT_CHOICE, 1, offsetof(psgd_options, dq), "q0.5eq1.5", 0, 0, "q0.5eq1.5|qeq|eq", "", "geometry of the fit" },
+    { "dq", PITOT_CHOICE, 1, offsetof(psgd_options, dq), "q0.5eq1.5", 0, 0, "q0.5eq1.5|qeq|eq|quad|quad4p|pro4p", "",
+      "geometry of the fit; quad4p and pro4p fit P, not Q, which bears less round-off" },
     { 0 },
 };
 
@@ -139,11 +144,15 @@ static int32_t layout(pitot_layout *l, pitot_error *error) {
     return PITOT_OK;
 }
 
-static void set_factors(pitot_tensor_state *t, const shape *s, double scale) {
+static int fits_p(const psgd_options *o) {
+    return o->dq >= QUAD4P;
+}
+
+static void set_factors(const psgd_options *o, pitot_tensor_state *t, const shape *s, double scale) {
     for (int a = 0; a < s->axes; a++) {
         double q = pow(scale, 1.0 / s->axes);
         for (int k = 0; k < 2; k++) {
-            pitot_real *x = t->state[(k ? APPLIED : FACTOR) + a], value = (pitot_real)(k ? q * q : q);
+            pitot_real *x = t->state[(k ? APPLIED : FACTOR) + a], value = (pitot_real)(k || fits_p(o) ? q * q : q);
             if (s->dense[a]) matrix_identity(s->n[a], (double)value, x);
             else
                 for (int64_t i = 0; i < s->n[a]; i++) x[i] = value;
@@ -278,7 +287,11 @@ static void fit_diagonal(const psgd_options *o, const shape *s, int a, double *b
     for (int64_t i = 0; i < n; i++) w->half[i] = w->t1[i] + w->t2[i];
     most = most_of(n, w->half);
     double step = step_length(o, bound, most);
-    for (int64_t i = 0; i < n; i++) q[i] *= (pitot_real)(1 - step * ((double)w->t1[i] - (double)w->t2[i]));
+    double by = o->dq == QUAD ? step / 2 : step;
+    for (int64_t i = 0; i < n; i++) {
+        double gain = 1 - by * ((double)w->t1[i] - (double)w->t2[i]);
+        q[i] *= (pitot_real)(o->dq == QUAD || o->dq == QUAD4P ? gain * gain : gain);
+    }
 }
 
 PITOT_HOT static void subtract(void *job, int64_t begin, int64_t end, int thread) {
@@ -287,6 +300,12 @@ PITOT_HOT static void subtract(void *job, int64_t begin, int64_t end, int thread
     pitot_real *restrict out = p->out;
     (void)thread;
     for (int64_t i = begin; i < end; i++) out[i] -= x[i];
+}
+
+/* q -= by E q, or from the right by q E */
+static void take_off(int64_t n, int right, double by, const pitot_real *e, pitot_real *change, pitot_real *q) {
+    blas_gemm(0, 0, n, n, n, by, right ? q : e, n, right ? e : q, n, 0, change, n);
+    run(n * n, n * n, subtract, (pass){ .x = change, .out = q });
 }
 
 /* t1: of T or A, t2: of B. */
@@ -304,10 +323,16 @@ static void fit_dense(const psgd_options *o, const shape *s, int a, double *boun
     double now = psgd_norm(n, o->dq == EQ ? w->t2 : w->t1, 0, draws, w->more) + (o->dq == EQ ? 0 : c);
     double step = step_length(o, bound, now);
     for (int64_t i = 0; i < n && o->dq != EQ; i++) e[i * n + i] -= (pitot_real)c;
-    if (o->dq == QEQ) blas_gemm(0, 0, n, n, n, step, q, n, e, n, 0, change, n);
-    else blas_gemm(0, 0, n, n, n, step, e, n, q, n, 0, change, n);
-    run(n * n, n * n, subtract, (pass){ .x = change, .out = q });
+    int both = o->dq == QUAD || o->dq == QUAD4P;
+    double by = o->dq == QUAD ? step / 2 : step;
+    take_off(n, o->dq == QEQ, by, e, change, q);
+    if (both) take_off(n, 1, by, e, change, q);
+    if (both) psgd_symmetrize(n, q);
     if (o->dq == Q0P5EQ1P5) psgd_turn(n, q, draws, w->more);
+    for (int k = 0; k < 10 && o->dq == PRO4P; k++) {
+        psgd_turn_far(n, q, draws, w->more);
+        if (psgd_skew(n, q) < 0.001) break;
+    }
 }
 
 /* The factors' largest values are made the same. */
@@ -323,7 +348,10 @@ static void balance(pitot_tensor_state *t, const shape *s) {
     }
 }
 
-static void apply_from_factors(pitot_tensor_state *t, const shape *s) {
+static void apply_from_factors(const psgd_options *o, pitot_tensor_state *t, const shape *s) {
+    for (int a = 0; a < s->axes && fits_p(o); a++)
+        memcpy(t->state[APPLIED + a], t->state[FACTOR + a], (size_t)values_of(s, a) * sizeof(pitot_real));
+    if (fits_p(o)) return;
     for (int a = 0; a < s->axes; a++) {
         const pitot_real *q = t->state[FACTOR + a];
         pitot_real *p = t->state[APPLIED + a];
@@ -369,7 +397,7 @@ static void fit(const psgd_options *o, pitot_tensor_state *t, const shape *s, co
         }
     }
     if (draws->uniform(draws->self) < 0.01 && s->axes == 2) balance(t, s);
-    apply_from_factors(t, s);
+    apply_from_factors(o, t, s);
     *(double *)t->state[COMPUTED] = (double)t->t;
 }
 
@@ -413,7 +441,7 @@ static void step_tensor(pitot_stepping *s, pitot_tensor_state *t, int update, co
     shape k = shape_of(t, o);
     room r = { s->scratch, 0 };
     room_of w = take(&r, &k);
-    if (t->t == 1) set_factors(t, &k, *(const double *)s->run[INIT_SCALE]);
+    if (t->t == 1) set_factors(o, t, &k, *(const double *)s->run[INIT_SCALE]);
     if (o->momentum > 0) average_gradient(o, t);
     const pitot_real *step = o->momentum > 0 ? t->state[EXP_AVG] : t->g, *white = o->whiten_grad ? t->g : step;
     if (update && o->update_preconditioner_first) fit(o, t, &k, white, draws, &w);

@@ -1,5 +1,6 @@
 /* rmsprop.c: Tieleman, Hinton 2012 (lecture 6.5); centered: Graves 2013 (arXiv 1308.0850), equations 38 to 45. As in PyTorch: eps after
-   the root, the learning rate multiplies the momentum buffer when it is used. */
+   the root, averages from 0, the learning rate multiplies the momentum buffer when it is used. As in TensorFlow: eps in the root, the average of
+   squares from 1, the learning rate of each step goes into the buffer. */
 
 #include "net/real.h"
 #include "optim/core/quotient.h"
@@ -9,8 +10,10 @@
 
 typedef struct rmsprop_options {
     double lr, alpha, eps, weight_decay, momentum;
-    int64_t centered;
+    int64_t centered, form;
 } rmsprop_options;
+
+enum { TORCH, TF }; /* form */
 
 static const pitot_option table[] = {
     { "lr", PITOT_REAL, 1, offsetof(rmsprop_options, lr), "0.01", 0, 1e6, NULL, "",
@@ -24,6 +27,8 @@ static const pitot_option table[] = {
     { "momentum", PITOT_REAL, 1, offsetof(rmsprop_options, momentum), "0", 0, 1e6, NULL, "", "share of the buffer that stays" },
     { "centered", PITOT_BOOL, 1, offsetof(rmsprop_options, centered), "false", 0, 0, NULL, "",
       "divide by the root of the variance, the square of the average gradient taken off" },
+    { "form", PITOT_CHOICE, 1, offsetof(rmsprop_options, form), "torch", 0, 0, "torch|tf", "",
+      "tf: eps is added in the root, the average of squares begins at 1, steps enter the buffer times their learning rate" },
     { 0 },
 };
 
@@ -34,8 +39,13 @@ static uint32_t uses(const void *options) {
     return 1u | (o->centered ? 2u : 0) | (o->momentum > 0 ? 4u : 0);
 }
 
-/* One loop for each of the four: `centered` and `momentum` are constants where it is called. Round-off may leave a variance below 0. */
-static inline __attribute__((always_inline)) void run(const pitot_update *u, int centered, int momentum) {
+static void begin(pitot_stepping *s) {
+    for (int64_t i = 0; i < s->n && ((const rmsprop_options *)s->options)->form == TF; i++)
+        for (int64_t k = 0; k < s->tensor[i].size; k++) ((pitot_real *)s->tensor[i].state[0])[k] = 1;
+}
+
+/* One loop for each of eight: `centered`, `momentum` and `tf` are constants where it is called. Round-off may leave a variance below 0. */
+static inline __attribute__((always_inline)) void run(const pitot_update *u, int centered, int momentum, int tf) {
     const rmsprop_options *o = u->options;
     pitot_real lr = (pitot_real)o->lr, a = (pitot_real)o->alpha, c = (pitot_real)(1 - o->alpha), eps = (pitot_real)o->eps,
                wd = (pitot_real)o->weight_decay, mu = (pitot_real)o->momentum;
@@ -51,20 +61,25 @@ static inline __attribute__((always_inline)) void run(const pitot_update *u, int
                 v -= m * m;
                 v = v > 0 ? v : 0;
             }
-            pitot_real step = quotient(gi, REAL(sqrt)(v) + eps);
+            pitot_real step = tf ? lr * quotient(gi, REAL(sqrt)(v + eps)) : quotient(gi, REAL(sqrt)(v) + eps);
             if (momentum) step = buffer[i] = mu * buffer[i] + step;
-            x[i] -= lr * step;
+            x[i] -= tf ? step : lr * step;
         }
 }
 
-PITOT_HOT static void update(const pitot_update *u) {
-    if (u->state[1] && u->state[2]) run(u, 1, 1);
-    else if (u->state[1]) run(u, 1, 0);
-    else if (u->state[2]) run(u, 0, 1);
-    else run(u, 0, 0);
+static inline __attribute__((always_inline)) void run_form(const pitot_update *u, int tf) {
+    if (u->state[1] && u->state[2]) run(u, 1, 1, tf);
+    else if (u->state[1]) run(u, 1, 0, tf);
+    else if (u->state[2]) run(u, 0, 1, tf);
+    else run(u, 0, 0, tf);
 }
 
-/* P = sqrt(square_avg) + eps; the variance of `centered` stands nowhere. */
+PITOT_HOT static void update(const pitot_update *u) {
+    if (((const rmsprop_options *)u->options)->form == TF) run_form(u, 1);
+    else run_form(u, 0);
+}
+
+/* P = sqrt(square_avg) + eps, or sqrt(square_avg + eps); the variance of `centered` stands nowhere. */
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
     const rmsprop_options *o = s->options;
     if (o->centered) return PITOT_ENOTSUP;
@@ -73,7 +88,7 @@ static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_precond
     view->n = s->tensor[i].size;
     view->factor = s->tensor[i].state[0];
     view->power = -0.5;
-    view->eps = o->eps;
+    *(o->form == TF ? &view->damping : &view->eps) = o->eps;
     return PITOT_OK;
 }
 
@@ -91,6 +106,7 @@ const pitot_optimizer pitot_optimizer_rmsprop = {
     .options = table,
     .slots = slots,
     .uses = uses,
+    .begin = begin,
     .update = update,
     .careful = 1,
     .view = view,

@@ -103,7 +103,8 @@ static inline int32_t source_batch(void *user, int64_t *samples, int64_t *column
 
 /* ---- an optimizer on it ---- */
 
-static inline void quadratic_begin(quadratic *q, const char *name, const char *const *set) {
+/* x has that shape, or with {0} none. */
+static inline void quadratic_begin_shaped(quadratic *q, const char *name, const char *const *set, const int64_t shape[4]) {
     pitot_error error = { 0 };
     pitot_optim_source source = { .struct_size = sizeof source, .user = q };
     source.gradient = source_gradient;
@@ -117,9 +118,13 @@ static inline void quadratic_begin(quadratic *q, const char *name, const char *c
     if (!q->optim) fail_msg("%s", error.text);
     for (; set && *set; set += 2)
         if (pitot_optim_set(q->optim, set[0], set[1], &error)) fail_msg("%s", error.text);
-    pitot_optim_tensor tensor = { "w", q->n, q->x, &q->at, { 0 } };
+    pitot_optim_tensor tensor = { "w", q->n, q->x, &q->at, { shape[0], shape[1], shape[2], shape[3] } };
     assert_int_equal(pitot_optim_offer(q->optim, &source), PITOT_OK);
     if (pitot_optim_prepare(q->optim, &tensor, 1, 1, &error)) fail_msg("%s: %s", name, error.text);
+}
+
+static inline void quadratic_begin(quadratic *q, const char *name, const char *const *set) {
+    quadratic_begin_shaped(q, name, set, (const int64_t[4]){ 0 });
 }
 
 static inline int32_t quadratic_step(quadratic *q) {

@@ -21,7 +21,8 @@
 #ifdef PITOT_DOUBLE
 static const double tolerance = 1e-12, tolerance_d = 1e-12;
 #else
-static const double tolerance = 1e-5, tolerance_d = 0.05; /* d of distances of 1e-6 between values of 1: float has 6e-8 of these */
+static const double tolerance = 1e-6, /* ten steps' round-off, up to 4e-7 */
+    tolerance_d = 0.05;               /* d of distances of 1e-6 between values of 1: float has 6e-8 of these */
 #endif
 
 /* ---- golden traces ---- */

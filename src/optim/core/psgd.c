@@ -98,7 +98,7 @@ double psgd_norm(int64_t n, const pitot_real *a, int skew, const psgd_draws *dra
 /* ---- orthogonal Procrustes problem ---- */
 
 int64_t psgd_turn_work(int64_t n) {
-    return 3 * n * n + psgd_norm_work(n);
+    return 4 * n * n + psgd_norm_work(n);
 }
 
 static double trace(int64_t n, const pitot_real *a) {
@@ -132,15 +132,55 @@ PITOT_HOT static void add_turned(void *job, int64_t begin, int64_t end, int thre
     for (int64_t i = begin; i < end; i++) q[i] += first * rq[i] + second * rrq[i];
 }
 
-void psgd_turn(int64_t n, pitot_real *q, const psgd_draws *draws, pitot_real *work) {
+/* by: R is that times r. */
+static turn_job turn_job_of(int64_t n, pitot_real *q, const psgd_draws *draws, pitot_real *work, double *by) {
     pitot_real *r = work, *rq = r + n * n, *rrq = rq + n * n;
     turn_job j = { .n = n, .r = r, .q = q, .rq = rq, .rrq = rrq };
     threads_run(threads_for(n), (n + TILE - 1) / TILE, skew_part, &j);
-    double norm = psgd_norm(n, r, 1, draws, rrq + n * n), by = 1 / (norm + REAL_MIN);
-    blas_gemm(0, 0, n, n, n, by, r, n, q, n, 0, rq, n);
-    blas_gemm(0, 0, n, n, n, by, r, n, rq, n, 0, rrq, n);
+    *by = 1 / (psgd_norm(n, r, 1, draws, work + 4 * n * n) + REAL_MIN);
+    blas_gemm(0, 0, n, n, n, *by, r, n, q, n, 0, rq, n);
+    blas_gemm(0, 0, n, n, n, *by, r, n, rq, n, 0, rrq, n);
+    return j;
+}
+
+void psgd_turn(int64_t n, pitot_real *q, const psgd_draws *draws, pitot_real *work) {
+    double by;
+    turn_job j = turn_job_of(n, q, draws, work, &by);
+    const pitot_real *rq = j.rq, *rrq = j.rrq;
     double t1 = trace(n, rq), t2 = trace(n, rrq), a = t2 < 0 && -t1 / t2 < 0.125 ? -t1 / t2 : 0.125;
     j.first = (pitot_real)a;
     j.second = (pitot_real)(a * a / 2);
     threads_run(threads_for(n), n * n, add_turned, &j);
+}
+
+void psgd_turn_far(int64_t n, pitot_real *q, const psgd_draws *draws, pitot_real *work) {
+    double by;
+    turn_job j = turn_job_of(n, q, draws, work, &by);
+    pitot_real *rrrq = work + 3 * n * n;
+    blas_gemm(0, 0, n, n, n, by, j.r, n, j.rrq, n, 0, rrrq, n);
+    double t1 = trace(n, j.rq), t2 = trace(n, j.rrq), t3 = trace(n, rrrq);
+    if (!(t1 > 0 && t3 < 0)) return;
+    double a = fmin((-t2 - sqrt(t2 * t2 - 1.5 * t1 * t3)) / (0.75 * t3), 1.0 / 3);
+    j.first = (pitot_real)a;
+    j.second = (pitot_real)(a * a / 2);
+    threads_run(threads_for(n), n * n, add_turned, &j);
+    j.rq = j.rrq = rrrq;
+    j.first = (pitot_real)(a * a * a / 8);
+    j.second = 0;
+    threads_run(threads_for(n), n * n, add_turned, &j);
+}
+
+double psgd_skew(int64_t n, const pitot_real *q) {
+    double skew = 0, most = 0;
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < n; k++) {
+            skew = fmax(skew, fabs((double)q[i * n + k] - (double)q[k * n + i]));
+            most = fmax(most, fabs((double)q[i * n + k]));
+        }
+    return most > 0 ? skew / most : 0;
+}
+
+void psgd_symmetrize(int64_t n, pitot_real *q) {
+    for (int64_t i = 0; i < n; i++)
+        for (int64_t k = 0; k < i; k++) q[i * n + k] = q[k * n + i] = (q[i * n + k] + q[k * n + i]) / 2;
 }

@@ -24,6 +24,13 @@ int64_t psgd_norm_work(int64_t n);
 void psgd_turn(int64_t n, pitot_real *q, const psgd_draws *draws, pitot_real *work);
 int64_t psgd_turn_work(int64_t n);
 
+/* The same to third order, U = I + a R + (a R)^2/2 + (a R)^3/8, a <= 1/3: what is symmetric, or not turned closer to it, stays. */
+void psgd_turn_far(int64_t n, pitot_real *q, const psgd_draws *draws, pitot_real *work);
+
+/* Largest |Q' - Q| over largest |Q|; Q becomes (Q + Q')/2. */
+double psgd_skew(int64_t n, const pitot_real *q);
+void psgd_symmetrize(int64_t n, pitot_real *q);
+
 /* A step of the whole optimizer with random numbers from elsewhere than (seed, t). */
 int32_t psgd_kron_step(pitot_stepping *s, const psgd_draws *draws);
 
