@@ -1,5 +1,6 @@
 /* own_shampoo.c: somebody's own Shampoo, in plain loops, shows pitot its two factors and the roots that it is using ("// pitot P"), and is told
-   how stale they are, what that loses and how often to renew them: `own_shampoo [FOLDER [INTERVAL]]`, INTERVAL the steps between roots. */
+   how stale they are, what that loses and how often to renew them: `own_shampoo [FOLDER [INTERVAL]]`, INTERVAL the steps between roots.
+   What is lost is of the update's direction, whatever its length: its factors are sums, and old roots of sums also make longer steps. */
 
 #include "pitot.h"
 

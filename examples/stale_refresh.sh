@@ -2,13 +2,13 @@
 # learning rate and seed: with inverses renewed as often as by default, far too seldom, and as often as the probe precond_staleness advised in
 # the run before. Prints a table and draws loss and probe against each other.
 #
-#     sh examples/stale_refresh.sh [-m MODEL] [-d DATA] [-s STEPS] [-b BATCH] [-t INTERVAL] [-o FOLDER] [-p PITOT]
+#     sh examples/stale_refresh.sh [-m MODEL] [-d DATA] [-s STEPS] [-b BATCH] [-t INTERVAL] [-r SEED] [-o FOLDER] [-p PITOT]
 #
 # INTERVAL is the one that is too long. Everything is left in FOLDER, a run directory for each.
-model=examples/glyphs_cnn.json data=glyphs steps=200 batch=64 folder=runs/stale pitot=build/pitot long=100
-while getopts m:d:s:b:t:o:p: option; do
+model=examples/glyphs_cnn.json data=glyphs steps=200 batch=64 folder=runs/stale pitot=build/pitot long=100 seed=1
+while getopts m:d:s:b:t:r:o:p: option; do
     case $option in
-    m) model=$OPTARG ;; d) data=$OPTARG ;; s) steps=$OPTARG ;; b) batch=$OPTARG ;; t) long=$OPTARG ;; o) folder=$OPTARG ;; p) pitot=$OPTARG ;;
+    m) model=$OPTARG ;; d) data=$OPTARG ;; s) steps=$OPTARG ;; b) batch=$OPTARG ;; t) long=$OPTARG ;; r) seed=$OPTARG ;; o) folder=$OPTARG ;; p) pitot=$OPTARG ;;
     *) sed -n 's/^# \{0,1\}//; 5,7p' "$0" >&2; exit 2 ;;
     esac
 done
@@ -18,7 +18,7 @@ mkdir -p "$folder" || exit 1
 
 # One run: NAME [INTERVAL]
 train() {
-    "$pitot" train --model "$model" --data "$data" --optimizer kfac ${2:+--set T_inv=$2} --steps "$steps" --batch "$batch" --seed 1 \
+    "$pitot" train --model "$model" --data "$data" --optimizer kfac ${2:+--set T_inv=$2} --steps "$steps" --batch "$batch" --seed "$seed" \
         --probes "loss,precond_staleness@$every" --out "$folder/$1" --quiet || exit 1
 }
 

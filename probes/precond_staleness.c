@@ -1,16 +1,18 @@
 /* precond_staleness.c: how far the optimizer's preconditioner is from the one that its own running averages would give now: whether its basis,
    its eigenvalues or its inverse has aged, what the update loses by it, and how often it is worth to renew them (pitot/stale.h; Eschenhagen et
    al. 2025, "Purifying Shampoo"). What `lost` is follows from the gradient at hand, momentum aside. Of diagonal methods: how the second moment
-   that they keep compares with the present gradient's.
+   that they keep compares with the present gradient's, and the age where estimates are not made in every step (Sophia, AdaHessian: there the moment
+   is one of the Hessian's diagonal, and `moment_overlap` the one to read).
 
    `age` counts from the step that made basis or inverse to this one. A factor of age 1 has seen nothing since: `interval` takes what is lost
    to grow in proportion to the age beyond that, as steeply as it was seen to since the last refresh, for it cannot grow beyond 1. A refresh
    costs `refresh` steps where that is set; else what the eigendecompositions that the probe itself makes take, in double and on one thread,
    over the time that a step has taken since the step tracked before, the probe's own time taken off. Methods that invert or iterate in
-   place of these pay less. */
+   place of these pay less. To look costs a few times more: a decomposition, eigenvalues and products of each factor. */
 
 #include "pitot/probe.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <time.h>
@@ -48,7 +50,7 @@ static const pitot_output outputs[] = {
     { "condition", PITOT_SCALAR_PER_TENSOR, PITOT_LOG_AXIS, "", "condition number of a damped factor, the largest", NULL },
     { "condition_after", PITOT_SCALAR_PER_TENSOR, PITOT_LOG_AXIS, "",
       "the same after preconditioning, the largest; 1: nothing is stale", NULL },
-    { "angle", PITOT_SCALAR_PER_TENSOR, PITOT_LINEAR_AXIS, "degrees", "between the gradient preconditioned as it is and afresh",
+    { "angle", PITOT_SCALAR_PER_TENSOR, PITOT_LINEAR_AXIS, "degrees", "between the gradient as it is preconditioned and afresh",
       NULL },
     { "lost", PITOT_SCALAR_PER_TENSOR, PITOT_LOG_AXIS, "", "share of the predicted decrease that is lost by the age", &lost_band },
     { "cost", PITOT_SCALAR, PITOT_LOG_AXIS, "steps", "what a refresh of all factors costs", NULL },
@@ -73,13 +75,14 @@ static const char *const fields[FIGURES] = { "", "age", "drift", "error", "inver
 typedef struct sums {     /* of a tensor, or of all */
     double most[FIGURES]; /* NaN: none yet */
     pitot_stale_update u; /* sums over blocks */
-    int64_t blocks, left_out;
+    int64_t blocks, left_out, refused;
     double seconds;
     double g2, v2, gv; /* diagonals */
+    double estimated;  /* their age; NaN: not told */
 } sums;
 
 static sums nothing(void) {
-    sums s = { .u = { .struct_size = sizeof s.u } };
+    sums s = { .u = { .struct_size = sizeof s.u }, .estimated = NAN };
     for (int i = 0; i < FIGURES; i++) s.most[i] = NAN;
     return s;
 }
@@ -98,10 +101,12 @@ static void add(sums *to, const sums *from) {
     to->u.fresh_square += from->u.fresh_square;
     to->blocks += from->blocks;
     to->left_out += from->left_out;
+    to->refused += from->refused;
     to->seconds += from->seconds;
     to->g2 += from->g2;
     to->v2 += from->v2;
     to->gv += from->gv;
+    to->estimated = fmax(to->estimated, from->estimated);
 }
 
 /* ---- one block ---- */
@@ -123,8 +128,9 @@ static void add_factor(sums *s, const pitot_frame *f, const pitot_preconditioner
 
 static void add_update(sums *s, const pitot_stale_update *u) {
     if (!isfinite(u->lost)) return;
-    sums one = { .u = *u, .blocks = 1 };
-    for (int i = 0; i < FIGURES; i++) one.most[i] = NAN;
+    sums one = nothing();
+    one.u = *u;
+    one.blocks = 1;
     add(s, &one);
 }
 
@@ -141,6 +147,7 @@ static int32_t add_alone(const pitot_frame *f, sums *s, const pitot_precondition
     if (p->n > o->largest) return s->left_out++, PITOT_OK;
     int32_t status = pitot_stale(p, NULL, p->n, 1, NULL, 1, NULL, &x, NULL, NULL);
     if (!status) add_factor(s, f, p, &x);
+    if (status == PITOT_EHOST || status == PITOT_EINVAL) s->refused++;
     return status == PITOT_ENOMEM ? status : PITOT_OK;
 }
 
@@ -210,6 +217,24 @@ static int32_t add_blocks(const pitot_frame *f, int64_t tensor, sums *s) {
 
 /* ---- diagonals ---- */
 
+/* The square of what a gradient is divided by, 1 / sqrt(v) or the preconditioner itself (PSGD); of powers of -1, v itself: an estimate of
+   the Hessian's diagonal, to which squared gradients compare. NaN: of a value that nothing moves. */
+static double second_moment(const pitot_preconditioner *p, double factor) {
+    double v = factor * (p->bias_correction != 0 ? p->bias_correction : 1);
+    if (p->power > 0) return v > 0 ? pow(v, -2 * p->power) : NAN;
+    return v < 0 ? 0 : v;
+}
+
+static void add_diagonal(const pitot_tensor *t, const pitot_preconditioner *p, const pitot_real *factor, sums *s) {
+    for (int64_t j = 0; j < t->size; j++) {
+        double g2 = (double)t->grad[j] * (double)t->grad[j], v2 = second_moment(p, (double)factor[j]);
+        if (isnan(v2)) continue;
+        s->g2 += g2;
+        s->v2 += v2;
+        s->gv += sqrt(g2 * v2);
+    }
+}
+
 static void add_diagonals(const pitot_frame *f, int64_t tensor, sums *s) {
     const pitot_tensor *t = &f->tensor[tensor];
     for (int64_t i = 0; i < f->n_preconditioners; i++) {
@@ -217,14 +242,8 @@ static void add_diagonals(const pitot_frame *f, int64_t tensor, sums *s) {
         if (p->axis != -1 || (p->param != tensor + 1 && p->param != 0)) continue;
         int64_t from = p->param ? 0 : pitot_offset(f, tensor);
         if (from < 0 || p->n - from < t->size) continue;
-        const pitot_real *v = p->factor + from;
-        double by = p->bias_correction != 0 ? p->bias_correction : 1;
-        for (int64_t j = 0; j < t->size; j++) {
-            double g2 = (double)t->grad[j] * (double)t->grad[j], v2 = by * fmax(0, (double)v[j]);
-            s->g2 += g2;
-            s->v2 += v2;
-            s->gv += sqrt(g2 * v2);
-        }
+        add_diagonal(t, p, p->factor + from, s);
+        if (p->computed > 0) s->estimated = fmax(s->estimated, (double)(f->step - p->computed));
     }
 }
 
@@ -235,7 +254,8 @@ static double angle_of(const pitot_stale_update *u) {
 }
 
 static double lost_of(const pitot_stale_update *u) {
-    return fmax(0, 1 - u->along * u->along / (u->stale * u->fresh));
+    double lost = 1 - u->along * u->along / (u->stale * u->fresh);
+    return lost < 64 * DBL_EPSILON ? 0 : lost; /* a difference of numbers near 1 */
 }
 
 static void emit_one(const pitot_frame *f, const char *field, int64_t tensor, double value) {
@@ -245,7 +265,7 @@ static void emit_one(const pitot_frame *f, const char *field, int64_t tensor, do
 }
 
 static void emit_sums(const pitot_frame *f, int64_t tensor, const sums *s) {
-    for (int i = 0; i < FIGURES; i++) emit_one(f, fields[i], tensor, s->most[i]);
+    for (int i = 0; i < FIGURES; i++) emit_one(f, fields[i], tensor, i == AGE ? fmax(s->most[AGE], s->estimated) : s->most[i]);
     if (s->blocks) {
         emit_one(f, "angle", tensor, angle_of(&s->u));
         emit_one(f, "lost", tensor, lost_of(&s->u));
@@ -285,6 +305,22 @@ static double seconds(void) {
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+/* The last remark is the one that is shown. */
+static void say_what_is_missing(const pitot_frame *f, const state *last, const sums *all) {
+    char text[100];
+    if (all->blocks && last->step && !(last->age > 0))
+        pitot_remark(f, "no interval yet: only seen a step after a refresh; if not every step refreshes, look at other steps");
+    if (all->left_out) {
+        snprintf(text, sizeof text, "%lld factors of more than `largest` rows are left out", (long long)all->left_out);
+        pitot_remark(f, text);
+    }
+    if (all->refused) {
+        snprintf(text, sizeof text, "%lld factors left out: not symmetric, not positive, or the basis not orthogonal",
+                 (long long)all->refused);
+        pitot_remark(f, text);
+    }
+}
+
 static int32_t backward(const pitot_frame *f) {
     state *last = f->state;
     sums all = nothing();
@@ -303,11 +339,7 @@ static int32_t backward(const pitot_frame *f) {
     if (status) return status;
     emit_sums(f, -1, &all);
     emit_interval(f, last, &all);
-    if (all.left_out) {
-        char text[100];
-        snprintf(text, sizeof text, "%lld factors of more than `largest` rows are left out", (long long)all.left_out);
-        pitot_remark(f, text);
-    }
+    say_what_is_missing(f, last, &all);
     last->step = f->step;
     last->wall = f->wall;
     last->process = (double)getpid();

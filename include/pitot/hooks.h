@@ -165,8 +165,9 @@ PITOT_API int32_t pitot_add_capture(pitot_run *run, const pitot_capture *capture
 /* The last one of a step comes when the gradient is complete: summed over micro-batches, before clipping. Most probes run here, and
    callbacks come from here. */
 PITOT_API int32_t pitot_after_backward(pitot_run *run);
-/* Between begin and after_update, if PITOT_DUE_PRECONDITIONER; one call per factor (linop.h); arrays valid until after_update returns. A
-   factor that is refused is left out, the others stay. PITOT_EINVAL: sizes do not fit; PITOT_EHOST: something is not finite. */
+/* Between begin and after_update, if PITOT_DUE_PRECONDITIONER; one call per factor (linop.h), again: the last one counts; arrays valid until
+   after_update returns. A factor that is refused is left out, the others stay. PITOT_EINVAL: sizes do not fit, or `computed` is a step to
+   come; PITOT_EHOST: something is not finite. */
 PITOT_API int32_t pitot_add_preconditioner(pitot_run *run, const pitot_preconditioner *factor);
 /* A promise, between begin and the last after_backward: this step's update will be theta -= lr g, value by value, of all parameters with a
    gradient, and of none without; g as after_backward finds it, scaled, in buffers that stay as they are until after_update has returned;

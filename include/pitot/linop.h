@@ -44,7 +44,7 @@ typedef struct pitot_preconditioner {
     double power;                  /* -1 K-FAC, -1/4 Shampoo, -1/2 Adam */
     double damping, eps;           /* inside the power; added after the root (Adam) */
     double bias_correction;        /* factor times this is unbiased; 0: 1 */
-    int64_t computed;              /* step at which basis or inverse was computed */
+    int64_t computed;              /* step at which basis or inverse was computed; of a diagonal its last estimate, 0: not told */
     /* Of a tensor seen as a matrix (rows, columns), row-major, the bias counted as its last column if there is one: the block that
        this factor is about. All 0: all of it, rows the first axis. */
     int64_t rows, columns, first_row, n_rows, first_column, n_columns;

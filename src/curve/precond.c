@@ -44,8 +44,8 @@ static int32_t make_diagonal(const pitot_preconditioner *p, const pitot_precond_
         (block){ .at = p->param ? offset_of(t, p->param - 1) : 0, .m = 1, .n = p->n, .own = p->n, .row_step = p->n, .bias_at = -1 };
     if (!(b->weight = mem_alloc(p->n, sizeof *b->weight))) return PITOT_ENOMEM;
     for (int64_t i = 0; i < p->n; i++) {
-        double d = pow(fmax(0, by * (double)p->factor[i]) + p->damping, -p->power) + p->eps;
-        b->weight[i] = d > 0 ? 1 / d : 0; /* a value that has seen no gradient does not move */
+        double v = by * (double)p->factor[i], d = pow((v < 0 ? 0 : v) + p->damping, -p->power) + p->eps;
+        b->weight[i] = d <= 0 ? 0 : 1 / d; /* a value that has seen no gradient does not move */
         if (!isfinite(b->weight[i])) return PITOT_EHOST;
     }
     return PITOT_OK;

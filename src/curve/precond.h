@@ -9,7 +9,7 @@
    PITOT_EHOST. */
 int32_t precond_decompose(int64_t n, const double *from, double *basis, double *value);
 /* Rows of `basis` become the basis in use, value (n) what the factor multiplies by there: (eigenvalue + damping)^power, or the eigenvalues of
-   its inverse. A basis without eigenvalues leaves value as it is. work (n,n). */
+   its inverse, where that is all there is to apply. A basis by itself, or with `corrected`, leaves value as it is. work (n,n). */
 int32_t precond_in_use(const pitot_preconditioner *p, double *basis, double *value, double *work);
 /* Whether value is told. */
 int precond_applies(const pitot_preconditioner *p);

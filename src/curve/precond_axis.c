@@ -22,13 +22,21 @@ int precond_applies(const pitot_preconditioner *p) {
     return p->inverse || (p->basis && p->eigenvalues);
 }
 
+/* x, or 0 where it is less. What is not a number stays so, unlike with fmax. */
+static double above_zero(double x) {
+    return x < 0 ? 0 : x;
+}
+
 int32_t precond_in_use(const pitot_preconditioner *p, double *basis, double *value, double *work) {
     int64_t n = p->n;
     for (int64_t i = 0; p->basis && i < n; i++)
-        for (int64_t j = 0; j < n; j++) basis[j * n + i] = (double)p->basis[i * n + j];
+        for (int64_t j = 0; j < n; j++) {
+            basis[j * n + i] = (double)p->basis[i * n + j];
+            if (!isfinite(basis[j * n + i])) return PITOT_EHOST;
+        }
     for (int64_t i = 0; p->basis && p->eigenvalues && i < n; i++)
-        value[i] = pow(fmax(0, (double)p->eigenvalues[i]) + p->damping, p->power);
-    if (p->basis || !p->inverse) return PITOT_OK;
+        value[i] = pow(above_zero((double)p->eigenvalues[i]) + p->damping, p->power);
+    if (!p->inverse || (p->basis && (p->eigenvalues || p->corrected))) return PITOT_OK;
     for (int64_t i = 0; i < n; i++)
         for (int64_t j = 0; j < n; j++) work[i * n + j] = ((double)p->inverse[i * n + j] + (double)p->inverse[j * n + i]) / 2;
     for (int64_t i = 0; i < n * n; i++)
@@ -38,5 +46,5 @@ int32_t precond_in_use(const pitot_preconditioner *p, double *basis, double *val
 
 double precond_corrected(const pitot_preconditioner *c, double value) {
     double by = c->correction != 0 ? c->correction : 1;
-    return 1 / (pow(fmax(0, by * value) + c->damping, -c->corrected_power) + c->eps);
+    return 1 / (pow(above_zero(by * value) + c->damping, -c->corrected_power) + c->eps);
 }

@@ -119,6 +119,7 @@ static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_precond
     view->axis = -1;
     view->n = t->size;
     view->factor = t->state[V];
+    view->computed = (s->t - 1) / o->every * o->every + 1;
     view->power = -o->power / 2;
     view->eps = o->eps;
     view->bias_correction = 1 / (1 - pow(o->betas[1], *(const double *)t->state[ESTIMATES]));

@@ -354,11 +354,27 @@ static int all_finite(const pitot_real *x, int64_t n) {
     return 1;
 }
 
-static int factor_finite(const pitot_preconditioner *f) {
-    if (f->axis < 0) return !f->param || all_finite(f->factor, f->n);
-    int64_t square = f->n * f->n;
+/* `corrected` has the values of its block, which are those of the tensor where it is of all of it (and the bias's, if that is folded in). */
+static int factor_finite(const pitot_run *run, const pitot_preconditioner *f) {
+    if (f->axis < 0) return all_finite(f->factor, f->n);
+    int64_t square = f->n * f->n, block = f->rows ? f->n_rows * f->n_columns : run->param[f->param - 1].layout.size;
     return all_finite(f->factor, square) && all_finite(f->basis, square) && all_finite(f->inverse, square) &&
-           all_finite(f->eigenvalues, f->n) && all_finite(f->corrected, f->n_rows * f->n_columns);
+           all_finite(f->eigenvalues, f->n) && all_finite(f->corrected, block);
+}
+
+static int same_factor(const pitot_preconditioner *a, const pitot_preconditioner *b) {
+    return a->param == b->param && a->axis == b->axis && a->rows == b->rows && a->first_row == b->first_row &&
+           a->first_column == b->first_column;
+}
+
+/* A factor shown again (with each micro-batch) takes the place of what it was. */
+static int32_t keep_factor(pitot_run *run, const pitot_preconditioner *f) {
+    for (int64_t i = 0; i < run->n_factors; i++)
+        if (same_factor(&run->factor[i], f)) return run->factor[i] = *f, PITOT_OK;
+    if (!run_reserve(&run->factor, run->n_factors, 1, &run->room_factors, sizeof *f))
+        return run_fail(run, PITOT_ENOMEM, "no memory for a preconditioner");
+    run->factor[run->n_factors++] = *f;
+    return PITOT_OK;
 }
 
 int32_t pitot_add_preconditioner(pitot_run *run, const pitot_preconditioner *given) {
@@ -369,13 +385,15 @@ int32_t pitot_add_preconditioner(pitot_run *run, const pitot_preconditioner *giv
     run_copy_struct(&f, sizeof f, given);
     if (!factor_fits(run, &f))
         return run_fail(run, PITOT_EINVAL, "pitot_add_preconditioner: param, axis, n or factor makes no sense");
-    if (!factor_finite(&f))
+    const char *name = f.param ? run->param[f.param - 1].name : "all parameters";
+    if (f.computed > run->step)
+        return run_fail(run, PITOT_EINVAL,
+                        "pitot_add_preconditioner: a factor of %.80s was computed in step %lld, and this is %lld", name,
+                        (long long)f.computed, (long long)run->step);
+    if (!factor_finite(run, &f))
         return run_fail(run, PITOT_EHOST, "pitot_add_preconditioner: a factor on axis %d of %.80s is not finite: it is left out",
-                        f.axis, run->param[f.param - 1].name);
-    if (!run_reserve(&run->factor, run->n_factors, 1, &run->room_factors, sizeof f))
-        return run_fail(run, PITOT_ENOMEM, "no memory for a preconditioner");
-    run->factor[run->n_factors++] = f;
-    return PITOT_OK;
+                        f.axis, name);
+    return keep_factor(run, &f);
 }
 
 int32_t pitot_hyper(pitot_run *run, int32_t group, const char *name, double value) {

@@ -147,7 +147,7 @@ static void show_preconditioner(const pitot_attached *a) {
             if (p.diagonal) continue;
             p.param = a->first + (int32_t)i;
             p.bias += p.bias > 0 ? a->first - 1 : 0;
-            p.computed += pitot_step(a->run) - pitot_optim_steps(a->optim) - 1;
+            if (p.axis >= 0 || p.computed > 0) p.computed += pitot_step(a->run) - pitot_optim_steps(a->optim) - 1;
             pitot_add_preconditioner(a->run, &p);
         }
 }

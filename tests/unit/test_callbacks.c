@@ -422,7 +422,7 @@ static void test_preconditioners(void **state) {
     host_start(&h);
     host_open(&h, NULL, "t_factors@2, loss", NULL);
     pitot_preconditioner f = {
-        .struct_size = sizeof f, .param = 1, .axis = 1, .n = 3, .factor = values, .power = -0.25, .damping = 0.5, .computed = 7
+        .struct_size = sizeof f, .param = 1, .axis = 1, .n = 3, .factor = values, .power = -0.25, .damping = 0.5, .computed = -7
     };
     for (int64_t step = 0; step < 4; step++) {
         uint32_t due = pitot_begin(h.run, step);
@@ -439,7 +439,7 @@ static void test_preconditioners(void **state) {
         assert_int_equal(factor_seen[0].axis, 1);
         assert_int_equal(factor_seen[1].axis, -1);
         assert_ptr_equal(factor_seen[1].factor, values);
-        assert_true(factor_seen[0].power == -0.25 && factor_seen[0].damping == 0.5 && factor_seen[0].computed == 7);
+        assert_true(factor_seen[0].power == -0.25 && factor_seen[0].damping == 0.5 && factor_seen[0].computed == -7);
     }
     assert_int_equal(state_of(h.run, "t_factors"), PITOT_STATE_OK);
     pitot_begin(h.run, 4); /* none this time: the level is said, with the call that would give it */

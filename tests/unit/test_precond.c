@@ -288,7 +288,7 @@ static void refused(const pitot_preconditioner *f, int n, int32_t status, const 
 
 static void test_refusals(void **state) {
     (void)state;
-    pitot_real l[16], minus[16] = { 0 }, odd[16];
+    pitot_real l[16], minus[16] = { 0 }, odd[16], diagonal[64] = { 1, 2, NAN, 3 };
     positive(4, 1, l);
     memcpy(odd, l, sizeof odd);
     odd[5] = NAN;
@@ -321,6 +321,10 @@ static void test_refusals(void **state) {
     REFUSED(right, PITOT_EINVAL, f.bias_column = 0);
     REFUSED(good, PITOT_EHOST, f.inverse = odd);
     REFUSED(good, PITOT_EHOST, f.inverse = minus);
+    REFUSED(good, PITOT_EHOST, f.axis = -1, f.n = tensors[W - 1].size, f.factor = diagonal, f.power = -0.5, f.damping = 0.1);
+    REFUSED(good, PITOT_EHOST, f.inverse = NULL, f.basis = l, f.eigenvalues = odd + 4, f.power = -0.5, f.damping = 0.1);
+    REFUSED(good, PITOT_EHOST, f.inverse = NULL, f.basis = odd, f.eigenvalues = l);
+    REFUSED(good, PITOT_EHOST, f.inverse = NULL, f.basis = l, f.corrected = diagonal, f.corrected_power = -1, f.damping = 0.1);
     minus[10] = (pitot_real)-1e-17; /* round-off */
     pitot_preconditioner near = good;
     near.inverse = minus;

@@ -365,10 +365,114 @@ static void test_nonsense(void **state) {
     }
 }
 
+/* ---- a host's views that make no sense ---- */
+
+typedef struct host {
+    pitot_run *run;
+    pitot_real w[12], g[12], A[16], B[16], nan[16], v[12];
+    pitot_preconditioner left, right;
+} host;
+
+static void open_host(host *h) {
+    *h = (host){ .run = pitot_open(NULL, &(pitot_config){ sizeof(pitot_config), .probes = "precond_staleness" }) };
+    assert_int_equal(pitot_add_param(h->run, &(pitot_param){ sizeof(pitot_param), "W", h->w, h->g, .shape = { 3, 4 } }), 1);
+    for (int i = 0; i < 12; i++) h->g[i] = (pitot_real)(1 + i % 5), h->v[i] = 4;
+    for (int i = 0; i < 16; i++) h->B[i] = i % 5 == 0 ? 2 : 0, h->A[i] = i % 4 == 0 ? 2 : 0, h->nan[i] = NAN;
+    h->left = (pitot_preconditioner){ sizeof h->left, .param = 1,      .axis = 0,   .n = 3,
+                                      .factor = h->A, .inverse = h->A, .power = -1, .computed = 3 };
+    h->right = h->left;
+    h->right.axis = 1, h->right.n = 4, h->right.factor = h->right.inverse = h->B;
+    pitot_begin(h->run, 5);
+    pitot_after_forward(h->run, &(pitot_batch){ sizeof(pitot_batch), .n = 2, .loss = 1 });
+}
+
+static double close_host(host *h, const char *name, char *text, size_t room) {
+    double value = NAN;
+    int64_t at;
+    assert_int_equal(pitot_after_backward(h->run), PITOT_OK);
+    assert_int_equal(pitot_after_update(h->run, 0.1), PITOT_OK);
+    if (pitot_value(h->run, name, &value, &at)) value = NAN;
+    if (text) pitot_report(h->run, text, room);
+    pitot_close(h->run, PITOT_DONE);
+    return value;
+}
+
+static void test_hostile(void **state) {
+    (void)state;
+    static char text[8192];
+    host h;
+    for (int bad = 0; bad < 9; bad++) {
+        open_host(&h);
+        pitot_preconditioner p = h.left;
+        if (bad == 0) p.computed = 6; /* to come */
+        if (bad == 1) p.struct_size = 24;
+        if (bad == 2) p.struct_size = 0;
+        if (bad == 3) p.n = 0;
+        if (bad == 4) p.param = 2;
+        if (bad == 5) p.param = 0; /* all of them, but not a diagonal */
+        if (bad == 6) p.basis = h.nan;
+        if (bad == 7) p.basis = h.A, p.corrected = h.nan, p.corrected_power = -1;
+        if (bad == 8) p.axis = -1, p.param = 0, p.n = 12, p.factor = h.nan;
+        assert_int_equal(pitot_add_preconditioner(h.run, &p), bad < 6 ? PITOT_EINVAL : PITOT_EHOST);
+        assert_true(*pitot_last_error(h.run) != 0);
+        if (bad == 0 && !strstr(pitot_last_error(h.run), "step 6")) fail_msg("%s", pitot_last_error(h.run));
+        assert_int_equal(pitot_add_preconditioner(h.run, NULL), PITOT_EINVAL);
+        assert_int_equal(pitot_add_preconditioner(h.run, &h.right), PITOT_OK); /* the others stay */
+        assert_true(close_host(&h, "precond_staleness.age", NULL, 0) == 2);
+    }
+    for (int bad = 0; bad < 3; bad++) { /* seen only when they are looked at: left out, and said so */
+        open_host(&h);
+        if (bad == 0) h.A[1] = 3; /* a triangle alone */
+        if (bad == 1) h.A[8] = -2;
+        if (bad == 2) h.left.basis = h.A; /* its columns are of length 2 */
+        assert_int_equal(pitot_add_preconditioner(h.run, &h.left), PITOT_OK);
+        assert_int_equal(pitot_add_preconditioner(h.run, &h.right), PITOT_OK);
+        double condition = close_host(&h, "precond_staleness.condition", text, sizeof text);
+        assert_true(condition == 1);
+        if (!strstr(text, "1 factors left out: not symmetric, not positive")) fail_msg("no remark: %s", text);
+    }
+}
+
+/* Shown once more, with the next micro-batch, a factor takes the place of what it was. */
+static void test_shown_again(void **state) {
+    (void)state;
+    host h;
+    open_host(&h);
+    for (int k = 0; k < 2; k++) {
+        h.left.computed = h.right.computed = 2 + k;
+        assert_int_equal(pitot_add_preconditioner(h.run, &h.left), PITOT_OK);
+        assert_int_equal(pitot_add_preconditioner(h.run, &h.right), PITOT_OK);
+    }
+    assert_true(close_host(&h, "precond_staleness.age", NULL, 0) == 2);
+}
+
+/* Diagonals: an age where one is told; of what multiplies as it is (power 1) the second moment is that of its inverse. */
+static void test_diagonal_views(void **state) {
+    (void)state;
+    for (int k = 0; k < 3; k++) {
+        host h;
+        double g2 = 0, gv = 0, v = k == 1 ? 1 / 16.0 : 4;
+        const char *const name[] = { "precond_staleness.age", "precond_staleness.moment_ratio",
+                                     "precond_staleness.moment_overlap" };
+        for (int i = 0; i < 3; i++) {
+            open_host(&h);
+            pitot_preconditioner p = { sizeof p, .param = 1,    .axis = -1,
+                                       .n = 12,  .factor = h.v, .power = k == 1 ? 1 : k == 2 ? -1 : -0.5 };
+            p.computed = k == 2 ? 3 : 0;
+            assert_int_equal(pitot_add_preconditioner(h.run, &p), PITOT_OK);
+            g2 = gv = 0;
+            for (int j = 0; j < 12; j++) g2 += (double)h.g[j] * (double)h.g[j], gv += (double)h.g[j] * sqrt(v);
+            double value = close_host(&h, name[i], NULL, 0), is[] = { k == 2 ? 2 : NAN, g2 / (12 * v), gv / sqrt(g2 * 12 * v) };
+            if (isnan(value) != isnan(is[i]) || fabs(value - is[i]) > tolerance) fail_msg("%s: %g, not %g", name[i], value, is[i]);
+        }
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_methods),  cmocka_unit_test(test_fresh),   cmocka_unit_test(test_interval),
-        cmocka_unit_test(test_diagonal), cmocka_unit_test(test_largest), cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_methods),  cmocka_unit_test(test_fresh),       cmocka_unit_test(test_interval),
+        cmocka_unit_test(test_diagonal), cmocka_unit_test(test_largest),     cmocka_unit_test(test_nonsense),
+        cmocka_unit_test(test_hostile),  cmocka_unit_test(test_shown_again), cmocka_unit_test(test_diagonal_views),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

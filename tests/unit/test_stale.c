@@ -140,13 +140,13 @@ static void test_error_by_hand(void **state) {
 /* X a root of another matrix: (A + damping) X^q - 1 and its eigenvalues by dense products. */
 static void test_inverse(void **state) {
     (void)state;
-    const double powers[] = { -1, -0.5, -0.25 };
+    const double powers[] = { -1, -0.5, -0.25, -1 / 3.0, -0.2, -1 / 6.0, -1 / 7.0 };
     pitot_real A[16], other[16], X[16];
     positive(M, 3, A);
     positive(M, 4, other);
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 7; k++) {
         double d[16], x[16], root[16], xq[16], e[16], wide[16], mid[16];
-        int q = (int)(-1 / powers[k]);
+        int q = (int)round(-1 / powers[k]);
         widen(other, 16, 1, d);
         power_of(M, d, 0.2, powers[k], x);
         for (int i = 0; i < 16; i++) X[i] = (pitot_real)x[i];
@@ -167,6 +167,13 @@ static void test_inverse(void **state) {
         assert_int_equal(blas_eigenvectors(M, mid, value, work), 0);
         near(f.condition_after, value[M - 1] / value[0], "condition after");
         assert_true(isnan(f.basis_error) && isnan(f.error));
+        pitot_real Q[16], v[4];
+        eigen_of(M, A, 1, Q, v);
+        p.basis = Q; /* shown beside the root that is used, without eigenvalues */
+        pitot_stale_factor both = factor_of(&p);
+        near(both.inverse_error, f.inverse_error, "inverse error beside a basis");
+        near(both.condition_after, f.condition_after, "condition after beside a basis");
+        near(both.basis_error, 0, "basis error beside a root");
     }
 }
 
@@ -314,6 +321,41 @@ static void test_corrected(void **state) {
     }
 }
 
+/* A factor of rank 2 of 4 in a basis of its own eigenvectors that differs from every other within the null space: nothing has aged, whatever the
+   gradient does there. Its inverse is not what multiplies, and is not judged. */
+static void test_null_space(void **state) {
+    (void)state;
+    pitot_real any[16], E[16], A[16], Q[16], value[4], s[4] = { (pitot_real)0.01, 3, 5, 1 }, g[4] = { 1, -2, 3, 4 };
+    positive(4, 61, any);
+    eigen_of(4, any, 1, E, value);
+    value[0] = value[1] = 0, value[2] = 1, value[3] = 2;
+    for (int i = 0; i < 4; i++) {
+        const pitot_real *a = &E[4 * i];
+        for (int j = 0; j < 4; j++) A[i * 4 + j] = a[2] * E[4 * j + 2] + 2 * a[3] * E[4 * j + 3];
+        Q[4 * i] = (pitot_real)(cos(0.7) * (double)a[0] - sin(0.7) * (double)a[1]);
+        Q[4 * i + 1] = (pitot_real)(sin(0.7) * (double)a[0] + cos(0.7) * (double)a[1]);
+        Q[4 * i + 2] = a[2];
+        Q[4 * i + 3] = a[3];
+    }
+    pitot_preconditioner p = { .n = 4,
+                               .factor = A,
+                               .basis = Q,
+                               .eigenvalues = value,
+                               .power = -0.5,
+                               .damping = 0.1,
+                               .corrected = s,
+                               .corrected_power = -0.5 };
+    pitot_stale_factor f;
+    pitot_stale_update u;
+    assert_int_equal(pitot_stale(&p, NULL, 4, 1, g, 1, NULL, &f, NULL, &u), PITOT_OK);
+    near(f.basis_error, 0, "basis error");
+    near(f.error, 0, "error");
+    near(u.lost, 0, "lost in the null space");
+    if (!(u.angle < 0.05)) fail_msg("an angle of %g in the null space", u.angle);
+    near(f.condition, 21, "condition");
+    assert_true(isnan(f.inverse_error) && isnan(f.condition_after));
+}
+
 /* ---- the interval, and refusals ---- */
 
 static void test_interval(void **state) {
@@ -352,11 +394,85 @@ static void test_refusals(void **state) {
     assert_int_equal(pitot_stale(&p, NULL, 3, 1, g, 1, NULL, &f, NULL, NULL), PITOT_EHOST);
 }
 
+/* Fresh, but for what round-off leaves: lost is 0, not 1e-16, or an interval of millions of steps came of it. */
+static void test_nothing_lost(void **state) {
+    (void)state;
+    pitot_real L[16], Q[16], value[4];
+    positive(M, 51, L);
+    eigen_of(M, L, 1, Q, value);
+    make_gradient();
+    for (int k = 0; k < 40; k++) {
+        pitot_real one = (pitot_real)(0.1 + random_uniform(52, 1, 0, (uint64_t)k)), root = (pitot_real)(1 / sqrt((double)one)),
+                   g = (pitot_real)(1 + k);
+        pitot_preconditioner p = { .n = 1, .factor = &one, .inverse = &root, .power = -0.5 };
+        pitot_stale_update u;
+        assert_int_equal(pitot_stale(&p, NULL, 1, 1, &g, 1, NULL, NULL, NULL, &u), PITOT_OK);
+        assert_true(u.lost == 0);
+    }
+    pitot_preconditioner p = { .n = M, .factor = L, .basis = Q, .eigenvalues = value, .power = -1 };
+    pitot_stale_update u;
+    assert_int_equal(pitot_stale(&p, NULL, M, N, gradient, N, NULL, NULL, NULL, &u), PITOT_OK);
+    assert_true(u.lost <= (sizeof(pitot_real) == 8 ? 0 : 1e-9));
+}
+
+/* A view of somebody else's that is none of a preconditioner. */
+static void test_hostile(void **state) {
+    (void)state;
+    const pitot_real I[9] = { 1, 0, 0, 0, 1, 0, 0, 0, 1 }, triangle[9] = { 2, 1, 1, 0, 2, 1, 0, 0, 2 },
+                     minus[9] = { 1, 0, 0, 0, 1, 0, 0, 0, -1 }, all_minus[9] = { -1, 0, 0, 0, -1, 0, 0, 0, -1 },
+                     almost[9] = { 1, 0, 0, 0, 1, 0, 0, 0, (pitot_real)-1e-9 }, oblique[9] = { 1, 1, 0, 0, 1, 0, 0, 0, 1 },
+                     empty[9] = { 0 }, odd[9] = { 1, 0, 0, 0, NAN, 0, 0, 0, 1 }, g[9] = { 1, 2, 3, 4, 5, 6, 7, 8, 9 };
+    const pitot_preconditioner good = { .n = 3, .factor = I, .basis = I, .eigenvalues = I, .power = -0.5, .damping = 0.1 };
+    pitot_stale_factor f;
+    pitot_stale_update u;
+    assert_int_equal(pitot_stale(&good, NULL, 3, 3, g, 3, NULL, &f, NULL, &u), PITOT_OK);
+#define GIVES(want, ...)                                                             \
+    do {                                                                             \
+        pitot_preconditioner p = good;                                               \
+        __VA_ARGS__;                                                                 \
+        int32_t is = pitot_stale(&p, NULL, 3, 3, g, 3, NULL, &f, NULL, &u);          \
+        if (is != (want)) fail_msg("%s: status %d, not %d", #__VA_ARGS__, is, want); \
+    } while (0)
+    GIVES(PITOT_EHOST, p.factor = triangle);
+    GIVES(PITOT_EHOST, p.factor = minus);
+    GIVES(PITOT_EHOST, p.factor = all_minus);
+    GIVES(PITOT_EHOST, p.factor = odd);
+    GIVES(PITOT_OK, p.factor = almost);
+    GIVES(PITOT_EHOST, p.basis = oblique);
+    GIVES(PITOT_EHOST, p.basis = empty);
+    GIVES(PITOT_EHOST, p.basis = odd);
+    GIVES(PITOT_EHOST, p.eigenvalues = odd + 2);
+    GIVES(PITOT_EHOST, p.basis = NULL, p.inverse = odd);
+    GIVES(PITOT_EHOST, p.corrected = odd);
+    GIVES(PITOT_OK, p.corrected = I);
+    GIVES(PITOT_OK, p.corrected = I, p.n_rows = 3, p.n_columns = 3);
+    GIVES(PITOT_EINVAL, p.corrected = I, p.n_rows = 3, p.n_columns = 2);
+    GIVES(PITOT_EHOST, p.bias_correction = NAN);
+    GIVES(PITOT_EINVAL, p.damping = NAN);
+    GIVES(PITOT_EINVAL, p.damping = -1);
+    GIVES(PITOT_EINVAL, p.power = NAN);
+    GIVES(PITOT_EINVAL, p.n = 0);
+    GIVES(PITOT_EINVAL, p.factor = NULL);
+    GIVES(PITOT_OK, p.basis = NULL, p.eigenvalues = NULL);
+    assert_true(isnan(u.lost) && isnan(f.basis_error) && isfinite(f.condition)); /* nothing is in use yet */
+    assert_int_equal(pitot_stale(&good, NULL, 3, 3, NULL, 3, NULL, &f, NULL, &u), PITOT_EINVAL);
+    assert_int_equal(pitot_stale(&good, NULL, 3, 0, g, 3, NULL, &f, NULL, &u), PITOT_EINVAL);
+    assert_int_equal(pitot_stale(&good, NULL, 3, 3, odd, 3, NULL, &f, NULL, &u), PITOT_EHOST);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_turned_basis), cmocka_unit_test(test_error_by_hand),      cmocka_unit_test(test_inverse),
-        cmocka_unit_test(test_update),       cmocka_unit_test(test_one_sided_and_bias), cmocka_unit_test(test_corrected),
-        cmocka_unit_test(test_interval),     cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_turned_basis),
+        cmocka_unit_test(test_error_by_hand),
+        cmocka_unit_test(test_inverse),
+        cmocka_unit_test(test_update),
+        cmocka_unit_test(test_one_sided_and_bias),
+        cmocka_unit_test(test_corrected),
+        cmocka_unit_test(test_interval),
+        cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_null_space),
+        cmocka_unit_test(test_nothing_lost),
+        cmocka_unit_test(test_hostile),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
