@@ -196,8 +196,10 @@ $(B)/float/tests/hostile/%.o: tests/hostile/%.c | deps
 $(B)/tests/fault/hostile: $(B)/float/tests/fault/hostile.o $(B)/float/tests/hostile/host.o $(FV_OBJ) $(B)/float.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -Ofast -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS)
-# its calls of base/blas.h go through the bench, which counts and times them
-$(B)/tests/bench/optim_matrix: LIBS += $(foreach f,gemm syrk trsm orthonormal inverse gram eigenvectors,-Wl,--wrap=blas_$(f))
+# its calls of base/blas.h, and the parts of updates, go through the bench, which counts and times them
+$(B)/tests/bench/optim_matrix: LIBS += $(foreach f,gemm syrk trsm orthonormal inverse gram eigenvectors,-Wl,--wrap=blas_$(f)) \
+    $(foreach f,kronecker_average kronecker_moments kronecker_squares kronecker_add_squares kronecker_renew kronecker_direction singd_renew \
+    singd_direction blocks_gather block_gather renewal_run renewal_step block_apply newton_schulz,-Wl,--wrap=$(f))
 $(B)/tests/bench/%: $(B)/float/tests/bench/%.o $(FV_OBJ) $(B)/float.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -fopenmp $(OPENMP_BLAS) -o $@ $^ $(LIBS) $(VIEW_LIBS)

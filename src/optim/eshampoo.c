@@ -201,16 +201,14 @@ static int32_t step(pitot_stepping *s) {
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t n, pitot_preconditioner *view) {
     const eshampoo_options *o = s->options;
     const pitot_tensor_state *t = &s->tensor[i];
-    blocks b = cut(o, t);
+    blocks b;
     block k;
     int side;
-    if (!block_of_view(&b, n, &k, &side)) return PITOT_EINVAL;
-    block_view(&k, side, t->state[FACTOR + side], view);
+    if (!renewal_view(&bases, s, i, n, &b, &k, &side, view)) return PITOT_EINVAL;
     view->basis = (const pitot_real *)t->state[BASIS + side] + k.at[side];
     view->power = view->corrected_power = -0.5;
     view->eps = o->epsilon;
     view->bias_correction = view->correction = unbiased(o, o->betas[1], t->t);
-    view->computed = (int64_t)((const double *)t->state[COMPUTED])[2 * k.index + side];
     view->corrected = (const pitot_real *)t->state[CORRECTED] + corrected_at(&k);
     return PITOT_OK;
 }

@@ -454,17 +454,15 @@ static int32_t step(pitot_stepping *s) {
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t n, pitot_preconditioner *view) {
     const shampoo_options *o = s->options;
     const pitot_tensor_state *t = &s->tensor[i];
-    blocks b = cut(o, t);
+    blocks b;
     block k;
     int side;
-    if (!block_of_view(&b, n, &k, &side)) return PITOT_EINVAL;
-    block_view(&k, side, t->state[FACTOR + side], view);
+    if (!renewal_view(&roots, s, i, n, &b, &k, &side, view)) return PITOT_EINVAL;
     view->inverse = (const pitot_real *)t->state[ROOT + side] + k.at[side];
     view->power = -exponent_of(o, &b);
     const double *damping = t->state[DAMPING];
     view->damping = damping ? damping[2 * k.index + side] : o->epsilon;
     view->bias_correction = corrected(o, o->betas[1], t->t);
-    view->computed = (int64_t)((const double *)t->state[COMPUTED])[2 * k.index + side];
     return PITOT_OK;
 }
 

@@ -10,10 +10,7 @@
 #include "bench.h"
 
 #include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { BATCH = 128, MOST = 2000, KINDS = 5 };
 
@@ -61,12 +58,6 @@ static const struct {
         { "flatten", NULL },
         { "linear", "out_features=10" } } },
 };
-
-static void or_end(const pitot_error *error, int good) {
-    if (good) return;
-    fprintf(stderr, "%s\n", error->text);
-    exit(1);
-}
 
 /* ---- how alike two vectors are ---- */
 
@@ -139,27 +130,19 @@ static void make_diagonal(const subject *s, int32_t kind, pitot_real *out) {
     or_end(&error, pitot_net_diagonal(s->net, kind, 1, 0, 0, out, &error) == PITOT_OK);
 }
 
-static void pass(const subject *s) {
-    double loss;
-    pitot_net_forward(s->net, &s->batch, &loss);
-    pitot_net_backward(s->net);
-}
-
 static double time_over_gradient(const subject *s, int32_t kind, double seconds) {
     static double ratio[MOST];
     int n = 0;
     for (double end = now() + seconds; n < 3 || (now() < end && n < MOST); n++) {
-        double t0 = now();
-        pass(s);
-        double t1 = now();
+        double gradient = both_passes(s->net, &s->batch), t = now();
         make_diagonal(s, kind, s->got);
-        ratio[n] = (now() - t1) / (t1 - t0);
+        ratio[n] = (now() - t) / gradient;
     }
     return median(ratio, n);
 }
 
 static void compare(const subject *s, const char *name, const char *state, double seconds) {
-    pass(s);
+    both_passes(s->net, &s->batch);
     make_diagonal(s, PITOT_DIAGONAL_HESSIAN, s->hessian);
     make_diagonal(s, PITOT_DIAGONAL_GGN, s->ggn);
     for (int k = 0; k < KINDS; k++) {
@@ -171,24 +154,14 @@ static void compare(const subject *s, const char *name, const char *state, doubl
 }
 
 static void train(const subject *s, const pitot_data *data, int64_t steps) {
-    pitot_error error = { 0 };
-    const pitot_net_param *p = pitot_net_params(s->net);
-    int64_t n = pitot_net_param_count(s->net);
-    pitot_optim *o = pitot_optim_new("adam", &error);
-    pitot_optim_tensor *list = calloc((size_t)n, sizeof *list);
-    int64_t *ids = calloc(BATCH, sizeof *ids);
-    for (int64_t i = 0; list && i < n; i++)
-        list[i] = (pitot_optim_tensor){ p[i].name, p[i].size, p[i].data, (const pitot_real *const *)&p[i].grad };
-    or_end(&error, o && list && ids && pitot_optim_prepare(o, list, n, 1, &error) == PITOT_OK);
+    pitot_optim *o = make_optim("adam", s->net, 1);
+    int64_t ids[BATCH];
     for (int64_t step = 1; step <= steps; step++) {
         for (int64_t i = 0; i < BATCH; i++) ids[i] = (step * BATCH + i) % data->n;
         pitot_data_batch(data, ids, BATCH, (pitot_real *)s->batch.x, (int32_t *)s->batch.classes, NULL);
-        pass(s);
-        pitot_optim_step(o);
+        one_step(s->net, &s->batch, o);
     }
     pitot_optim_free(o);
-    free(list);
-    free(ids);
 }
 
 static void study(int i, const pitot_data *data, int64_t steps, double seconds) {

@@ -9,17 +9,13 @@
 
 #include "bench.h"
 
-#include <omp.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MOST = 10000, OPERATORS = 5, WAYS = 3, TOGETHER = 4, CHUNKS = 4 };
 
 typedef struct bench {
+    setup s;
     pitot_net *net[2]; /* room for all samples, for a quarter */
-    pitot_net_batch batch;
     pitot_point *point[OPERATORS][2];
     pitot_linop op[OPERATORS][2];
     pitot_real *x, *y;
@@ -34,7 +30,7 @@ static void open_points(bench *b) {
     *strrchr(last, '.') = 0;
     for (int i = 0; i < OPERATORS; i++)
         for (int j = 0; j < 2; j++) {
-            pitot_point_config c = { .struct_size = sizeof c, .net = b->net[j], .batch = &b->batch };
+            pitot_point_config c = { .struct_size = sizeof c, .net = b->net[j], .batch = &b->s.batch };
             if (i == OPERATORS - 1) c.group = last;
             b->point[i][j] = pitot_point_new(&c, &error);
             if (!b->point[i][j] || pitot_point_operator(b->point[i][j], kind[i], &b->op[i][j])) exit(1);
@@ -49,14 +45,11 @@ static double product(const bench *b, int i, int j, int64_t k) {
     return (now() - t) / (double)k;
 }
 
-static void measure(const bench *b, double seconds) {
+static void measure(const bench *b) {
     static double gradient[MOST], ratio[OPERATORS][WAYS][MOST];
     int n = 0, warm = 2;
-    for (double end = now() + seconds; (now() < end || n == 0) && n<MOST; n += warm> 0 ? 0 : 1, warm--) {
-        double t = now(), loss;
-        pitot_net_forward(b->net[0], &b->batch, &loss);
-        pitot_net_backward(b->net[0]);
-        gradient[n] = now() - t;
+    for (double end = now() + b->s.seconds; (now() < end || n == 0) && n<MOST; n += warm> 0 ? 0 : 1, warm--) {
+        gradient[n] = both_passes(b->net[0], &b->s.batch);
         for (int i = 0; i < OPERATORS; i++)
             for (int w = 0; w < WAYS; w++) ratio[i][w][n] = product(b, i, w > 0, w == 2 ? TOGETHER : 1) / gradient[n];
     }
@@ -66,42 +59,24 @@ static void measure(const bench *b, double seconds) {
     printf("\n");
 }
 
-static void make_samples(bench *b, int64_t n, const pitot_net_facts *facts) {
-    pitot_real *x = calloc((size_t)(n * facts->input), sizeof *x);
-    int32_t *y = calloc((size_t)n, sizeof *y);
-    if (!x || !y) exit(1);
-    for (int64_t i = 0; i < n * facts->input; i++) x[i] = (pitot_real)((double)(i * 7919 % 1000) / 500.0 - 1);
-    for (int64_t i = 0; i < n; i++) y[i] = (int32_t)(i % facts->output);
-    b->batch = (pitot_net_batch){ .struct_size = sizeof b->batch, .n = n, .x = x, .classes = y };
-    b->x = calloc((size_t)(TOGETHER * facts->parameters), sizeof *b->x);
-    b->y = calloc((size_t)(TOGETHER * facts->parameters), sizeof *b->y);
-    if (!b->x || !b->y) exit(1);
-    for (int64_t i = 0; i < TOGETHER * facts->parameters; i++) b->x[i] = (pitot_real)((double)(i * 104729 % 1000) / 500.0 - 1);
-}
-
 int main(int argc, char **argv) {
     static bench b;
     pitot_error error = { 0 };
-    pitot_net_facts facts;
-    if (argc != 5) return fputs("usage: curve_ops MODEL SAMPLES THREADS SECONDS\n", stderr), 2;
-    int64_t n = strtoll(argv[2], NULL, 10);
-    int threads = (int)strtol(argv[3], NULL, 10);
-    omp_set_num_threads(threads);
-    for (int j = 0; j < 2; j++) {
-        b.net[j] = pitot_net_read(argv[1], &error);
-        if (!b.net[j] || pitot_net_prepare(b.net[j], j ? (n + CHUNKS - 1) / CHUNKS : n, threads, &error))
-            return fprintf(stderr, "%s\n", error.text), 1;
-        pitot_net_init(b.net[j], 1);
-    }
-    pitot_net_get_facts(b.net[0], &facts);
-    make_samples(&b, n, &facts);
+    b.s = set_up(argc, argv, 4, 4, "curve_ops MODEL SAMPLES THREADS SECONDS", 0);
+    b.s.batch.training = 0;
+    b.net[0] = b.s.net;
+    b.net[1] = pitot_net_read(argv[1], &error);
+    or_end(&error, b.net[1] && !pitot_net_prepare(b.net[1], (b.s.batch.n + CHUNKS - 1) / CHUNKS, b.s.threads, &error));
+    pitot_net_init(b.net[1], 1);
+    b.x = values_of(TOGETHER * b.s.facts.parameters);
+    b.y = values_of(TOGETHER * b.s.facts.parameters);
+    make_up(b.x, TOGETHER * b.s.facts.parameters);
     open_points(&b);
-    measure(&b, strtod(argv[4], NULL));
+    measure(&b);
     for (int i = 0; i < OPERATORS; i++)
         for (int j = 0; j < 2; j++) pitot_point_free(b.point[i][j]);
-    for (int j = 0; j < 2; j++) pitot_net_free(b.net[j]);
-    free((void *)b.batch.x);
-    free((void *)b.batch.classes);
+    pitot_net_free(b.net[1]);
+    clear_up(&b.s);
     free(b.x);
     free(b.y);
     return 0;

@@ -9,43 +9,23 @@
 
 #include "bench.h"
 
-#include <omp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
 enum { MOST = 100000, RUN = 50 };
 
 /* ---- products ---- */
 
-typedef struct bench {
-    pitot_net *net;
-    pitot_net_batch batch;
-    int64_t size; /* D */
-} bench;
-
-static void gradient(bench *b) {
-    double loss;
-    pitot_net_forward(b->net, &b->batch, &loss);
-    pitot_net_backward(b->net);
-}
-
-static void time_products(bench *b, double seconds) {
+static void time_products(const setup *s) {
     static double ratio[MOST], grad[MOST], product[MOST];
-    pitot_real *v = calloc((size_t)b->size, sizeof *v), *out = calloc((size_t)b->size, sizeof *out);
+    pitot_real *v = values_of(s->facts.parameters), *out = values_of(s->facts.parameters);
     int n = 0;
-    for (int64_t i = 0; i < b->size; i++) v[i] = (pitot_real)((double)(i * 7919 % 1000) / 500.0 - 1);
-    gradient(b);
-    pitot_net_hvp(b->net, v, out);
-    for (double end = now() + seconds; now() < end && n < MOST; n++) {
-        double t0 = now();
-        gradient(b);
-        double t1 = now();
-        pitot_net_hvp(b->net, v, out);
-        double t2 = now();
-        grad[n] = 1e3 * (t1 - t0);
-        product[n] = 1e3 * (t2 - t1);
-        ratio[n] = (t2 - t1) / (t1 - t0);
+    make_up(v, s->facts.parameters);
+    both_passes(s->net, &s->batch);
+    pitot_net_hvp(s->net, v, out);
+    for (double end = now() + s->seconds; now() < end && n < MOST; n++) {
+        grad[n] = 1e3 * both_passes(s->net, &s->batch);
+        double t = now();
+        pitot_net_hvp(s->net, v, out);
+        product[n] = 1e3 * (now() - t);
+        ratio[n] = product[n] / grad[n];
     }
     printf("%.3f %.3f %.3f", median(grad, n), median(product, n), median(ratio, n));
     free(v);
@@ -53,22 +33,22 @@ static void time_products(bench *b, double seconds) {
 }
 
 /* Gradient descent on one batch, hess_max_ev at every step. */
-static void count_products(bench *b, int threads) {
+static void count_products(const setup *s) {
     pitot_run *run = pitot_open(NULL, &(pitot_config){ .struct_size = sizeof(pitot_config),
                                                        .probes = "hess_max_ev",
                                                        .options = "hess_max_ev.warm=100",
-                                                       .threads = threads });
+                                                       .threads = s->threads });
     pitot_attached a;
     double loss, products, sum = 0;
-    pitot_attach(&a, b->net, run);
+    pitot_attach(&a, s->net, run);
     for (int64_t step = 0; step < RUN; step++) {
         pitot_begin(run, step);
-        pitot_net_forward(b->net, &b->batch, &loss);
-        pitot_attached_forward(&a, &b->batch, loss);
-        pitot_net_backward(b->net);
+        pitot_net_forward(s->net, &s->batch, &loss);
+        pitot_attached_forward(&a, &s->batch, loss);
+        pitot_net_backward(s->net);
         pitot_attached_backward(&a);
-        for (int64_t i = 0; i < pitot_net_param_count(b->net); i++) {
-            const pitot_net_param *p = &pitot_net_params(b->net)[i];
+        for (int64_t i = 0; i < pitot_net_param_count(s->net); i++) {
+            const pitot_net_param *p = &pitot_net_params(s->net)[i];
             for (int64_t k = 0; k < p->size; k++) p->data[k] -= (pitot_real)0.05 * p->grad[k];
         }
         pitot_after_update(run, 0.05);
@@ -78,27 +58,11 @@ static void count_products(bench *b, int threads) {
     pitot_close(run, PITOT_DONE);
 }
 
-static int products(char **argv) {
-    pitot_error error = { 0 };
-    bench b = { .net = pitot_net_read(argv[1], &error) };
-    int64_t n = strtoll(argv[2], NULL, 10);
-    int threads = (int)strtol(argv[3], NULL, 10);
-    omp_set_num_threads(threads);
-    if (!b.net || pitot_net_prepare(b.net, n, threads, &error)) return fprintf(stderr, "%s\n", error.text), 1;
-    pitot_net_facts f;
-    pitot_net_init(b.net, 1);
-    pitot_net_get_facts(b.net, &f);
-    b.size = f.parameters;
-    pitot_real *x = calloc((size_t)(n * f.input), sizeof *x);
-    int32_t *y = calloc((size_t)n, sizeof *y);
-    for (int64_t i = 0; i < n * f.input; i++) x[i] = (pitot_real)((double)(i * 7919 % 1000) / 500.0 - 1);
-    for (int64_t i = 0; i < n; i++) y[i] = (int32_t)(i % f.output);
-    b.batch = (pitot_net_batch){ .struct_size = sizeof b.batch, .n = n, .x = x, .classes = y, .training = 1 };
-    time_products(&b, strtod(argv[4], NULL));
-    count_products(&b, threads);
-    pitot_net_free(b.net);
-    free(x);
-    free(y);
+static int products(int argc, char **argv) {
+    setup s = set_up(argc, argv, 4, 4, "hooks [MODEL BATCH THREADS SECONDS]", 0);
+    time_products(&s);
+    count_products(&s);
+    clear_up(&s);
     return 0;
 }
 
@@ -138,7 +102,5 @@ static int hooks(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc == 1) return hooks();
-    if (argc == 5) return products(argv);
-    return fputs("usage: hooks [MODEL BATCH THREADS SECONDS]\n", stderr), 2;
+    return argc == 1 ? hooks() : products(argc, argv);
 }

@@ -8,11 +8,6 @@
 
 #include "bench.h"
 
-#include <omp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <time.h>
-
 enum { MOST = 1000, KINDS = 5 };
 
 static const struct {
@@ -24,23 +19,15 @@ static const struct {
                    { "kflr", PITOT_KRON_KFLR, PITOT_KRON_EXPAND, 0 },
                    { "empirical", PITOT_KRON_EMPIRICAL, PITOT_KRON_EXPAND, 0 } };
 
-static void or_end(const pitot_error *error, int good) {
-    if (good) return;
-    fprintf(stderr, "%s\n", error->text);
-    exit(1);
-}
-
 /* Seconds for: gradient, factors, product; where `inverts`, eigenvectors, product with the inverse */
-static void once(pitot_net *net, const pitot_net_batch *b, int k, const pitot_real *x, pitot_real *y, int inverts, double t[5]) {
+static void once(const setup *s, int k, const pitot_real *x, pitot_real *y, int inverts, double t[5]) {
     pitot_error error = { 0 };
     pitot_linop op;
     pitot_kron_inverse inverse;
-    double begin = now(), loss;
-    pitot_net_forward(net, b, &loss);
-    pitot_net_backward(net);
-    t[0] = now() - begin, begin = now();
+    t[0] = both_passes(s->net, &s->batch);
+    double begin = now();
     pitot_kron *made = pitot_kron_new(&(pitot_kron_config){ .struct_size = sizeof(pitot_kron_config),
-                                                            .net = net,
+                                                            .net = s->net,
                                                             .kind = kinds[k].kind,
                                                             .sharing = kinds[k].sharing,
                                                             .corrected = kinds[k].corrected },
@@ -60,15 +47,15 @@ static void once(pitot_net *net, const pitot_net_batch *b, int k, const pitot_re
     pitot_kron_free(made);
 }
 
-static void measure(pitot_net *net, const pitot_net_batch *b, double seconds, const pitot_real *x, pitot_real *y) {
+static void measure(const setup *s, const pitot_real *x, pitot_real *y) {
     static double time_of[3][MOST];
     for (int k = 0; k < KINDS; k++) {
         int n = 0;
         double t[5];
-        once(net, b, k, x, y, 1, t);
+        once(s, k, x, y, 1, t);
         double vectors = t[3], inverse = t[4];
-        for (double end = now() + seconds / KINDS; n < 1 || (now() < end && n < MOST); n++) {
-            once(net, b, k, x, y, 0, t);
+        for (double end = now() + s->seconds / KINDS; n < 1 || (now() < end && n < MOST); n++) {
+            once(s, k, x, y, 0, t);
             time_of[0][n] = 1e3 * t[0];
             for (int i = 1; i < 3; i++) time_of[i][n] = t[i] / t[0];
         }
@@ -80,28 +67,13 @@ static void measure(pitot_net *net, const pitot_net_batch *b, double seconds, co
 }
 
 int main(int argc, char **argv) {
-    pitot_error error = { 0 };
-    if (argc != 5) return fputs("usage: kron MODEL BATCH THREADS SECONDS\n", stderr), 2;
-    int64_t batch = strtoll(argv[2], NULL, 10);
-    int threads = (int)strtol(argv[3], NULL, 10);
-    omp_set_num_threads(threads);
-    pitot_net *net = pitot_net_read(argv[1], &error);
-    if (!net || pitot_net_prepare(net, batch, threads, &error)) return fprintf(stderr, "%s\n", error.text), 1;
-    pitot_net_facts facts;
-    pitot_net_init(net, 1);
-    pitot_net_get_facts(net, &facts);
-    pitot_real *x = calloc((size_t)(batch * facts.input), sizeof *x), *v = calloc((size_t)facts.parameters, 2 * sizeof *v);
-    int32_t *y = calloc((size_t)batch, sizeof *y);
-    if (!x || !v || !y) return 1;
-    for (int64_t i = 0; i < batch * facts.input; i++) x[i] = (pitot_real)((double)(i * 7919 % 1000) / 500.0 - 1);
-    for (int64_t i = 0; i < facts.parameters; i++) v[i] = (pitot_real)((double)(i * 104729 % 1000) / 500.0 - 1);
-    for (int64_t i = 0; i < batch; i++) y[i] = (int32_t)(i % facts.output);
+    setup s = set_up(argc, argv, 4, 4, "kron MODEL BATCH THREADS SECONDS", 0);
+    int64_t d = s.facts.parameters;
+    pitot_real *v = values_of(2 * d);
+    make_up(v, d);
     printf("%-14s %10s %10s %10s %10s %10s\n", "", "gradient", "factors", "product", "vectors", "inverse");
-    measure(net, &(pitot_net_batch){ .struct_size = sizeof(pitot_net_batch), .n = batch, .x = x, .classes = y },
-            strtod(argv[4], NULL), v, v + facts.parameters);
-    pitot_net_free(net);
-    free(x);
+    measure(&s, v, v + d);
+    clear_up(&s);
     free(v);
-    free(y);
     return 0;
 }

@@ -5,25 +5,30 @@
    prints two lines for each method, one of steps that leave decompositions (or the fitting of factors) out, one of steps that have them; the
    first of both is made before the clock runs:
 
-       NAME often|seldom PERIOD SGD STEP OPTIM SYRK PRODUCTS DECOMPOSITIONS PASSES REST NEEDED SLOWER OVER
+       NAME often|seldom PERIOD SGD STEP OPTIM FACTORS DECOMPOSITIONS PRECONDITIONING PASSES REST NEEDED SLOWER OVER
 
    PERIOD: of steps, one has the second kind's work, by default. Milliseconds: a whole step (forward, backward, update) of SGD and of the method,
-   medians of steps in turn; of the method's, its update, and means of what is in it: symmetric products, other products, decompositions (their
-   sums over threads), passes through the net, and the rest. NEEDED: passes, products and decompositions, one after the other, as the same calls
-   alone take them right after each step, from caches that one such call before has filled; decompositions of the same matrices, on one thread.
-   SLOWER: a step of the method over SGD's, OVER: its update over what is needed, medians of these ratios in turn.
+   medians of steps in turn; of the method's, its update, and means of what is in it, by the clock: updates of factors and of second moments in
+   their bases, decompositions, preconditioning (with SOAP's turning of averages, and EKFAC's of rows where it shares them), passes through the
+   net, and the rest. PSGD's factors are what its update has more than one without them. NEEDED: passes, products and decompositions, one after the
+   other, as the same calls alone take them right after each step, from caches that one such call before has filled; decompositions of the same
+   matrices, on one thread. SLOWER: a step of the method over SGD's, OVER: its update over what is needed, medians of these ratios in turn.
+   PITOT_PARTS in the environment shows products and decompositions call by call.
 
-   The linker puts watched calls in the place of those of base/blas.h (Makefile: -Wl,--wrap). */
+   The linker puts watched calls in the place of those of base/blas.h and of the methods' parts (Makefile: -Wl,--wrap). */
 
 #include "bench.h"
 
 #include "base/blas.h"
+#include "optim/core/kronecker_parts.h"
+#include "optim/core/newton_schulz.h"
 #include "optim/core/optimizer.h"
+#include "optim/core/renewal.h"
+#include "optim/core/singd.h"
 
-#include <omp.h>
 #include <string.h>
 
-enum { MOST = 4000, CALLS = 512, REPEATS = 5 };
+enum { MOST = 4000, CALLS = 512 };
 enum { GEMM, TRSM, SYRK, GRAM, INVERSE, EIGEN, ORTHONORMAL, PASS };
 
 static const struct {
@@ -154,6 +159,67 @@ int __wrap_blas_eigenvectors(int64_t n, double *a, double *value, double *work) 
     return failed;
 }
 
+/* ---- parts of an update, watched ---- */
+
+enum { FACTORS, DECOMPOSITIONS, PRECONDITIONING, PARTS };
+
+static double part[PARTS], passes, since; /* seconds, of all steps; when the part that is going on began */
+static int going_on = PARTS;              /* PARTS: none of them */
+
+/* Passes through the net count by themselves. */
+static void change_to(int which) {
+    double t = now() - passes;
+    if (going_on < PARTS) part[going_on] += t - since;
+    since = t;
+    going_on = which;
+}
+
+/* A part within another one is not the other's. */
+#define PART(which, result, name, parameters, arguments) \
+    result __real_##name parameters;                     \
+    result __wrap_##name parameters;                     \
+    result __wrap_##name parameters {                    \
+        int before = going_on;                           \
+        change_to(which);                                \
+        result is = __real_##name arguments;             \
+        change_to(before);                               \
+        return is;                                       \
+    }
+#define PART_VOID(which, name, parameters, arguments) \
+    void __real_##name parameters;                    \
+    void __wrap_##name parameters;                    \
+    void __wrap_##name parameters {                   \
+        int before = going_on;                        \
+        change_to(which);                             \
+        __real_##name arguments;                      \
+        change_to(before);                            \
+    }
+
+PART(FACTORS, int32_t, kronecker_average, (kronecker_job * j), (j))
+PART(FACTORS, int32_t, kronecker_moments, (kronecker_job * j), (j))
+PART_VOID(FACTORS, kronecker_squares,
+          (const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group, pitot_real *sum), (j, l, c, group, sum))
+PART_VOID(FACTORS, kronecker_add_squares,
+          (const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t n, pitot_real *sum), (j, l, c, n, sum))
+PART(DECOMPOSITIONS, int, kronecker_renew, (kronecker_job * j, int due), (j, due))
+PART(PRECONDITIONING, int32_t, kronecker_direction, (kronecker_job * j, const layer *l), (j, l))
+PART(FACTORS, int32_t, singd_renew, (singd_job * j), (j))
+PART(PRECONDITIONING, int32_t, singd_direction, (singd_job * j, const layer *l), (j, l))
+PART_VOID(FACTORS, blocks_gather, (const blocks *b, const pitot_real *g, double keep, double add, void *const factors[2]),
+          (b, g, keep, add, factors))
+PART_VOID(FACTORS, block_gather, (const block *k, int side, const pitot_real *g, double keep, double add, pitot_real *factors),
+          (k, side, g, keep, add, factors))
+PART_VOID(DECOMPOSITIONS, renewal_run, (const renewal *r, const pitot_stepping *s, int64_t at_byte), (r, s, at_byte))
+PART_VOID(DECOMPOSITIONS, renewal_step,
+          (const renewal *r, const pitot_stepping *s, int64_t at_byte, void (*take)(const pitot_stepping *s)),
+          (r, s, at_byte, take))
+PART_VOID(PRECONDITIONING, block_apply,
+          (const block *k, int trans, const pitot_real *left, const pitot_real *right, const pitot_real *x, pitot_real *out,
+           pitot_real *work),
+          (k, trans, left, right, x, out, work))
+PART(PRECONDITIONING, pitot_real *, newton_schulz,
+     (int64_t rows, int64_t cols, int steps, double eps, pitot_real *x, pitot_real *work), (rows, cols, steps, eps, x, work))
+
 static int32_t (*net_send)(void *user, int32_t root, uint64_t seed, int64_t column);
 
 static int32_t send(void *user, int32_t root, uint64_t seed, int64_t column) {
@@ -163,6 +229,7 @@ static int32_t send(void *user, int32_t root, uint64_t seed, int64_t column) {
     double at = now();
     int32_t status = net_send(user, root, seed, column);
     watching = before;
+    passes += now() - at;
     if (watching) end(&like, at);
     return status;
 }
@@ -174,9 +241,8 @@ static int64_t larger(int64_t a, int64_t b) {
 }
 
 static pitot_real *values(int64_t n) {
-    pitot_real *x = malloc((size_t)n * sizeof *x);
-    if (!x) exit(1);
-    for (int64_t i = 0; i < n; i++) x[i] = (pitot_real)((double)((uint64_t)i * 2654435761u % 4093) / 2046.0 - 1);
+    pitot_real *x = values_of(n);
+    make_up(x, n);
     return x;
 }
 
@@ -246,13 +312,6 @@ static double time_alone(const call *c, int64_t most) {
     return sum / (double)most;
 }
 
-static double sum_of(int from, int to) {
-    double sum = 0;
-    for (int i = 0; i < n_calls; i++)
-        if (calls[i].kind >= from && calls[i].kind <= to) sum += calls[i].seconds;
-    return sum;
-}
-
 /* Of the step that was made last; forgets what it did. */
 static double needed(void) {
     enum { AT_MOST = 4 };
@@ -277,6 +336,8 @@ static void forget(int all) {
     }
     if (all) n_calls = 0;
     looking = 0;
+    memset(part, 0, sizeof part);
+    passes = 0;
 }
 
 /* PITOT_PARTS in the environment: call by call. */
@@ -293,20 +354,17 @@ static void show_calls(int steps) {
 
 /* ---- steps ---- */
 
-static double one_step(pitot_net *net, const pitot_net_batch *b, pitot_optim *optim, double *update) {
-    double t = now(), loss, at;
-    pitot_net_forward(net, b, &loss);
-    pitot_net_backward(net);
-    at = now();
-    watching = update != NULL;
+static double watched_step(const setup *u, pitot_optim *optim, double *update) {
+    double both = both_passes(u->net, &u->batch), at = now();
+    watching = 1;
     int32_t status = pitot_optim_step(optim);
     watching = 0;
     if (status) fprintf(stderr, "a step failed: %d\n", status);
-    if (update) *update = now() - at;
-    return now() - t;
+    *update = now() - at;
+    return both + *update;
 }
 
-static pitot_optim *make_method(const char *name, const char *options, pitot_provided *p, pitot_net *net, int threads) {
+static pitot_optim *make_method(const char *name, const char *options, pitot_provided *p, const setup *u) {
     pitot_error error = { 0 };
     pitot_optim *o = pitot_optim_new(name, &error);
     char text[256];
@@ -316,24 +374,32 @@ static pitot_optim *make_method(const char *name, const char *options, pitot_pro
         *value = 0;
         if (pitot_optim_set(o, option, value + 1, &error)) exit(fprintf(stderr, "%s\n", error.text));
     }
-    if (!o || pitot_provide_prepare(p, net, o, threads, &error)) exit(fprintf(stderr, "%s\n", error.text));
+    if (!o || pitot_provide_prepare(p, u->net, o, u->threads, &error)) exit(fprintf(stderr, "%s\n", error.text));
     net_send = o->source.send;
     o->source.send = send;
     return o;
 }
 
-static void measure(int k, int seldom, pitot_net *net, const pitot_net_batch *b, pitot_optim *sgd, int threads, double seconds) {
+/* Of n updates that took `sum` seconds, all of a kind: those without the fitting of factors come first. */
+static void part_by_difference(int fits, int n, double sum) {
+    static double without;
+    if (!fits) without = sum / n;
+    part[PRECONDITIONING] = without * n;
+    part[FACTORS] = sum - part[PRECONDITIONING];
+}
+
+static void measure(int k, int seldom, const setup *u, pitot_optim *sgd) {
     static double plain[MOST], whole[MOST], update[MOST], need[MOST], slower[MOST], over[MOST];
     pitot_provided p = { .struct_size = sizeof p };
-    pitot_optim *o = make_method(methods[k].name, seldom ? methods[k].seldom : methods[k].often, &p, net, threads);
+    pitot_optim *o = make_method(methods[k].name, seldom ? methods[k].seldom : methods[k].often, &p, u);
     int n = 0;
     double sum = 0;
-    one_step(net, b, o, update);
+    watched_step(u, o, update);
     forget(0);
-    for (double t = now() + seconds; (now() < t || n < 3) && n < MOST; n++) {
-        one_step(net, b, sgd, NULL);
-        plain[n] = one_step(net, b, sgd, NULL);
-        whole[n] = one_step(net, b, o, &update[n]) - looking;
+    for (double t = now() + u->seconds; (now() < t || n < 3) && n < MOST; n++) {
+        one_step(u->net, &u->batch, sgd);
+        plain[n] = one_step(u->net, &u->batch, sgd);
+        whole[n] = watched_step(u, o, &update[n]) - looking;
         update[n] -= looking;
         looking = 0;
         sum += update[n];
@@ -341,13 +407,14 @@ static void measure(int k, int seldom, pitot_net *net, const pitot_net_batch *b,
         slower[n] = whole[n] / plain[n];
         over[n] = need[n] > 0 ? update[n] / need[n] : 0;
     }
-    double by = 1e3 / n, syrk = by * sum_of(SYRK, SYRK), products = by * sum_of(GEMM, TRSM),
-           decompositions = by * sum_of(GRAM, ORTHONORMAL), passes = by * sum_of(PASS, PASS);
-    double rest = by * sum - syrk - products - decompositions - passes;
+    double by = 1e3 / n, rest = sum - passes;
+    if (strcmp(methods[k].name, "psgd_kron") == 0) part_by_difference(seldom, n, sum);
+    for (int i = 0; i < PARTS; i++) rest -= part[i];
     if (getenv("PITOT_PARTS")) show_calls(n);
     printf("%s %s %d %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f %.3f\n", methods[k].title, seldom ? "seldom" : "often",
-           methods[k].period, 1e3 * median(plain, n), 1e3 * median(whole, n), 1e3 * median(update, n), syrk, products,
-           decompositions, passes, rest, 1e3 * median(need, n), median(slower, n), median(over, n));
+           methods[k].period, 1e3 * median(plain, n), 1e3 * median(whole, n), 1e3 * median(update, n), by * part[FACTORS],
+           by * part[DECOMPOSITIONS], by * part[PRECONDITIONING], by * passes, by * rest, 1e3 * median(need, n), median(slower, n),
+           median(over, n));
     fflush(stdout);
     forget(1);
     pitot_optim_free(o);
@@ -355,29 +422,14 @@ static void measure(int k, int seldom, pitot_net *net, const pitot_net_batch *b,
 }
 
 int main(int argc, char **argv) {
-    pitot_error error = { 0 };
-    if (argc != 5 && argc != 6) return fputs("usage: optim_matrix MODEL BATCH THREADS SECONDS [METHOD]\n", stderr), 2;
-    int64_t batch = strtoll(argv[2], NULL, 10);
-    int threads = (int)strtol(argv[3], NULL, 10);
-    omp_set_num_threads(threads);
-    pitot_net *net = pitot_net_read(argv[1], &error);
-    if (!net || pitot_net_prepare(net, batch, threads, &error)) return fprintf(stderr, "%s\n", error.text), 1;
-    pitot_net_facts facts;
-    pitot_net_init(net, 1);
-    pitot_net_get_facts(net, &facts);
-    pitot_optim *sgd = make_optim(net, threads);
+    setup u = set_up(argc, argv, 4, 5, "optim_matrix MODEL BATCH THREADS SECONDS [METHOD]", 0);
+    pitot_optim *sgd = make_optim("sgd", u.net, u.threads);
     pitot_optim_set(sgd, "lr", "1e-7", NULL);
-    pitot_real *x = values(batch * facts.input);
-    int32_t *y = calloc((size_t)batch, sizeof *y);
-    for (int64_t i = 0; i < batch; i++) y[i] = (int32_t)(i % facts.output);
-    pitot_net_batch b = { .struct_size = sizeof b, .n = batch, .x = x, .classes = y, .training = 1 };
     for (size_t k = 0; k < sizeof methods / sizeof *methods; k++)
         for (int seldom = 0; seldom < 2; seldom++)
             if ((argc == 5 || strcmp(argv[5], methods[k].title) == 0) && (!seldom || methods[k].seldom[0]))
-                measure((int)k, seldom, net, &b, sgd, threads, strtod(argv[4], NULL));
+                measure((int)k, seldom, &u, sgd);
     pitot_optim_free(sgd);
-    pitot_net_free(net);
-    free(x);
-    free(y);
+    clear_up(&u);
     return 0;
 }

@@ -11,11 +11,7 @@
 #include "bench.h"
 
 #include <math.h>
-#include <omp.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { MOST = 1000, TOP = 10, VECTORS = 103, STEPS = 100, TOGETHER = 8 };
 
@@ -105,32 +101,20 @@ static void measure(bench *b, double flops, double seconds) {
 int main(int argc, char **argv) {
     bench b = { 0 };
     pitot_error error = { 0 };
-    pitot_net_facts facts;
-    if (argc != 5) return fputs("usage: spectra MODEL BATCH THREADS SECONDS\n", stderr), 2;
-    int64_t n = strtoll(argv[2], NULL, 10);
-    int threads = (int)strtol(argv[3], NULL, 10);
-    omp_set_num_threads(threads);
-    pitot_net *net = pitot_net_read(argv[1], &error);
-    if (!net || pitot_net_prepare(net, n, threads, &error)) return fprintf(stderr, "%s\n", error.text), 1;
-    pitot_net_init(net, 1);
-    pitot_net_get_facts(net, &facts);
-    pitot_real *x = calloc((size_t)(n * facts.input), sizeof *x);
-    int32_t *y = calloc((size_t)n, sizeof *y);
-    b.basis = calloc((size_t)(TOP * facts.parameters), sizeof *b.basis);
-    b.work = calloc((size_t)((STEPS + 3) * facts.parameters), sizeof *b.work);
-    if (!x || !y || !b.basis || !b.work) return 1;
+    setup s = set_up(argc, argv, 4, 4, "spectra MODEL BATCH THREADS SECONDS", 0);
+    int64_t n = s.batch.n, d = s.facts.parameters;
     uint64_t state = 1;
-    for (int64_t i = 0; i < n * facts.input; i++) x[i] = (pitot_real)draw_normal(&state);
-    for (int64_t i = 0; i < n; i++) y[i] = (int32_t)(draw(&state) * (double)facts.output);
-    pitot_net_batch batch = { .struct_size = sizeof batch, .n = n, .x = x, .classes = y };
-    b.point =
-        pitot_point_new(&(pitot_point_config){ .struct_size = sizeof(pitot_point_config), .net = net, .batch = &batch }, &error);
-    if (!b.point || pitot_point_operator(b.point, PITOT_OP_HESSIAN, &b.op)) return fprintf(stderr, "%s\n", error.text), 1;
-    measure(&b, 2 * facts.step_flops * (double)n, strtod(argv[4], NULL));
+    for (int64_t i = 0; i < n * s.facts.input; i++) ((pitot_real *)s.batch.x)[i] = (pitot_real)draw_normal(&state);
+    for (int64_t i = 0; i < n; i++) ((int32_t *)s.batch.classes)[i] = (int32_t)(draw(&state) * (double)s.facts.output);
+    s.batch.training = 0;
+    b.basis = values_of(TOP * d);
+    b.work = values_of((STEPS + 3) * d);
+    b.point = pitot_point_new(&(pitot_point_config){ .struct_size = sizeof(pitot_point_config), .net = s.net, .batch = &s.batch },
+                              &error);
+    or_end(&error, b.point && pitot_point_operator(b.point, PITOT_OP_HESSIAN, &b.op) == PITOT_OK);
+    measure(&b, 2 * s.facts.step_flops * (double)n, s.seconds);
     pitot_point_free(b.point);
-    pitot_net_free(net);
-    free(x);
-    free(y);
+    clear_up(&s);
     free(b.basis);
     free(b.work);
     return 0;

@@ -13,11 +13,7 @@
 
 #include "bench.h"
 
-#include <omp.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <sys/resource.h>
-#include <time.h>
 
 enum { MOST = 100000, SAMPLES = 10000 };
 
@@ -43,7 +39,7 @@ static pitot_run *open_run(pitot_attached *a, pitot_net *net, const char *probes
     return run;
 }
 
-static double one_step(const pitot_attached *a, pitot_net *net, pitot_optim *optim, int64_t k, const pitot_net_batch *b) {
+static double hooked_step(const pitot_attached *a, pitot_net *net, pitot_optim *optim, int64_t k, const pitot_net_batch *b) {
     double t = now(), loss;
     pitot_begin(a->run, k);
     pitot_net_forward(net, b, &loss);
@@ -56,47 +52,33 @@ static double one_step(const pitot_attached *a, pitot_net *net, pitot_optim *opt
 }
 
 int main(int argc, char **argv) {
-    pitot_error error = { 0 };
-    if (argc < 5 || argc > 7) return fputs("usage: step MODEL BATCH THREADS SECONDS [PROBES [OPTIONS]]\n", stderr), 2;
-    int64_t batch = strtoll(argv[2], NULL, 10);
-    int threads = (int)strtol(argv[3], NULL, 10), n = 0;
-    double budget = strtod(argv[4], NULL), *times = calloc(MOST, sizeof *times);
-    omp_set_num_threads(threads);
-    pitot_net *net = pitot_net_read(argv[1], &error);
-    if (!net || pitot_net_prepare(net, batch, threads, &error)) return fprintf(stderr, "%s\n", error.text), 1;
-    pitot_net_facts facts;
-    pitot_net_init(net, 1);
-    pitot_net_get_facts(net, &facts);
-    pitot_optim *optim = make_optim(net, threads);
-    int64_t samples = batch > SAMPLES ? batch : SAMPLES, at = 0;
-    pitot_real *x = calloc((size_t)(samples * facts.input), sizeof *x);
-    int32_t *y = calloc((size_t)samples, sizeof *y);
-    for (int64_t i = 0; i < samples * facts.input; i++) x[i] = (pitot_real)((double)(i * 7919 % 1009) / 504.5 - 1);
-    for (int64_t i = 0; i < samples; i++) y[i] = (int32_t)(i * 31 % 101 % facts.output);
-    pitot_net_batch b = { .struct_size = sizeof b, .n = batch, .training = 1 };
-    pitot_attached plain = { .struct_size = sizeof plain, .net = net }, probed = plain;
-    pitot_run *run = open_run(&probed, net, argc > 5 ? argv[5] : NULL, argc > 6 ? argv[6] : NULL, threads);
+    setup s = set_up(argc, argv, 4, 6, "step MODEL BATCH THREADS SECONDS [PROBES [OPTIONS]]", SAMPLES);
+    pitot_optim *optim = make_optim("sgd", s.net, s.threads);
+    pitot_net_batch b = s.batch;
+    pitot_attached plain = { .struct_size = sizeof plain, .net = s.net }, probed = plain;
+    pitot_run *run = open_run(&probed, s.net, argc > 5 ? argv[5] : NULL, argc > 6 ? argv[6] : NULL, s.threads);
     probed.optim = optim;
     probed.untouched = 1;
-    double end = now() + budget, *ratio = calloc(MOST, sizeof *ratio);
+    int64_t at = 0;
+    int n = 0;
+    double end = now() + s.seconds, *times = calloc(MOST, sizeof *times), *ratio = calloc(MOST, sizeof *ratio);
     for (int warm = 3; (now() < end || n == 0) && n < MOST; warm--) {
-        b.x = x + at * facts.input;
-        b.classes = y + at;
-        at = at + 2 * batch <= samples ? at + batch : 0;
-        double without = one_step(&plain, net, optim, n, &b), with = run ? one_step(&probed, net, optim, 4 - warm, &b) : 0;
+        b.x = s.batch.x + at * s.facts.input;
+        b.classes = s.batch.classes + at;
+        at = at + 2 * b.n <= s.samples ? at + b.n : 0;
+        double without = hooked_step(&plain, s.net, optim, n, &b),
+               with = run ? hooked_step(&probed, s.net, optim, 4 - warm, &b) : 0;
         if (warm > 0) continue;
         times[n] = without;
         ratio[n++] = with / without;
     }
     double middle = 1e3 * median(times, n), memory = peak_memory();
-    printf("%.4f %.4f %.6g %.2f %.4f %.1f\n", middle, 1e3 * times[0], facts.step_flops * (double)batch, best_rate(),
+    printf("%.4f %.4f %.6g %.2f %.4f %.1f\n", middle, 1e3 * times[0], s.facts.step_flops * (double)b.n, best_rate(),
            middle * median(ratio, n), memory);
     pitot_close(run, PITOT_DONE);
-    free(ratio);
     pitot_optim_free(optim);
-    pitot_net_free(net);
-    free(x);
-    free(y);
+    clear_up(&s);
+    free(ratio);
     free(times);
     return 0;
 }

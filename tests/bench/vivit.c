@@ -9,21 +9,7 @@
 
 #include "bench.h"
 
-#include <omp.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <time.h>
-
 enum { MOST = 1000, KINDS = 5, TOP = 10 };
-
-static double one_step(pitot_net *net, const pitot_net_batch *b, pitot_optim *optim) {
-    double t = now(), loss;
-    pitot_net_forward(net, b, &loss);
-    pitot_net_backward(net);
-    pitot_optim_step(optim);
-    return now() - t;
-}
 
 typedef struct room {
     double *value, *vector;
@@ -42,14 +28,13 @@ static void leading(pitot_vivit *v, const room *r, int more) {
 }
 
 /* With forward and backward, as the peers' figures have them. */
-static double once(pitot_net *net, const pitot_net_batch *b, int kind, const room *r) {
+static double once(const setup *s, int kind, const room *r) {
     int64_t first[MOST];
-    double t = now(), loss;
-    pitot_net_forward(net, b, &loss);
-    pitot_net_backward(net);
-    pitot_vivit_config c = { .struct_size = sizeof c, .net = net };
+    double t = now();
+    both_passes(s->net, &s->batch);
+    pitot_vivit_config c = { .struct_size = sizeof c, .net = s->net };
     for (int64_t i = 0; i < MOST; i++) first[i] = i;
-    if (kind == 3) c.ggn_samples = first, c.n_ggn = b->n / 8 ? b->n / 8 : 1;
+    if (kind == 3) c.ggn_samples = first, c.n_ggn = s->batch.n / 8 ? s->batch.n / 8 : 1;
     if (kind == 4) c.draws = 1;
     pitot_vivit *v = pitot_vivit_new(&c, NULL);
     if (!v) exit(1);
@@ -60,14 +45,13 @@ static double once(pitot_net *net, const pitot_net_batch *b, int kind, const roo
 }
 
 /* PITOT_PARTS in the environment: where the time of one call goes. */
-static void parts(pitot_net *net, const pitot_net_batch *b, const room *r) {
-    double t[8], loss, snr[2 * TOP];
+static void parts(const setup *s, const room *r) {
+    double t[8], snr[2 * TOP];
     const double *gram;
     pitot_vivit_derivatives d = { sizeof d, NULL, NULL, snr, snr + TOP, NULL, NULL, NULL };
-    pitot_net_forward(net, b, &loss);
-    pitot_net_backward(net);
+    both_passes(s->net, &s->batch);
     t[0] = now();
-    pitot_vivit *v = pitot_vivit_new(&(pitot_vivit_config){ .struct_size = sizeof(pitot_vivit_config), .net = net }, NULL);
+    pitot_vivit *v = pitot_vivit_new(&(pitot_vivit_config){ .struct_size = sizeof(pitot_vivit_config), .net = s->net }, NULL);
     t[1] = now();
     if (!v || pitot_vivit_gram(v, 0, &gram, NULL)) exit(1);
     t[2] = now();
@@ -85,14 +69,14 @@ static void parts(pitot_net *net, const pitot_net_batch *b, const room *r) {
     pitot_vivit_free(v);
 }
 
-static void measure(pitot_net *net, const pitot_net_batch *b, pitot_optim *optim, double seconds, const room *r) {
+static void measure(const setup *s, pitot_optim *optim, const room *r) {
     static double step[MOST], ratio[KINDS][MOST];
     int n = 0, warm = 1;
-    for (double end = now() + seconds; (now() < end || n == 0) && n < MOST; n += !warm, warm = 0) {
+    for (double end = now() + s->seconds; (now() < end || n == 0) && n < MOST; n += !warm, warm = 0) {
         for (int k = 0; k < KINDS; k++) {
-            one_step(net, b, optim);
-            step[n] = 1e3 * one_step(net, b, optim);
-            ratio[k][n] = 1e3 * once(net, b, k, r) / step[n];
+            one_step(s->net, &s->batch, optim);
+            step[n] = 1e3 * one_step(s->net, &s->batch, optim);
+            ratio[k][n] = 1e3 * once(s, k, r) / step[n];
         }
     }
     printf("%.3f", median(step, n));
@@ -101,31 +85,15 @@ static void measure(pitot_net *net, const pitot_net_batch *b, pitot_optim *optim
 }
 
 int main(int argc, char **argv) {
-    pitot_error error = { 0 };
-    if (argc != 5) return fputs("usage: vivit MODEL BATCH THREADS SECONDS\n", stderr), 2;
-    int64_t batch = strtoll(argv[2], NULL, 10);
-    int threads = (int)strtol(argv[3], NULL, 10);
-    omp_set_num_threads(threads);
-    pitot_net *net = pitot_net_read(argv[1], &error);
-    if (!net || pitot_net_prepare(net, batch, threads, &error)) return fprintf(stderr, "%s\n", error.text), 1;
-    pitot_net_facts facts;
-    pitot_net_init(net, 1);
-    pitot_net_get_facts(net, &facts);
-    pitot_optim *optim = make_optim(net, threads);
-    size_t columns = (size_t)(batch * facts.output);
-    room r = { calloc(columns, sizeof *r.value), calloc(TOP * columns, sizeof *r.vector),
-               calloc((size_t)(TOP * facts.parameters), sizeof *r.out) };
-    pitot_real *x = calloc((size_t)(batch * facts.input), sizeof *x);
-    int32_t *y = calloc((size_t)batch, sizeof *y);
-    for (int64_t i = 0; i < batch * facts.input; i++) x[i] = (pitot_real)((double)((uint64_t)i * 2654435761u % 4093) / 2046.0 - 1);
-    for (int64_t i = 0; i < batch; i++) y[i] = (int32_t)(i % facts.output);
-    pitot_net_batch b = { .struct_size = sizeof b, .n = batch, .x = x, .classes = y, .training = 1 };
-    if (getenv("PITOT_PARTS")) parts(net, &b, &r);
-    measure(net, &b, optim, strtod(argv[4], NULL), &r);
+    setup s = set_up(argc, argv, 4, 4, "vivit MODEL BATCH THREADS SECONDS", 0);
+    pitot_optim *optim = make_optim("sgd", s.net, s.threads);
+    size_t columns = (size_t)(s.batch.n * s.facts.output);
+    room r = { calloc(columns, sizeof *r.value), calloc(TOP * columns, sizeof *r.vector), values_of(TOP * s.facts.parameters) };
+    if (!r.value || !r.vector) return 1;
+    if (getenv("PITOT_PARTS")) parts(&s, &r);
+    measure(&s, optim, &r);
     pitot_optim_free(optim);
-    pitot_net_free(net);
-    free(x);
-    free(y);
+    clear_up(&s);
     free(r.value);
     free(r.vector);
     free(r.out);

@@ -246,7 +246,9 @@ int32_t kronecker_step(pitot_stepping *s) {
     if (k->model) return kronecker_model_step(&j, cov, renew);
     if (k->stat_decay > 0 ? cov : renew) status = kronecker_average(&j);
     int anew = status ? 0 : kronecker_renew(&j, renew);
-    if (!status && k->form == KRONECKER_BATCH && (cov || anew)) status = kronecker_moments(&j);
+    int moments = k->form == KRONECKER_BATCH && (cov || anew);
+    j.moments = moments && k->fisher == FISHER_EMPIRICAL;
+    if (!status && moments && !j.moments) status = kronecker_moments(&j);
     if (!status) status = make_directions(&j, &nu);
     if (!status) move(&j, nu);
     return status;

@@ -173,11 +173,18 @@ PITOT_HOT static void add_squares(pitot_real *restrict to, const pitot_real *res
     for (int64_t i = 0; i < n; i++) to[i] += scale * x[i] * x[i];
 }
 
-/* sum (rows, columns) += scale times the sum over samples of (U'G'AV)^2; tg and ta hold GU and AV. Where a sample is one row, the squares of its
-   gradient are products of squares. */
-static void add_moments(const kronecker_job *j, const layer *l, int64_t n, double scale, pitot_real *sum) {
+void kronecker_rotate(const kronecker_job *j, const layer *l, int64_t group, int64_t rows, const pitot_real *g,
+                      const pitot_real *a) {
+    const pitot_real *u = kronecker_slot(j, l, KRONECKER_S_USED, group), *v = kronecker_slot(j, l, KRONECKER_A_USED, group);
+    blas_gemm(0, 0, rows, l->rows, l->rows, 1, g, l->rows, u, l->rows, 0, j->room.tg, l->rows);
+    blas_gemm(0, 0, rows, l->columns, l->columns, 1, a, l->columns, v, l->columns, 0, j->room.ta, l->columns);
+}
+
+/* Where a sample is one row, the squares of its gradient are products of squares. */
+void kronecker_add_squares(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t n, pitot_real *sum) {
     const kronecker_room *r = &j->room;
-    int64_t p = l->positions;
+    int64_t p = l->positions, size = l->rows * l->columns;
+    double scale = square_scale(j->k, c);
     if (p == 1) {
         square(r->tg, n * l->rows);
         square(r->ta, n * l->columns);
@@ -186,39 +193,48 @@ static void add_moments(const kronecker_job *j, const layer *l, int64_t n, doubl
     for (int64_t i = 0; i < n && p > 1; i++) {
         blas_gemm(1, 0, l->rows, l->columns, p, 1, r->tg + i * p * l->rows, l->rows, r->ta + i * p * l->columns, l->columns, 0,
                   r->mid, l->columns);
-        add_squares(sum, r->mid, l->rows * l->columns, (pitot_real)scale);
+        add_squares(sum, r->mid, size, (pitot_real)scale);
     }
 }
 
-static void moments_of(void *user, const layer *l, const pitot_capture *c, int64_t group, int64_t k) {
-    const kronecker_job *j = user;
-    if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] == 0) return;
-    const pitot_real *u = kronecker_slot(j, l, KRONECKER_S_USED, group), *v = kronecker_slot(j, l, KRONECKER_A_USED, group);
-    int64_t size = l->rows * l->columns, p = l->positions;
-    pitot_real *sum = j->room.sums + l->sums + group * size;
-    if (k == 0) memset(sum, 0, (size_t)size * sizeof *sum);
+void kronecker_squares(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group, pitot_real *sum) {
     for (int64_t from = 0; from < c->n; from += l->samples) {
         int64_t n = block_of(l, c, from);
         const pitot_real *g = layer_gradients(l, c, group, from, n, 0, j->room.g);
         const pitot_real *x = layer_inputs(l, c, group, from, n, 0, j->room.a);
-        blas_gemm(0, 0, n * p, l->rows, l->rows, 1, g, l->rows, u, l->rows, 0, j->room.tg, l->rows);
-        blas_gemm(0, 0, n * p, l->columns, l->columns, 1, x, l->columns, v, l->columns, 0, j->room.ta, l->columns);
-        add_moments(j, l, n, square_scale(j->k, c), sum);
+        kronecker_rotate(j, l, group, n * l->positions, g, x);
+        kronecker_add_squares(j, l, c, n, sum);
     }
 }
 
+pitot_real *kronecker_sums(const kronecker_job *j, const layer *l, int64_t group, int anew) {
+    int64_t size = l->rows * l->columns;
+    pitot_real *sum = j->room.sums + l->sums + group * size;
+    if (anew) memset(sum, 0, (size_t)size * sizeof *sum);
+    return sum;
+}
+
+void kronecker_take_squares(const kronecker_job *j, const layer *l, int64_t group) {
+    const pitot_real *sum = kronecker_sums(j, l, group, 0);
+    pitot_real *moments = kronecker_slot(j, l, KRONECKER_MOMENTS, group);
+    int64_t size = l->rows * l->columns;
+    if (!finite_values(sum, size)) return;
+    memcpy(moments, sum, (size_t)size * sizeof *sum);
+    kronecker_round(j->k, moments, size);
+}
+
+static void see_squares(void *user, const layer *l, const pitot_capture *c, int64_t group, int64_t k) {
+    const kronecker_job *j = user;
+    if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] > 0)
+        kronecker_squares(j, l, c, group, kronecker_sums(j, l, group, k == 0));
+}
+
 int32_t kronecker_moments(kronecker_job *j) {
-    int32_t status = fisher_send(j->s, j->k->fisher, j->k->purpose, j->room.layer, j->n, moments_of, j);
+    int32_t status = fisher_send(j->s, j->k->fisher, j->k->purpose, j->room.layer, j->n, see_squares, j);
     for (int64_t i = 0; i < j->n && !status; i++) {
         const layer *l = &j->room.layer[i];
-        int64_t size = l->rows * l->columns;
-        for (int64_t group = 0; group < l->groups; group++) {
-            const pitot_real *sum = j->room.sums + l->sums + group * size;
-            if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] == 0 || !finite_values(sum, size)) continue;
-            pitot_real *moments = kronecker_slot(j, l, KRONECKER_MOMENTS, group);
-            memcpy(moments, sum, (size_t)size * sizeof *sum);
-            kronecker_round(j->k, moments, size);
-        }
+        for (int64_t group = 0; group < l->groups; group++)
+            if (kronecker_numbers(j, l, group)[KRONECKER_COMPUTED] > 0) kronecker_take_squares(j, l, group);
     }
     return status;
 }

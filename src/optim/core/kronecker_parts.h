@@ -54,7 +54,8 @@ typedef struct kronecker_job {
     const kronecker *k;
     pitot_stepping *s;
     kronecker_room room;
-    int64_t n; /* layers */
+    int64_t n;   /* layers */
+    int moments; /* whether directions renew s of KRONECKER_BATCH: of the same rows in the same bases */
 } kronecker_job;
 
 /* Group `group` of one slot of layer l. */
@@ -89,8 +90,18 @@ int64_t kronecker_beside_bytes(int64_t layers); /* that making them beside the s
 /* Those of one piece, in `room`. */
 void kronecker_decompose(void *job, const piece *p, void *room);
 int64_t kronecker_decompose_bytes(const kronecker *k, const layer *l);
-/* s of KRONECKER_BATCH. */
+/* s of KRONECKER_BATCH, from passes of its own. */
 int32_t kronecker_moments(kronecker_job *j);
+/* GU and AV into room.tg and room.ta, of `rows` rows of G and A. */
+void kronecker_rotate(const kronecker_job *j, const layer *l, int64_t group, int64_t rows, const pitot_real *g,
+                      const pitot_real *a);
+/* sum (rows, columns) += the squares of U'G'AV of n samples, whose rotated rows are lost. */
+void kronecker_add_squares(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t n, pitot_real *sum);
+/* Those of all samples. */
+void kronecker_squares(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group, pitot_real *sum);
+/* Where sums of a group's squares are made, cleared if `anew`; they become its s unless they are not finite. */
+pitot_real *kronecker_sums(const kronecker_job *j, const layer *l, int64_t group, int anew);
+void kronecker_take_squares(const kronecker_job *j, const layer *l, int64_t group);
 /* D of layer l into room.direction, finite or not. */
 int32_t kronecker_direction(kronecker_job *j, const layer *l);
 

@@ -139,15 +139,17 @@ static void pull_gradient(const kronecker_job *j, const layer *l, int64_t group,
     else put(j, l, group, 1, l->rows, 1, u, mid, 0);
 }
 
-static int batch_is_cheaper(const layer *l, const pitot_capture *c) {
+/* rotated: GU and AV are made anyway. */
+static int batch_is_cheaper(const layer *l, const pitot_capture *c, int rotated) {
     double n = (double)c->n * (double)l->positions, rows = (double)l->rows, columns = (double)l->columns;
-    return n * (rows * rows + columns * columns + rows * columns) < 0.75 * rows * columns * (rows + columns);
+    double rotations = rotated ? 0 : rows * rows + columns * columns;
+    return n * (rotations + rows * columns) < 0.75 * rows * columns * (rows + columns);
 }
 
-/* P = (scale GU)'(AV) from the rows of this batch; p NULL: it is D. Whether the gradient is that of these rows: along one direction of the inputs
-   they must agree to round-off. Wrappers, or the loop, may have changed it. */
-static int pull_batch(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group, const pitot_real *u,
-                      const pitot_real *v, pitot_real *p) {
+/* P = (scale GU)'(AV) from the rows of this batch; p NULL: it is D; their squares go into `squares`, unless that is NULL. Whether the gradient is
+   that of these rows: along one direction of the inputs they must agree to round-off. Wrappers, or the loop, may have changed it. */
+static int pull_batch(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group, pitot_real *p,
+                      pitot_real *squares) {
     const kronecker_room *r = &j->room;
     int64_t rows = l->rows, columns = l->columns;
     double scale = c->scale != 0 ? c->scale : 1, lengths[2] = { 0, 0 }, off = 0;
@@ -161,10 +163,10 @@ static int pull_batch(const kronecker_job *j, const layer *l, const pitot_captur
         blas_gemm(1, 0, rows, 1, m, -scale, g, rows, along, 1, 1, sum, 1);
         lengths[0] += pitot_sum_squares(g, m * rows);
         lengths[1] += pitot_sum_squares(along, m);
-        blas_gemm(0, 0, m, rows, rows, 1, g, rows, u, rows, 0, r->tg, rows);
-        blas_gemm(0, 0, m, columns, columns, 1, x, columns, v, columns, 0, r->ta, columns);
+        kronecker_rotate(j, l, group, m, g, x);
         if (p) blas_gemm(1, 0, rows, columns, m, scale, r->tg, rows, r->ta, columns, from > 0, p, columns);
         else put(j, l, group, 1, m, scale, r->tg, r->ta, from > 0);
+        if (squares) kronecker_add_squares(j, l, c, n, squares);
     }
     off = sqrt(pitot_sum_squares(sum, rows));
     return off <= 16 * (sizeof(pitot_real) == 8 ? DBL_EPSILON : (double)FLT_EPSILON) * scale * sqrt(lengths[0] * lengths[1]);
@@ -193,8 +195,12 @@ static void precondition(const kronecker_job *j, const layer *l, const pitot_cap
     const kronecker_room *r = &j->room;
     const pitot_real *u = kronecker_slot(j, l, KRONECKER_S_USED, group), *v = kronecker_slot(j, l, KRONECKER_A_USED, group);
     pitot_real *moments = kronecker_slot(j, l, KRONECKER_MOMENTS, group), *p = kronecker_inverts(j->k) ? NULL : r->turned;
+    pitot_real *squares = j->moments ? kronecker_sums(j, l, group, 1) : NULL;
     int64_t rows = l->rows, columns = l->columns;
-    if (!batch_is_cheaper(l, c) || !pull_batch(j, l, c, group, u, v, p)) pull_gradient(j, l, group, u, v, p);
+    int cheaper = batch_is_cheaper(l, c, j->moments);
+    if (squares && !cheaper) kronecker_squares(j, l, c, group, squares);
+    if (!cheaper || !pull_batch(j, l, c, group, p, squares)) pull_gradient(j, l, group, u, v, p);
+    if (squares) kronecker_take_squares(j, l, group);
     if (!p) return;
     if (j->k->form == KRONECKER_AVERAGE) renew_average(j, l, c, p, moments);
     divide(p, moments, rows * columns, (pitot_real)j->k->damping);

@@ -185,3 +185,15 @@ void renewal_step(const renewal *r, const pitot_stepping *s, int64_t at, void (*
         start(r, s);
     } else renewal_run(r, s, at);
 }
+
+/* ---- what it shows ---- */
+
+int renewal_view(const renewal *r, const pitot_stepping *s, int64_t i, int32_t n, blocks *b, block *k, int *side,
+                 pitot_preconditioner *view) {
+    const pitot_tensor_state *t = &s->tensor[i];
+    *b = r->cut(s->options, t);
+    if (!block_of_view(b, n, k, side)) return 0;
+    block_view(k, *side, t->state[r->factor + *side], view);
+    view->computed = (int64_t)((const double *)t->state[r->computed])[2 * k->index + *side];
+    return 1;
+}

@@ -36,4 +36,8 @@ void renewal_step(const renewal *r, const pitot_stepping *s, int64_t at, void (*
 /* Copies what was made of tensor i to where it is used, and when. */
 void renewal_take(const renewal *r, const pitot_stepping *s, int64_t i);
 
+/* For `view`: block *k of *b, side *side, that factor n of tensor i is about; its factor, place and age. 0: there are no more. */
+int renewal_view(const renewal *r, const pitot_stepping *s, int64_t i, int32_t n, blocks *b, block *k, int *side,
+                 pitot_preconditioner *view);
+
 #endif
