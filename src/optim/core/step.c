@@ -5,7 +5,13 @@
 
 #include <string.h>
 
-enum { WORTH_THREADS = 1 << 15 };
+enum {
+    WORTH_THREADS = 1 << 15,
+    MOST_RUNS = 64,
+    RUN_BLOCKS = 16,  /* a thread takes its run in so many blocks or more */
+    MOST_CHUNKS = 32, /* of this many chunks at most */
+    APART = 128       /* bytes: counters that do not share cache lines */
+};
 
 /* ---- tensors in a row, cut into chunks that threads share ---- */
 
@@ -22,10 +28,9 @@ static int64_t chunks_of(const pitot_tensor_state *t) {
     return t->g ? (t->size + OPTIM_CHUNK - 1) / OPTIM_CHUNK : 0;
 }
 
-static void each_tensor(void *argument, int64_t begin, int64_t end, int thread) {
-    const chunk_job *j = argument;
+/* Chunks begin..end of the job's. */
+static void each_chunk(const chunk_job *j, int64_t begin, int64_t end) {
     int64_t at = 0;
-    (void)thread;
     for (int64_t i = j->first; i < j->first + j->n && at < end; i++) {
         const pitot_tensor_state *t = &j->s->tensor[i];
         int64_t chunks = chunks_of(t), from = begin > at ? begin - at : 0, to = end - at < chunks ? end - at : chunks;
@@ -34,13 +39,42 @@ static void each_tensor(void *argument, int64_t begin, int64_t end, int thread) 
     }
 }
 
-static void share_chunks(chunk_job *j) {
-    int64_t chunks = 0, values = 0;
+/* Each thread goes through a run of its own, the same in every step, block by block, and then helps others with theirs: none waits for one that
+   woke up late or is slower, and what is in a core's cache stays of use there. */
+typedef struct chunk_runs {
+    const chunk_job *j;
+    int64_t chunks, block; /* of all runs; of a block */
+    int n;
+    struct {
+        int64_t blocks; /* taken */
+        char apart[APART - sizeof(int64_t)];
+    } run[MOST_RUNS];
+} chunk_runs;
+
+static void each_run(void *argument, int64_t begin, int64_t end, int thread) {
+    chunk_runs *r = argument;
+    (void)end;
+    (void)thread;
+    for (int64_t k = 0; k < r->n; k++) {
+        int64_t i = (begin + k) % r->n, first = r->chunks * i / r->n, last = r->chunks * (i + 1) / r->n, at;
+        while ((at = first + r->block * __atomic_fetch_add(&r->run[i].blocks, 1, __ATOMIC_RELAXED)) < last)
+            each_chunk(r->j, at, at + r->block < last ? at + r->block : last);
+    }
+}
+
+static void share_chunks(const chunk_job *j) {
+    int64_t chunks = 0, values = 0, runs = j->s->threads < MOST_RUNS ? j->s->threads : MOST_RUNS;
     for (int64_t i = j->first; i < j->first + j->n; i++) {
         chunks += chunks_of(&j->s->tensor[i]);
         values += j->s->tensor[i].size;
     }
-    threads_run(values >= WORTH_THREADS ? j->s->threads : 1, chunks, each_tensor, j);
+    if (values < WORTH_THREADS || runs < 2) {
+        each_chunk(j, 0, chunks);
+        return;
+    }
+    int64_t block = chunks / (runs * RUN_BLOCKS);
+    chunk_runs r = { j, chunks, block < 1 ? 1 : block < MOST_CHUNKS ? block : MOST_CHUNKS, (int)runs, { { 0 } } };
+    threads_run((int)runs, runs, each_run, &r);
 }
 
 /* ---- element by element ---- */
