@@ -15,7 +15,9 @@ static void write_wants(uint32_t wants, char out[WANTS_ROOM]) {
                                         "lengths and weighted means of the samples' gradients",
                                         "layers' inputs and output gradients",
                                         "layers' output gradients for labels drawn or for all of the model's",
-                                        "passes over the data" };
+                                        "passes over the data",
+                                        "the batch's samples and loss",
+                                        "diagonals of the curvature" };
     size_t used = (size_t)snprintf(out, WANTS_ROOM, "gradients");
     for (size_t i = 0; i < sizeof what / sizeof *what && used < WANTS_ROOM; i++)
         if (wants >> i & 1) used += (size_t)snprintf(out + used, WANTS_ROOM - used, ", %s", what[i]);

@@ -2,7 +2,10 @@
    descriptor. The core owns the state: allocates, clears, saves and frees it, so that every method can be checkpointed for nothing.
 
    A method may ask for more than gradients: what layers saw, products with curvature, passes at other parameters. A loop that can
-   provide these says so in a pitot_optim_source; what is missing is said when the optimizer is prepared, not when it is needed. */
+   provide these says so in a pitot_optim_source; what is missing is said when the optimizer is prepared, not when it is needed.
+
+   How a method is written, with a skeleton, and what it is tested for: src/optim/README.md. One that lies outside, a host's, is the same table,
+   given to pitot_optimizer_register. */
 
 #ifndef PITOT_OPTIM_H
 #define PITOT_OPTIM_H
@@ -18,17 +21,19 @@ extern "C" {
 
 /* ---- what a loop provides ---- */
 
-enum {                           /* what a method wants beside gradients; the member of pitot_optim_source that provides it */
-       PITOT_WANTS_GRADIENT = 1, /* gradient: again, at other parameters */
-       PITOT_WANTS_LOSS = 2,     /* loss: likewise, without gradients */
-       PITOT_WANTS_HVP = 4,      /* hvp */
-       PITOT_WANTS_GGNVP = 8,    /* ggnvp */
-       PITOT_WANTS_DRAWN = 16,   /* drawn: the gradient of labels drawn from what the model predicts */
-       PITOT_WANTS_SQUARES = 32, /* squares: of the samples' gradients */
-       PITOT_WANTS_SAMPLES = 64, /* batch, norms, weigh: the samples one by one */
-       PITOT_WANTS_LAYERS = 128, /* layer: what layers saw and what came back, with the labels given */
-       PITOT_WANTS_ROOT = 256,   /* send: the same with labels drawn, or with the columns of a root of the outputs' Hessian */
-       PITOT_WANTS_DATA = 512    /* data: the gradient of the whole data set */
+enum {                             /* what a method wants beside gradients; the member of pitot_optim_source that provides it */
+       PITOT_WANTS_GRADIENT = 1,   /* gradient: again, at other parameters */
+       PITOT_WANTS_LOSS = 2,       /* loss: likewise, without gradients */
+       PITOT_WANTS_HVP = 4,        /* hvp */
+       PITOT_WANTS_GGNVP = 8,      /* ggnvp */
+       PITOT_WANTS_DRAWN = 16,     /* drawn: the gradient of labels drawn from what the model predicts */
+       PITOT_WANTS_SQUARES = 32,   /* squares: of the samples' gradients */
+       PITOT_WANTS_SAMPLES = 64,   /* batch, norms, weigh: the samples one by one */
+       PITOT_WANTS_LAYERS = 128,   /* layer: what layers saw and what came back, with the labels given */
+       PITOT_WANTS_ROOT = 256,     /* send: the same with labels drawn, or with the columns of a root of the outputs' Hessian */
+       PITOT_WANTS_DATA = 512,     /* data: the gradient of the whole data set */
+       PITOT_WANTS_BATCH = 1024,   /* batch: how many samples there are in it, its loss */
+       PITOT_WANTS_DIAGONAL = 2048 /* diagonal: of the Hessian or of what stands in for it */
 };
 
 /* Vectors of D values hold all tensors given to pitot_optim_prepare in their order, without gaps. All of it is about the step's batch with
@@ -58,6 +63,9 @@ typedef struct pitot_optim_source {
     int32_t (*layer)(void *user, int64_t i, int32_t shape, pitot_capture *capture);
     int32_t (*data)(void *user,
                     double *loss); /* `gradient` over the whole data set; what was kept of the batch is lost until `gradient` */
+    /* out (D): the diagonal of that kind (PITOT_DIAGONAL_... of net.h) of the batch's mean loss; draws, seed: of GGN_MC. out NULL, also before a
+       batch: whether it can be had. PITOT_ENOTSUP: not of this model. */
+    int32_t (*diagonal)(void *user, int32_t kind, int64_t draws, uint64_t seed, pitot_real *out);
 } pitot_optim_source;
 
 /* ---- what a method sees ---- */
@@ -80,7 +88,8 @@ typedef struct pitot_layout { /* asks a method for its state: of each tensor, th
     int64_t parameters;                      /* D */
     int32_t threads, n_slots;
     pitot_slot slot[PITOT_SLOTS];
-    int64_t scratch; /* out: bytes of work space for a step, not saved; the largest of all answers counts */
+    int64_t scratch;      /* out: bytes of work space for a step, not saved; the largest of all answers counts */
+    int64_t data_samples; /* as in pitot_stepping */
 } pitot_layout;
 
 /* Adds the next slot, with `shape` of n_dim axes (0: a single value; n_dim -1: not in use). */
@@ -109,6 +118,10 @@ typedef struct pitot_stepping { /* one step of one method or wrapper */
     int32_t threads, reserved;
     uint64_t seed;  /* for draws: with t and an index a stream of its own */
     void *private_; /* the core's */
+    /* What is known of the run: steps that the loop plans in all, samples of its data set (0: not known); "lr" as it was when the optimizer was
+       prepared, without schedules: methods with further learning rates change these in proportion to it. */
+    int64_t steps, data_samples;
+    double first_lr;
 } pitot_stepping;
 
 typedef struct pitot_update { /* one tensor, one step, values begin..end of it */
@@ -176,6 +189,8 @@ PITOT_API int32_t pitot_elementwise(const pitot_stepping *s, int64_t i, void (*u
 PITOT_API int32_t pitot_inner(pitot_stepping *s);
 /* source->gradient, and the gradients it made in s->tensor[i].g. PITOT_EHOST: they are not finite. */
 PITOT_API int32_t pitot_gradient(pitot_stepping *s, double *loss);
+/* source->data likewise. */
+PITOT_API int32_t pitot_data_gradient(pitot_stepping *s, double *loss);
 /* Rounds to nearest even on the way in; exact on the way out. */
 PITOT_API uint16_t pitot_bf16_of(float x);
 PITOT_API float pitot_of_bf16(uint16_t x);
@@ -185,6 +200,9 @@ PITOT_API const pitot_optimizer *const *pitot_optimizers(void);
 PITOT_API const pitot_optimizer *pitot_optimizer_find(const char *name);
 PITOT_API const pitot_optimizer *const *pitot_wrappers(void);
 PITOT_API const pitot_optimizer *pitot_wrapper_find(const char *name);
+/* Adds a method of the host's, behind those in order of name; it must outlive every optimizer made of it. PITOT_EINVAL: name taken, table
+   incomplete or of another version; PITOT_ENOMEM: too many. Before other threads use the registry: lists got before go on to be valid. */
+PITOT_API int32_t pitot_optimizer_register(const pitot_optimizer *method);
 
 /* ---- an optimizer at work ---- */
 
@@ -208,6 +226,8 @@ PITOT_API int32_t pitot_optim_set(pitot_optim *optim, const char *option, const 
 PITOT_API int32_t pitot_optim_offer(pitot_optim *optim, const pitot_optim_source *source);
 /* Steps planned in all, for schedules that end with them, and the seed of methods that draw; before the first step. 0: not known. */
 PITOT_API void pitot_optim_plan(pitot_optim *optim, int64_t steps, uint64_t seed);
+/* Samples of the data set that steps' batches come from, for methods that ask; before prepare. 0: not known. */
+PITOT_API void pitot_optim_plan_data(pitot_optim *optim, int64_t samples);
 /* PITOT_WANTS_... of method and wrappers with the options as they stand. */
 PITOT_API uint32_t pitot_optim_wants(const pitot_optim *optim);
 /* Checks the options together, and that wrappers go with what they are around (PITOT_EINVAL: SAM takes its gradient anew, so clipping around it

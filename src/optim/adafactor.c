@@ -14,6 +14,7 @@
    work space, the second takes the step: until the first is through, and all of g was finite, nothing has changed. */
 
 #include "base/threads.h"
+#include "optim/core/moment.h"
 #include "optim/core/optimizer.h"
 #include "optim/core/room.h"
 #include "pitot/hot.h"
@@ -435,12 +436,7 @@ static int32_t step(pitot_stepping *s) {
 /* P = sqrt(V) of tensors that keep all of it; of others V is nowhere. */
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
     if (!s->tensor[i].state[SQUARE]) return PITOT_ENOTSUP;
-    if (k > 0) return PITOT_EINVAL;
-    view->axis = -1;
-    view->n = s->tensor[i].size;
-    view->factor = s->tensor[i].state[SQUARE];
-    view->power = -0.5;
-    return PITOT_OK;
+    return diagonal_view(&s->tensor[i], k, s->tensor[i].state[SQUARE], -0.5, 1, 0, view);
 }
 
 const pitot_optimizer pitot_optimizer_adafactor = {

@@ -1,6 +1,7 @@
 /* adagrad.c: Duchi, Hazan, Singer 2011, figure 1, diagonal, as in PyTorch: eps after the root, L2 decay, a learning rate that may decay. */
 
 #include "net/real.h"
+#include "optim/core/moment.h"
 #include "optim/core/quotient.h"
 #include "optim/core/spans.h"
 #include "pitot/hot.h"
@@ -48,13 +49,7 @@ PITOT_HOT static void update(const pitot_update *u) {
 
 /* P = sqrt(sum) + eps */
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
-    if (k > 0) return PITOT_EINVAL;
-    view->axis = -1;
-    view->n = s->tensor[i].size;
-    view->factor = s->tensor[i].state[0];
-    view->power = -0.5;
-    view->eps = ((const adagrad_options *)s->options)->eps;
-    return PITOT_OK;
+    return diagonal_view(&s->tensor[i], k, s->tensor[i].state[0], -0.5, 1, ((const adagrad_options *)s->options)->eps, view);
 }
 
 const pitot_optimizer pitot_optimizer_adagrad = {

@@ -8,6 +8,7 @@
 
 #include "net/real.h"
 #include "optim/core/hutchinson.h"
+#include "optim/core/moment.h"
 #include "optim/core/spans.h"
 #include "pitot/hot.h"
 
@@ -115,15 +116,9 @@ static int32_t step(pitot_stepping *s) {
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
     const adahessian_options *o = s->options;
     const pitot_tensor_state *t = &s->tensor[i];
-    if (k > 0) return PITOT_EINVAL;
-    view->axis = -1;
-    view->n = t->size;
-    view->factor = t->state[V];
-    view->computed = (s->t - 1) / o->every * o->every + 1;
-    view->power = -o->power / 2;
-    view->eps = o->eps;
-    view->bias_correction = 1 / (1 - pow(o->betas[1], *(const double *)t->state[ESTIMATES]));
-    return PITOT_OK;
+    if (k == 0) view->computed = (s->t - 1) / o->every * o->every + 1;
+    return diagonal_view(t, k, t->state[V], -o->power / 2, 1 / (1 - pow(o->betas[1], *(const double *)t->state[ESTIMATES])), o->eps,
+                         view);
 }
 
 const pitot_optimizer pitot_optimizer_adahessian = {

@@ -8,6 +8,7 @@
    corrected in the denominator and L and w are not. Sum of weights and largest L are kept of each tensor, for those that skip steps. */
 
 #include "net/real.h"
+#include "optim/core/moment.h"
 #include "optim/core/quotient.h"
 #include "optim/core/spans.h"
 #include "pitot/hot.h"
@@ -116,14 +117,8 @@ static void evaluate(pitot_stepping *s) {
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
     const free_options *o = s->options;
     double corrected = 1 - pow(o->betas[1], (double)s->tensor[i].t);
-    if (k > 0) return PITOT_EINVAL;
-    view->axis = -1;
-    view->n = s->tensor[i].size;
-    view->factor = s->tensor[i].state[V];
-    view->power = -0.5;
-    view->eps = o->lr_correction ? o->eps / sqrt(corrected) : o->eps;
-    view->bias_correction = 1 / corrected;
-    return PITOT_OK;
+    return diagonal_view(&s->tensor[i], k, s->tensor[i].state[V], -0.5, 1 / corrected,
+                         o->lr_correction ? o->eps / sqrt(corrected) : o->eps, view);
 }
 
 const pitot_optimizer pitot_optimizer_adamw_schedule_free = {

@@ -9,6 +9,7 @@
    The sums come first, of s as it will be; nothing has changed until they are good. Gradients of zero alone (|s|_1 = 0): no step. */
 
 #include "net/real.h"
+#include "optim/core/moment.h"
 #include "optim/core/chunks.h"
 #include "optim/core/spans.h"
 #include "pitot/hot.h"
@@ -165,14 +166,7 @@ static int32_t step(pitot_stepping *s) {
 /* P = sqrt(v) + d eps; v is of d g. */
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
     const prodigy_options *o = s->options;
-    if (k > 0) return PITOT_EINVAL;
-    view->axis = -1;
-    view->n = s->tensor[i].size;
-    view->factor = s->tensor[i].state[V];
-    view->power = -0.5;
-    view->eps = *(const double *)s->run[D] * o->eps;
-    view->bias_correction = 1;
-    return PITOT_OK;
+    return diagonal_view(&s->tensor[i], k, s->tensor[i].state[V], -0.5, 1, *(const double *)s->run[D] * o->eps, view);
 }
 
 const pitot_optimizer pitot_optimizer_prodigy = {

@@ -8,6 +8,7 @@
    The paper's threshold is 4; its authors' code and PyTorch take 5, and their eps. */
 
 #include "net/real.h"
+#include "optim/core/moment.h"
 #include "optim/core/quotient.h"
 #include "optim/core/spans.h"
 #include "pitot/hot.h"
@@ -74,15 +75,8 @@ PITOT_HOT static void update(const pitot_update *u) {
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
     const radam_options *o = s->options;
     double corrected = 1 - pow(o->betas[1], (double)s->tensor[i].t);
-    if (k > 0) return PITOT_EINVAL;
     if (!(rectification(o, s->tensor[i].t) > 0)) return PITOT_EORDER;
-    view->axis = -1;
-    view->n = s->tensor[i].size;
-    view->factor = s->tensor[i].state[1];
-    view->power = -0.5;
-    view->eps = o->eps / sqrt(corrected);
-    view->bias_correction = 1 / corrected;
-    return PITOT_OK;
+    return diagonal_view(&s->tensor[i], k, s->tensor[i].state[1], -0.5, 1 / corrected, o->eps / sqrt(corrected), view);
 }
 
 const pitot_optimizer pitot_optimizer_radam = {

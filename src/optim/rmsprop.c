@@ -3,6 +3,7 @@
    squares from 1, the learning rate of each step goes into the buffer. */
 
 #include "net/real.h"
+#include "optim/core/moment.h"
 #include "optim/core/quotient.h"
 #include "optim/core/spans.h"
 #include "pitot/hot.h"
@@ -83,13 +84,9 @@ PITOT_HOT static void update(const pitot_update *u) {
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
     const rmsprop_options *o = s->options;
     if (o->centered) return PITOT_ENOTSUP;
-    if (k > 0) return PITOT_EINVAL;
-    view->axis = -1;
-    view->n = s->tensor[i].size;
-    view->factor = s->tensor[i].state[0];
-    view->power = -0.5;
-    *(o->form == TF ? &view->damping : &view->eps) = o->eps;
-    return PITOT_OK;
+    int32_t status = diagonal_view(&s->tensor[i], k, s->tensor[i].state[0], -0.5, 1, o->form == TF ? 0 : o->eps, view);
+    if (!status && o->form == TF) view->damping = o->eps;
+    return status;
 }
 
 const pitot_optimizer pitot_optimizer_rmsprop = {

@@ -45,16 +45,13 @@ static double gamma_of(const sophia_options *o) {
 }
 
 static uint32_t wants(const void *options) {
-    return ((const sophia_options *)options)->estimator == GNB ? PITOT_WANTS_DRAWN : PITOT_WANTS_HVP;
+    return ((const sophia_options *)options)->estimator == GNB ? PITOT_WANTS_DRAWN | PITOT_WANTS_BATCH : PITOT_WANTS_HVP;
 }
 
 static int32_t layout(pitot_layout *l, pitot_error *error) {
-    const sophia_options *o = l->options;
+    (void)error;
     if (l->i < 0) {
         l->scratch = 2 * l->parameters * (int64_t)sizeof(pitot_real);
-        if (o->estimator == GNB && !l->source->batch)
-            return pitot_fail(error, PITOT_ENOTSUP,
-                              "optimizer sophia needs the samples in a batch (source.batch), which this loop does not provide");
         return PITOT_OK;
     }
     pitot_slot_like(l, "exp_avg", l->i, 1);

@@ -77,6 +77,15 @@ static int32_t layer(void *user, int64_t i, int32_t geometry, pitot_capture *cap
     return p->sent ? pitot_net_sent(p->net, i, capture) : pitot_net_capture(p->net, i, capture);
 }
 
+/* Without `out`, room for it and whether there are rules for it. */
+static int32_t diagonal(void *user, int32_t kind, int64_t draws, uint64_t seed, pitot_real *out) {
+    const pitot_provided *p = user;
+    if (out) return pitot_net_diagonal(p->net, kind, draws, seed, 0, out, NULL);
+    if (kind < PITOT_DIAGONAL_HESSIAN || kind > PITOT_DIAGONAL_BL89 || (kind == PITOT_DIAGONAL_GGN_MC && draws < 1))
+        return PITOT_EINVAL;
+    return kind < PITOT_DIAGONAL_HESSCALE ? PITOT_OK : hesscale_prepare(p->net, NULL);
+}
+
 /* ---- samples ---- */
 
 static double square_of(const pitot_real *x, int64_t n) {
@@ -177,7 +186,8 @@ int32_t pitot_provide(pitot_provided *p, pitot_net *net, pitot_optim *optim, pit
                                                            .weigh = weigh,
                                                            .send = send,
                                                            .layer = layer,
-                                                           .data = data });
+                                                           .data = data,
+                                                           .diagonal = diagonal });
 }
 
 void pitot_provide_end(pitot_provided *p) {

@@ -92,6 +92,7 @@ static int32_t make_optim(trainer *t, char *probe_options, size_t size, pitot_er
     if (status) return status;
     pitot_net_get_facts(t->net, &f);
     pitot_optim_plan(t->optim, t->steps, t->config.seed);
+    pitot_optim_plan_data(t->optim, t->data->n_train);
     status = pitot_provide_prepare(&t->provided, t->net, t->optim, t->config.threads, error);
     if (status || !(pitot_optim_wants(t->optim) & PITOT_WANTS_DATA)) return status;
     t->provided.data = train_data_gradient;

@@ -52,24 +52,22 @@ static inline int32_t recorded_labels(void *user, uint64_t seed, pitot_real *out
     return PITOT_OK;
 }
 
-static inline void mlp_begin(mlp *m, const cJSON *golden, const char *name, const char *const *set, int recorded) {
+/* The optimizer not yet prepared. */
+static inline void mlp_make(mlp *m, const cJSON *golden, const char *name, const char *const *set, int recorded) {
     const cJSON *data = cJSON_GetObjectItem(golden, "mlp"), *w = cJSON_GetObjectItem(data, "weights")->child;
     pitot_error error = { 0 };
-    pitot_optim_tensor list[4];
     *m = (mlp){ .net = pitot_net_new("mlp", (const int64_t[]){ 4, 0 }, "cross_entropy", &error) };
     pitot_net_add(m->net, "linear", "fc1", NULL, "out_features=5", &error);
     pitot_net_add(m->net, "tanh", NULL, NULL, NULL, &error);
     pitot_net_add(m->net, "linear", "fc2", NULL, "out_features=3", &error);
     assert_int_equal(pitot_net_prepare(m->net, MLP_N, 1, &error), PITOT_OK);
     const pitot_net_param *p = pitot_net_params(m->net);
-    for (int i = 0; i < 4; i++) {
+    for (int i = 0; i < 4; i++)
         for (int64_t k = 0; k < p[i].size; k++, w = w->next) p[i].data[k] = (pitot_real)w->valuedouble;
-        list[i] = (pitot_optim_tensor){ p[i].name, p[i].size, p[i].data, (const pitot_real *const *)&p[i].grad, { 0 } };
-        memcpy(list[i].shape, p[i].shape, sizeof list[i].shape);
-    }
     for (int i = 0; i < MLP_N * 4; i++) m->x[i] = (pitot_real)cJSON_GetArrayItem(cJSON_GetObjectItem(data, "X"), i)->valuedouble;
     for (int i = 0; i < MLP_N; i++) m->classes[i] = cJSON_GetArrayItem(cJSON_GetObjectItem(data, "y"), i)->valueint;
     m->optim = pitot_optim_new(name, &error);
+    if (!m->optim) fail_msg("%s", error.text);
     for (; set && *set; set += 2)
         if (pitot_optim_set(m->optim, set[0], set[1], &error)) fail_msg("%s", error.text);
     assert_int_equal(pitot_provide(&m->provided, m->net, m->optim, &error), PITOT_OK);
@@ -77,7 +75,22 @@ static inline void mlp_begin(mlp *m, const cJSON *golden, const char *name, cons
     if (recorded) source.hvp = recorded_product;
     if (recorded) source.drawn = recorded_labels;
     assert_int_equal(pitot_optim_offer(m->optim, &source), PITOT_OK);
-    if (pitot_optim_prepare(m->optim, list, 4, 1, &error)) fail_msg("%s: %s", name, error.text);
+}
+
+static inline void mlp_prepare(mlp *m) {
+    const pitot_net_param *p = pitot_net_params(m->net);
+    pitot_error error = { 0 };
+    pitot_optim_tensor list[4];
+    for (int i = 0; i < 4; i++) {
+        list[i] = (pitot_optim_tensor){ p[i].name, p[i].size, p[i].data, (const pitot_real *const *)&p[i].grad, { 0 } };
+        memcpy(list[i].shape, p[i].shape, sizeof list[i].shape);
+    }
+    if (pitot_optim_prepare(m->optim, list, 4, 1, &error)) fail_msg("%s: %s", pitot_optim_method(m->optim)->name, error.text);
+}
+
+static inline void mlp_begin(mlp *m, const cJSON *golden, const char *name, const char *const *set, int recorded) {
+    mlp_make(m, golden, name, set, recorded);
+    mlp_prepare(m);
 }
 
 static inline int32_t mlp_step(mlp *m) {

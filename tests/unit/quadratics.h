@@ -103,17 +103,22 @@ static inline int32_t source_batch(void *user, int64_t *samples, int64_t *column
 
 /* ---- an optimizer on it ---- */
 
+static inline void quadratic_source(quadratic *q, pitot_optim_source *source) {
+    *source = (pitot_optim_source){ .struct_size = sizeof *source, .user = q };
+    source->gradient = source_gradient;
+    source->loss = source_loss;
+    source->hvp = source->ggnvp = source_product;
+    source->squares = source_squares;
+    source->drawn = source_drawn;
+    source->batch = source_batch;
+    q->at = q->g;
+}
+
 /* x has that shape, or with {0} none. */
 static inline void quadratic_begin_shaped(quadratic *q, const char *name, const char *const *set, const int64_t shape[4]) {
     pitot_error error = { 0 };
-    pitot_optim_source source = { .struct_size = sizeof source, .user = q };
-    source.gradient = source_gradient;
-    source.loss = source_loss;
-    source.hvp = source.ggnvp = source_product;
-    source.squares = source_squares;
-    source.drawn = source_drawn;
-    source.batch = source_batch;
-    q->at = q->g;
+    pitot_optim_source source;
+    quadratic_source(q, &source);
     q->optim = pitot_optim_new(name, &error);
     if (!q->optim) fail_msg("%s", error.text);
     for (; set && *set; set += 2)
@@ -161,10 +166,11 @@ typedef struct set_list { /* hyperparams as options */
     const char *set[SET_ROOM + 1];
 } set_list;
 
-static inline void golden_options(const cJSON *trace, set_list *out) {
+/* Of {OPTION: VALUE, ..} */
+static inline void list_options(const cJSON *object, set_list *out) {
     char number[NUMBER_ROOM];
     int n = 0;
-    for (const cJSON *h = cJSON_GetObjectItem(trace, "hyperparams")->child; h; h = h->next, n += 2) {
+    for (const cJSON *h = object->child; h; h = h->next, n += 2) {
         assert_true(n < SET_ROOM);
         size_t used = 0;
         if (cJSON_IsBool(h)) snprintf(out->text[n], sizeof out->text[n], "%s", cJSON_IsTrue(h) ? "true" : "false");
@@ -180,6 +186,10 @@ static inline void golden_options(const cJSON *trace, set_list *out) {
         out->set[n + 1] = out->text[n];
     }
     out->set[n] = NULL;
+}
+
+static inline void golden_options(const cJSON *trace, set_list *out) {
+    list_options(cJSON_GetObjectItem(trace, "hyperparams"), out);
 }
 
 #endif

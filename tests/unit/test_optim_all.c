@@ -3,18 +3,9 @@
    a damping of zero where factors lack rank, a learning rate of zero and tensors of one value or one row leave finite numbers; any number of
    threads gives the same bits; steps allocate nothing; the loop's gradients are as they were; the loss comes down. */
 
-#include "base/alloc.h"
 #include "base/random.h"
+#include "method_cases.h"
 #include "pitot/train.h"
-
-#include <math.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
-#include <stdio.h>
-#include <string.h>
-
-#include <cmocka.h>
 
 enum { N = 12, STEPS = 6, WIDE = 200 /* WIDE^2 values are shared among threads */ };
 
@@ -79,6 +70,7 @@ static rig *open_rig_on(void (*build)(rig *r), int32_t threads, const char *name
     for (; set && *set; set += 2)
         if (pitot_optim_set(r->optim, set[0], set[1], &error)) fail_msg("%s", error.text);
     pitot_optim_plan(r->optim, STEPS, 11);
+    pitot_optim_plan_data(r->optim, N);
     if (pitot_provide_prepare(&r->provided, r->net, r->optim, threads, &error)) fail_msg("%s: %s", name, error.text);
     r->provided.data = data_gradient;
     r->provided.user = r;
@@ -239,8 +231,18 @@ static void for_undamped(void (*check)(const char *name, const char *const *set)
     for (size_t i = 0; i < sizeof undamped / sizeof *undamped; i++) check(undamped[i].name, undamped[i].set);
 }
 
-static void for_settings(void (*check)(const char *name, const char *const *set)) {
+typedef void check_function(const char *name, const char *const *set);
+
+static void check_case(const char *name, const cJSON *one, void *check) {
+    set_list options;
+    list_options(one, &options);
+    (*(check_function **)check)(name, options.set);
+}
+
+/* Those above, and those that methods bring (method_cases.h). */
+static void for_settings(check_function *check) {
     for (size_t i = 0; i < sizeof settings / sizeof *settings; i++) check(settings[i].name, settings[i].set);
+    method_cases("settings", check_case, &check);
 }
 
 static void copy_state(pitot_optim *from, pitot_optim *to, const char *name) {

@@ -368,6 +368,14 @@ static void build_net(rig *r) {
     for (int n = 0; n < N; n++) r->classes[n] = n % 4, r->x[n * 50 + n % 4] += 2;
 }
 
+/* The batch is all the data there is. */
+static int32_t data_gradient(void *user, double *loss) {
+    rig *r = user;
+    pitot_net_batch b = { .struct_size = sizeof b, .n = N, .x = r->x, .classes = r->classes, .training = 1, .seed = 1 };
+    int32_t status = pitot_net_forward(r->net, &b, loss);
+    return status ? status : pitot_net_backward(r->net);
+}
+
 static rig *open_rig(const char *name, const char *const *set) {
     pitot_error error = { 0 };
     rig *r = mem_alloc(1, sizeof *r);
@@ -377,6 +385,8 @@ static rig *open_rig(const char *name, const char *const *set) {
     for (; set && *set; set += 2)
         if (pitot_optim_set(r->optim, set[0], set[1], &error)) fail_msg("%s", error.text);
     if (pitot_provide_prepare(&r->provided, r->net, r->optim, 1, &error)) fail_msg("%s: %s", name, error.text);
+    r->provided.data = data_gradient;
+    r->provided.user = r;
     const pitot_net_param *p = pitot_net_params(r->net);
     for (r->n = 0; r->n < pitot_net_param_count(r->net); r->size += p[r->n++].size)
         r->tensor[r->n] = (pitot_precond_tensor){ p[r->n].size, p[r->n].shape[0] };

@@ -58,7 +58,8 @@ static int32_t ask(optim_part *p, int64_t i, int64_t *scratch, pitot_error *erro
                        .n = o->n,
                        .i = i,
                        .parameters = o->parameters,
-                       .threads = o->threads };
+                       .threads = o->threads,
+                       .data_samples = o->data_samples };
     int32_t status = PITOT_OK;
     if (p->method->layout) status = p->method->layout(&l, error);
     else simple_layout(p->method, &l);
@@ -104,6 +105,7 @@ static int32_t make_part(optim_part *p, const pitot_optim_tensor *tensors, pitot
     p->s.source = &o->source;
     p->s.threads = o->threads;
     p->s.private_ = p;
+    optim_tell_plan(p);
     if (p->method->begin) p->method->begin(&p->s);
     if (p->no_overlap)
         return pitot_fail(error, PITOT_ENOMEM, "no memory for decompositions beside the steps of %s", p->method->name);
@@ -161,6 +163,8 @@ static int list_missing(const pitot_optim_source *s, uint32_t wants, char *out, 
         { PITOT_WANTS_LAYERS, s->layer && s->batch, "what layers saw (source.layer and batch)" },
         { PITOT_WANTS_ROOT, s->send && s->layer && s->batch, "drawn or exact output gradients (source.send, layer and batch)" },
         { PITOT_WANTS_DATA, s->data != NULL, "a pass over the data (source.data)" },
+        { PITOT_WANTS_BATCH, s->batch != NULL, "the batch's samples and loss (source.batch)" },
+        { PITOT_WANTS_DIAGONAL, s->diagonal != NULL, "diagonals of the curvature (source.diagonal)" },
     };
     size_t used = 0;
     int n = 0;
@@ -235,6 +239,7 @@ int32_t pitot_optim_prepare(pitot_optim *o, const pitot_optim_tensor *tensors, i
     if (status) return status;
     optim_release(o);
     o->threads = threads > 0 ? threads : 1;
+    o->first_lr = o->lr;
     status = list_names(o, tensors, n);
     if (status) pitot_fail(error, status, "no memory for the state of optimizer %s", o->part[0].method->name);
     for (int32_t k = 0; k < o->n_parts && !status; k++) status = make_part(&o->part[k], tensors, error);

@@ -27,7 +27,7 @@ static void unknown_optimizer(const char *name, pitot_error *error) {
     if (!*name) no_name(error);
     else if (pitot_wrapper_find(name))
         pitot_fail(error, PITOT_EINVAL, "\"%.60s\" is a wrapper; put it around an optimizer, as in sgd+%.60s", name, name);
-    else unknown("optimizer", optimizer_table, name, error);
+    else unknown("optimizer", pitot_optimizers(), name, error);
 }
 
 static void unknown_wrapper(const char *name, pitot_error *error) {
@@ -150,6 +150,16 @@ void pitot_optim_plan(pitot_optim *o, int64_t steps, uint64_t seed) {
 
 uint32_t optim_part_wants(const optim_part *p) {
     return p->method->needs | (p->method->wants ? p->method->wants(p->options) : 0);
+}
+
+void pitot_optim_plan_data(pitot_optim *o, int64_t samples) {
+    o->data_samples = samples > 0 ? samples : 0;
+}
+
+void optim_tell_plan(optim_part *p) {
+    p->s.steps = optim_planned(p->optim, (int32_t)(p - p->optim->part));
+    p->s.data_samples = p->optim->data_samples;
+    p->s.first_lr = p->optim->first_lr;
 }
 
 uint32_t pitot_optim_wants(const pitot_optim *o) {

@@ -40,7 +40,8 @@ struct pitot_optim {
     pitot_real *kept_g; /* (D): the loop's gradients, where a method overwrites them; or NULL */
     pitot_real *kept_x; /* (D): while evaluating; NULL where there is nothing to evaluate elsewhere */
     int64_t steps;      /* planned */
-    double lr;          /* without factors */
+    int64_t data_samples;
+    double lr, first_lr; /* without factors; when prepared */
     int32_t evaluating;
     int32_t skipped, moved,
         looked; /* of this step: some values were left out; some were not; the loop's gradients are known to be finite */
@@ -57,7 +58,8 @@ int32_t optim_check_parts(const pitot_optim *o, pitot_error *error);
 /* Steps of that part in all, 0: not known. */
 int64_t optim_planned(const pitot_optim *o, int32_t part);
 void optim_set_lr(pitot_optim *o, double lr);
-void optim_release(pitot_optim *o); /* all that prepare made */
+void optim_tell_plan(optim_part *p); /* what is known of the run, into p->s */
+void optim_release(pitot_optim *o);  /* all that prepare made */
 /* overlap.c: until nothing is made beside the steps; frees what is for that. */
 void optim_part_wait(optim_part *p);
 void optim_part_end_overlap(optim_part *p);

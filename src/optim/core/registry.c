@@ -4,18 +4,40 @@
 
 #include <string.h>
 
+enum { MOST_METHODS = 512 };
+
 static const pitot_optimizer *find(const pitot_optimizer *const *table, const char *name) {
     for (; *table; table++)
         if (strcmp((*table)->name, name) == 0) return *table;
     return NULL;
 }
 
+/* Ours until a host adds one: then this. */
+static const pitot_optimizer *all[MOST_METHODS + 1];
+
 const pitot_optimizer *const *pitot_optimizers(void) {
-    return optimizer_table;
+    return all[0] ? all : optimizer_table;
 }
 
 const pitot_optimizer *pitot_optimizer_find(const char *name) {
-    return find(optimizer_table, name);
+    return find(pitot_optimizers(), name);
+}
+
+static int is_complete(const pitot_optimizer *m) {
+    return m && m->struct_size >= sizeof *m && m->abi == PITOT_ABI && m->name && *m->name && !strpbrk(m->name, "+.= ") &&
+           m->summary && m->paper && m->formula && m->options && m->options->name && strcmp(m->options->name, "lr") == 0 &&
+           m->options->kind == PITOT_REAL && m->options->offset + sizeof(double) <= m->options_size && (m->update || m->step);
+}
+
+int32_t pitot_optimizer_register(const pitot_optimizer *m) {
+    int32_t n = 0;
+    if (!is_complete(m) || pitot_optimizer_find(m->name)) return PITOT_EINVAL;
+    for (; pitot_optimizers()[n]; n++)
+        if (n == MOST_METHODS) return PITOT_ENOMEM;
+    if (n >= MOST_METHODS) return PITOT_ENOMEM;
+    for (int32_t k = 0; !all[0] && k < n; k++) all[n - 1 - k] = optimizer_table[n - 1 - k];
+    all[n] = m;
+    return PITOT_OK;
 }
 
 const pitot_optimizer *const *pitot_wrappers(void) {

@@ -143,6 +143,7 @@ static void count(optim_part *p, double by) {
 
 static int32_t step_part(optim_part *p) {
     int32_t status = PITOT_OK;
+    optim_tell_plan(p);
     count(p, 1);
     if (p->method->step) status = p->method->step(&p->s);
     else if (p == &p->optim->part[0]) update_all(p);
@@ -182,12 +183,20 @@ static void find_gradients(const pitot_optim *o, pitot_stepping *s) {
     for (int64_t i = 0; i < o->n; i++) s->tensor[i].g = *o->grad_at[i];
 }
 
-int32_t pitot_gradient(pitot_stepping *s, double *loss) {
-    int32_t status = s->source->gradient(s->source->user, loss);
+static int32_t gradient_by(pitot_stepping *s, int32_t (*make)(void *user, double *loss), double *loss) {
+    int32_t status = make(s->source->user, loss);
     pitot_optim *o = ((const optim_part *)s->private_)->optim;
     find_gradients(o, s);
     o->looked = !status && all_finite(s);
     return status ? status : o->looked ? PITOT_OK : PITOT_EHOST;
+}
+
+int32_t pitot_gradient(pitot_stepping *s, double *loss) {
+    return gradient_by(s, s->source->gradient, loss);
+}
+
+int32_t pitot_data_gradient(pitot_stepping *s, double *loss) {
+    return gradient_by(s, s->source->data, loss);
 }
 
 int32_t pitot_optim_step(pitot_optim *o) {
