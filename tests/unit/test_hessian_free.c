@@ -245,6 +245,50 @@ static double step_by_distance(const char *most, quadratic *q) {
     return lambda;
 }
 
+static double share; /* of what the quadratic falls by that the loss falls by */
+
+static int32_t shared_loss(void *user, double *loss) {
+    *loss = share * quadratic_value(user);
+    return PITOT_OK;
+}
+
+/* Almost undamped, the model says what the quadratic does: lambda by the share alone. */
+static void test_thresholds(void **state) {
+    (void)state;
+    static const double shares[] = { 0.2, 0.3, 0.45, 0.55, 0.7, 0.8 }, times[] = { 1.5, 1, 1, 1, 1, 1 / 1.5 };
+    for (size_t k = 0; k < sizeof shares / sizeof *shares; k++) {
+        quadratic q = drawn_quadratic(12, 0.5);
+        share = shares[k];
+        quadratic_begin(&q, "hessian_free", (const char *const[]){ "damping", "1e-6", NULL });
+        q.optim->source.loss = shared_loss;
+        q.optim->source.batch = NULL;
+        assert_int_equal(quadratic_step(&q), PITOT_OK);
+        must_be(lambda_of(q.optim) * 1e6, times[k], "damping", (int)k);
+        quadratic_end(&q);
+    }
+}
+
+/* Conjugate gradients begin from where they ended, not from the iterate that the step went back to. */
+static void test_where_to_begin(void **state) {
+    (void)state;
+    quadratic q, from = drawn_quadratic(12, 0.5);
+    pitot_optim_array a = { 0 };
+    double last[MOST];
+    lead(9, last);
+    lead(3, target);
+    q = drawn_quadratic(12, 0.5);
+    quadratic_begin(&q, "hessian_free", (const char *const[]){ "damping", "0.5", "max_iterations", "9", NULL });
+    q.optim->source.loss = distance;
+    q.optim->source.batch = NULL;
+    assert_int_equal(quadratic_step(&q), PITOT_OK);
+    for (int64_t j = 0; strcmp(a.name, ":direction"); j++) assert_int_equal(pitot_optim_state(q.optim, j, &a), PITOT_OK);
+    for (int i = 0; i < 12; i++) {
+        must_be((double)q.x[i], target[i], "back to the iterate", 3);
+        must_be((double)((const pitot_real *)a.data)[i], last[i] - (double)from.x[i], "the solution", 9);
+    }
+    quadratic_end(&q);
+}
+
 /* Of nine iterates those after ceil(1.3^j) are kept, and the last. */
 static void test_going_back(void **state) {
     (void)state;
@@ -346,9 +390,10 @@ static void test_odd_products(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_one_step),     cmocka_unit_test(test_iterates),     cmocka_unit_test(test_stopping),
-        cmocka_unit_test(test_going_back),   cmocka_unit_test(test_line_search),  cmocka_unit_test(test_data),
-        cmocka_unit_test(test_odd_products), cmocka_unit_test(test_most_damping),
+        cmocka_unit_test(test_one_step),     cmocka_unit_test(test_iterates),       cmocka_unit_test(test_stopping),
+        cmocka_unit_test(test_thresholds),   cmocka_unit_test(test_where_to_begin), cmocka_unit_test(test_going_back),
+        cmocka_unit_test(test_line_search),  cmocka_unit_test(test_data),           cmocka_unit_test(test_odd_products),
+        cmocka_unit_test(test_most_damping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

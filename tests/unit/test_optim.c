@@ -401,6 +401,14 @@ static void check_counts(pitot_optim *o, double a, double b) {
     assert_true(count[1] == a && count[2] == b);
 }
 
+/* Prodigy's distances are from where a tensor was when its first gradient came. */
+static void check_begun(pitot_optim *o) {
+    static const pitot_real from[3] = { 1, -2, 3 };
+    pitot_optim_array a;
+    for (int64_t j = 0; pitot_optim_state(o, j, &a) == PITOT_OK; j++)
+        if (strcmp(a.name, "b:p0") == 0) assert_memory_equal(a.data, from, sizeof from);
+}
+
 /* A tensor without a gradient: neither it nor its state nor its count of steps moves; the others go on. When its gradient comes,
    it does what a fresh tensor does in its first step. */
 static void check_skipping(const char *method, const char *const *set) {
@@ -416,10 +424,14 @@ static void check_skipping(const char *method, const char *const *set) {
     pitot_optim_step(o);
     check_counts(o, 2, 0);
     assert_true(x[1][0] == 1 && x[1][1] == -2 && x[1][2] == 3);
+    assert_int_equal(pitot_optim_evaluate(o, 1), PITOT_OK);
+    assert_true(x[1][0] == 1 && x[1][1] == -2 && x[1][2] == 3);
+    assert_int_equal(pitot_optim_evaluate(o, 0), PITOT_OK);
     at[0] = NULL;
     at[1] = g[1];
     pitot_optim_step(o);
     check_counts(o, 2, 1);
+    check_begun(o);
     if (!strstr(pitot_optim_method(o)->name, "prodigy"))
         assert_memory_equal(x[1], first, sizeof first); /* it learns of all tensors */
     pitot_optim_free(o);

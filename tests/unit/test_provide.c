@@ -162,6 +162,26 @@ static void test_layers(void **state) {
     assert_true(c.kind == PITOT_CONV2D && c.h == 5 && c.padding[0] == 1 && !c.A && !c.G);
 }
 
+/* After `send`, `batch` and `gradient` each have `layer` show the labels given again. */
+static void test_labels_again(void **state) {
+    (void)state;
+    int64_t samples, columns;
+    double loss, now[D], weight[300], bias[4];
+    pitot_capture c;
+    run(0, N);
+    gradients(now);
+    for (int k = 0; k < 2; k++) {
+        assert_int_equal(source->send(source->user, PITOT_ROOT_DRAWN, 9, 0), PITOT_OK);
+        if (k) assert_int_equal(source->gradient(source->user, &loss), PITOT_OK);
+        else assert_int_equal(source->batch(source->user, &samples, &columns, &loss), PITOT_OK);
+        assert_int_equal(source->layer(source->user, 1, 0, &c), PITOT_OK);
+        memset(weight, 0, sizeof weight);
+        memset(bias, 0, sizeof bias);
+        product_of(&c, weight, bias);
+        for (int i = 0; i < 300; i++) must_be(weight[i], now[57 + i], 0.1, "weight, of the labels given");
+    }
+}
+
 /* E over labels of the drawn gradient is 0, as the model's own labels are the fit; and each seed has its own. */
 static void test_draws(void **state) {
     (void)state;
@@ -230,8 +250,9 @@ static void test_clip_samples(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_batch), cmocka_unit_test(test_samples), cmocka_unit_test(test_layers),
-        cmocka_unit_test(test_draws), cmocka_unit_test(test_again),   cmocka_unit_test(test_clip_samples),
+        cmocka_unit_test(test_batch),        cmocka_unit_test(test_samples), cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_labels_again), cmocka_unit_test(test_draws),   cmocka_unit_test(test_again),
+        cmocka_unit_test(test_clip_samples),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -22,7 +22,7 @@ typedef struct optim_part {
     optim_slots *slots; /* (n + 1): of the tensors, of the run */
     void *run[PITOT_SLOTS];
     double *count; /* (1 + n): steps of the part, of each tensor */
-    int64_t *left; /* (n): values that a step left alone, of each tensor */
+    int64_t *left; /* (n), of each tensor: 1 if a step that may fail counts it; or, of `update`, values that a step left alone */
     pitot_stepping s;
     struct pitot_optim *optim;
     struct overlap_work *overlap; /* core/overlap.h; NULL: none */

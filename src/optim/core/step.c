@@ -132,23 +132,28 @@ static void update_all(optim_part *p) {
 
 /* ---- parts ---- */
 
-static void count(optim_part *p, double by) {
-    p->count[0] += by;
-    p->s.t = (int64_t)p->count[0];
+static void count(optim_part *p) {
+    p->s.t = (int64_t)++p->count[0];
     for (int64_t i = 0; i < p->s.n; i++) {
-        if (p->s.tensor[i].g) p->count[i + 1] += by;
-        p->s.tensor[i].t = (int64_t)p->count[i + 1];
+        p->left[i] = p->s.tensor[i].g != NULL;
+        p->s.tensor[i].t = (int64_t)(p->count[i + 1] += (double)p->left[i]);
     }
+}
+
+/* Gradients may have come or gone since: the tensors that were counted. */
+static void count_back(optim_part *p) {
+    p->s.t = (int64_t)--p->count[0];
+    for (int64_t i = 0; i < p->s.n; i++) p->s.tensor[i].t = (int64_t)(p->count[i + 1] -= (double)p->left[i]);
 }
 
 static int32_t step_part(optim_part *p) {
     int32_t status = PITOT_OK;
     optim_tell_plan(p);
-    count(p, 1);
+    count(p);
     if (p->method->step) status = p->method->step(&p->s);
     else if (p == &p->optim->part[0]) update_all(p);
     else status = pitot_inner(&p->s);
-    if (status) count(p, -1);
+    if (status) count_back(p);
     return status;
 }
 

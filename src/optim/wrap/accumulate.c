@@ -60,10 +60,8 @@ static int32_t step(pitot_stepping *s) {
     }
     for (int64_t i = 0; i < s->n; i++) mean(&s->tensor[i], by, (pitot_real *)s->scratch + s->tensor[i].at);
     int32_t status = pitot_inner(s);
-    for (int64_t i = 0; i < s->n; i++) {
-        pitot_tensor_state *t = &s->tensor[i];
-        if (status && t->g == t->state[0]) t->g = NULL;
-        if (status) continue;
+    for (int64_t i = 0; i < s->n && !status; i++) {
+        const pitot_tensor_state *t = &s->tensor[i];
         memset(t->state[0], 0, (size_t)t->size * sizeof(pitot_real));
         memset(t->state[1], 0, sizeof(double));
     }
