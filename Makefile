@@ -25,7 +25,8 @@ WARN := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wmissing-prototypes -Wst
 PKG := libcjson zlib
 VIEW_PKG := cairo cairo-svg cairo-pdf libpng ncursesw libcjson zlib
 OPTIMIZE_release := -O3 -g
-OPTIMIZE_asan := -O1 -g -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPTIMIZE_asan := -O1 -g -fsanitize=address,undefined,float-cast-overflow -fno-sanitize-recover=all -fno-omit-frame-pointer
+OPTIMIZE_tsan := -O1 -g -fsanitize=thread -DPITOT_NO_CLONES
 OPTIMIZE_valgrind := -O1 -g -DPITOT_NO_CLONES
 CFLAGS ?= $(OPTIMIZE_$(MODE))
 # gcc's and clang's own OpenMP; -ffp-contract=off: the same arithmetic in every clone of a hot loop
@@ -57,7 +58,7 @@ DV_OBJ := $(call objects,double,$(VIEW_PARTS)) $(B)/double/tables/commands.o $(B
 Q := $(if $(V),,@)
 say = $(if $(V),,@printf '  %-5s %s\n' $(1) $(2))
 
-.PHONY: cases all help deps readme demo test check test-asan test-valgrind bench install uninstall clean format-check FORCE
+.PHONY: cases all help deps readme demo test check test-asan test-tsan test-valgrind bench install uninstall clean format-check FORCE
 .DEFAULT_GOAL := all
 .SECONDARY:
 
@@ -65,7 +66,7 @@ all: deps $(B)/pitot $(B)/pitot_d $(B)/libpitot.so $(B)/libpitot.a $(B)/libpitot
 
 help: ## this text
 	@sed -n 's/^\([a-z_-]*\):.*## \(.*\)/  make \1	\2/p' Makefile | expand -t 24
-	@echo '  variables: CC=gcc|clang MODE=release|asan|valgrind PREFIX DESTDIR V=1'
+	@echo '  variables: CC=gcc|clang MODE=release|asan|tsan|valgrind PREFIX DESTDIR V=1'
 
 deps: ## the packages that the build needs: installs them where it may, says what to type where it may not
 	@sh tests/deps.sh $(CC)
@@ -217,6 +218,9 @@ check: test format-check ## test, and the style checks
 
 test-asan: ## the suite under AddressSanitizer and UBSan
 	@$(MAKE) MODE=asan test
+
+test-tsan: ## unit tests and fuzzers under ThreadSanitizer, by clang, whose OpenMP it understands
+	@$(MAKE) CC=clang MODE=tsan test
 
 test-valgrind: ## unit tests and fuzzers under valgrind
 	@$(MAKE) MODE=valgrind test

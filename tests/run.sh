@@ -8,11 +8,16 @@ export OMP_NUM_THREADS=${OMP_NUM_THREADS:-2} GOMP_SPINCOUNT=${GOMP_SPINCOUNT:-20
 unset MAKEFLAGS MFLAGS MAKELEVEL # scripts that call make start anew
 log=$B/tests/log
 mkdir -p "$log"
-passed=0 failed=0 skipped=0
+passed=0 failed=0 skipped=0 limit=300 # seconds a program
 wrap=
 case $MODE in
-asan) export ASAN_OPTIONS=detect_leaks=0:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 PITOT_FUZZ_SCALE=0.2 ;;
+asan)
+    export ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1:detect_stack_use_after_return=1:strict_string_checks=1
+    export LSAN_OPTIONS=suppressions=$PWD/tests/lsan.supp:print_suppressions=0 UBSAN_OPTIONS=print_stacktrace=1 PITOT_FUZZ_SCALE=0.2
+    ;;
+tsan) export TSAN_OPTIONS=ignore_noninstrumented_modules=1:history_size=7 PITOT_FUZZ_SCALE=0.1 limit=1200 ;;
 valgrind)
+    limit=1200
     export PITOT_FUZZ_SCALE=0.02 OPENBLAS_CORETYPE=Haswell OMP_NUM_THREADS=1
     wrap="valgrind -q --error-exitcode=9 --leak-check=full --errors-for-leak-kinds=definite --suppressions=tests/valgrind.supp" ;;
 esac
@@ -47,13 +52,13 @@ one() { # NAME COMMAND...
     name=$1
     shift
     out=$log/$(echo "$name" | tr / _).log
-    timeout 300 "$@" >"$out" 2>&1 </dev/null
+    timeout $limit "$@" >"$out" 2>&1 </dev/null
     judge "$name" $? "$out"
 }
 
 for t in "$B"/tests/test_*; do [ -x "$t" ] && [ -f "$t" ] && one "unit/${t##*/}" $wrap "$t"; done
 for t in "$B"/tests/fuzz/* "$B"/tests/fault/*; do [ -x "$t" ] && [ -f "$t" ] && one "${t#"$B"/tests/}" $wrap "$t"; done
-if [ "$MODE" != valgrind ]; then
+if [ "$MODE" != valgrind ] && [ "$MODE" != tsan ]; then
     for t in tests/cli/*.sh tests/term/*.sh tests/peers/*.sh; do [ -f "$t" ] && one "${t#tests/}" bash "$t"; done
 fi
 if [ "$skipped" != 0 ]; then echo "$passed passed, $failed failed, $skipped skipped"; else echo "$passed passed, $failed failed"; fi

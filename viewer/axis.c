@@ -18,8 +18,10 @@ static double clamp(double v, double lo, double hi) {
     return v < lo ? lo : v > hi ? hi : v;
 }
 
+/* Of 0 and of what is not finite: below all others. */
 static int floor_log10(double v) {
-    return (int)floor(log10(v));
+    double e = floor(log10(v));
+    return isfinite(e) ? (int)e : -400;
 }
 
 /* ---- scales ---------------------------------------------------------------------------------------------------------- */

@@ -20,13 +20,37 @@ static int refused(void) {
     return 1;
 }
 
-/* ---- large blocks: whole pages, which come as zeros when they are first touched, by whichever thread that is ---- */
+/* ---- under AddressSanitizer: it is to see every block, and to see it end where it was asked to ---- */
 
 #if defined(__SANITIZE_ADDRESS__)
-enum { LARGE_BLOCKS = 0 }; /* it is to see them all */
+#define FENCED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define FENCED 1
+#endif
+#endif
+
+#ifdef FENCED
+#include <sanitizer/asan_interface.h>
+enum { LARGE_BLOCKS = 0 };
+static void fence(const char *block, size_t asked, size_t total) {
+    ASAN_POISON_MEMORY_REGION(block - LINE, LINE);
+    ASAN_POISON_MEMORY_REGION(block + asked, total - asked);
+}
+static void open_fence(const char *block) {
+    ASAN_UNPOISON_MEMORY_REGION(block - LINE, LINE);
+}
 #else
 enum { LARGE_BLOCKS = 1 };
+static void fence(const char *block, size_t asked, size_t total) {
+    (void)block, (void)asked, (void)total;
+}
+static void open_fence(const char *block) {
+    (void)block;
+}
 #endif
+
+/* ---- large blocks: whole pages, which come as zeros when they are first touched, by whichever thread that is ---- */
 
 static int is_large(size_t total) {
     return LARGE_BLOCKS && total >= LARGE;
@@ -50,10 +74,10 @@ static void *map_pages(size_t size) {
 /* ---- all ---- */
 
 void *mem_alloc(int64_t count, size_t size) {
-    size_t total;
-    if (count < 0 || __builtin_mul_overflow((size_t)count, size, &total) || total > SIZE_MAX / 2 - 2 * PAGE || refused())
+    size_t asked;
+    if (count < 0 || __builtin_mul_overflow((size_t)count, size, &asked) || asked > SIZE_MAX / 2 - 2 * PAGE || refused())
         return NULL;
-    total = (total + LINE - 1) / LINE * LINE;
+    size_t total = (asked + LINE - 1) / LINE * LINE;
     char *block = is_large(total) ? map_pages(to_pages(total)) : aligned_alloc(LINE, total + LINE);
     if (!block) return NULL;
     memcpy(block, &total, sizeof total);
@@ -62,6 +86,7 @@ void *mem_alloc(int64_t count, size_t size) {
     int64_t now = atomic_fetch_add_explicit(&bytes, (int64_t)total, memory_order_relaxed) + (int64_t)total;
     int64_t seen = atomic_load_explicit(&peak, memory_order_relaxed);
     while (now > seen && !atomic_compare_exchange_weak(&peak, &seen, now)) {}
+    fence(block + LINE, asked, total);
     return block + LINE;
 }
 
@@ -84,6 +109,7 @@ void mem_free(void *block) {
     if (!block) return;
     char *start = (char *)block - LINE;
     size_t total;
+    open_fence(block);
     memcpy(&total, start, sizeof total);
     atomic_fetch_sub_explicit(&blocks, 1, memory_order_relaxed);
     atomic_fetch_sub_explicit(&bytes, (int64_t)total, memory_order_relaxed);

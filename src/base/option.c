@@ -55,7 +55,7 @@ static const char *one_value(const pitot_option *o, const char *text, size_t n, 
 
 static void store(const pitot_option *o, void *options, int32_t i, double v) {
     char *at = (char *)options + o->offset + 8 * (size_t)i;
-    int64_t whole = (int64_t)v;
+    int64_t whole = o->kind == PITOT_REAL ? 0 : (int64_t)v; /* a real one may be beyond all integers */
     if (o->kind == PITOT_REAL) memcpy(at, &v, sizeof v);
     else memcpy(at, &whole, sizeof whole);
 }

@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-enum { MOST_GUARDS = 4096 };
+enum { MOST_GUARDS = 4096, CALL_DEPTH = 4096 /* bytes */ };
 
 static const char *const names[] = { "grad", "hvp", "forward", "jvp", "vjp", "hessian_root", "diagonal", "ggn_spectrum" };
 
@@ -238,6 +238,21 @@ int callback_lost(const pitot_run *run) {
     return !pthread_equal(c->thread, pthread_self()) || (uintptr_t)__builtin_frame_address(0) >= (uintptr_t)c->frame;
 }
 
+static __attribute__((noinline)) void call_host(curving *c, pitot_fn f, pitot_call *call) {
+    c->frame = __builtin_frame_address(0);
+    c->thread = pthread_self();
+    c->calling = 1;
+    f(c->host.user, call);
+    c->calling = 0;
+}
+
+/* The host is called from some way down the stack: from where it called the hook that a callback jumped out of, no other hook gets as deep. */
+static __attribute__((noinline)) void call_from_below(curving *c, pitot_fn f, pitot_call *call) {
+    char room[CALL_DEPTH];
+    call_host(c, f, call);
+    __asm__ volatile("" : : "r"(room) : "memory"); /* or the compiler would do without it */
+}
+
 int32_t callback_call(pitot_run *run, int which, pitot_call *call) {
     curving *c = &run->curving;
     pitot_fn f = function(run, which);
@@ -249,13 +264,9 @@ int32_t callback_call(pitot_run *run, int which, pitot_call *call) {
     c->used |= 1u << which;
     c->suspects |= 1u << which;
     c->current = which;
-    c->frame = __builtin_frame_address(0);
-    c->thread = pthread_self();
-    c->calling = 1;
     fesetenv(&run->host_mode);
-    f(c->host.user, call);
+    call_from_below(c, f, call);
     fesetenv(FE_DFL_ENV);
-    c->calling = 0;
     sums_set_threads(run->threads); /* it may have called hooks of another run */
     params_locate_gradients(run);
     if (call->status == PITOT_OK) return PITOT_OK;

@@ -492,8 +492,8 @@ enum { CALL_GRAD, CALL_HVP, CALL_FORWARD, CALL_JVP, CALL_VJP, CALL_ROOT, CALL_DI
 /* Calls the host. Parameters, gradients and guards have been kept before the first call of a step. A status; failures are counted. */
 int32_t callback_call(pitot_run *run, int which, pitot_call *call);
 int callback_there(const pitot_run *run, int which);
-/* 1 if the callback under way was jumped out of. Seen by the stack, which grows downwards: only a hook called from deeper inside than the
-   callback was takes itself to be inside of it. */
+/* 1 if the callback under way was jumped out of. Seen by the stack, which grows downwards: only a hook called from some 4,000 bytes further down than
+   the one that the callback was in takes itself to be inside of it. */
 int callback_lost(const pitot_run *run);
 /* Keeps everything, if that has not been done at this step: before parameters are moved. */
 int32_t callback_prepare(pitot_run *run);

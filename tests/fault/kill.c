@@ -124,7 +124,7 @@ static _Noreturn void loop_until_killed(const char *dir, int64_t start, int64_t 
     pitot_run *run = pitot_open(dir, &c);
     snprintf(state, sizeof state, "%s/state", dir);
     for (int i = 0; i < TENSORS; i++) {
-        char name[32];
+        char name[40];
         snprintf(name, sizeof name, "block%d.attention.weight", i);
         pitot_add_param(run, &(pitot_param){
                                  .struct_size = sizeof(pitot_param), .name = name, .data = x[i], .grad = g[i], .shape = { 2 } });

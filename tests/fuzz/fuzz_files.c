@@ -1,5 +1,5 @@
 /* Damaged files: good ones of every format, cut short or with bytes changed, thousands of times from fixed seeds. To open
-   one must work or leave a message and a negative status, and give all memory back. PITOT_FUZZ_SCALE < 1: fewer rounds. */
+   one must work or leave a message and a negative status, and give all memory back. PITOT_FUZZ_SCALE < 1: fewer rounds; PITOT_FUZZ_SEED: others. */
 
 #include "base/alloc.h"
 #include "base/random.h"
@@ -306,7 +306,8 @@ static int run_target(const target *t, uint64_t seed, int rounds) {
 }
 
 int main(void) {
-    const char *text = getenv("PITOT_FUZZ_SCALE");
+    const char *text = getenv("PITOT_FUZZ_SCALE"), *other = getenv("PITOT_FUZZ_SEED");
+    uint64_t seed = 1000 + (other ? 1000 * strtoull(other, NULL, 10) : 0);
     double scale = text ? atof(text) : 1;
     int rounds = scale > 0 && scale < 1 ? (int)(ROUNDS * scale) + 1 : ROUNDS, failures = 0;
     struct stat st;
@@ -316,7 +317,7 @@ int main(void) {
         perror(folder);
         return 1;
     }
-    for (int i = 0; i < N_TARGETS; i++) failures += run_target(&targets[i], 1000 + (uint64_t)i, rounds);
+    for (int i = 0; i < N_TARGETS; i++) failures += run_target(&targets[i], seed + (uint64_t)i, rounds);
     rmdir(folder);
     return failures > 0;
 }

@@ -1,5 +1,5 @@
 /* Damage of every kind to a good log, and reading it in pieces of every size: no crash, no number that the good log does not have
-   for that series and step, no block of memory lost. */
+   for that series and step, no block of memory lost. PITOT_FUZZ_SCALE: so many times the rounds; PITOT_FUZZ_SEED: others. */
 
 #include <fcntl.h>
 #include <math.h>
@@ -234,7 +234,9 @@ static int64_t rounds_wanted(void) {
 }
 
 int main(void) {
+    const char *other = getenv("PITOT_FUZZ_SEED");
     char path[] = "/tmp/pitot-fuzz-XXXXXX";
+    if (other) seed ^= strtoull(other, NULL, 10) * 0x9e3779b97f4a7c15u;
     int fd = mkstemp(path);
     int64_t rounds = rounds_wanted(), blocks = mem_count().blocks;
     if (fd < 0) return puts("fuzz_log: /tmp cannot be written"), 1;

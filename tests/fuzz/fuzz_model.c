@@ -1,7 +1,7 @@
 /* Model files and options that are wrong. Good model files with every op in them are cut short, have bytes changed, words exchanged and
    halves put together, thousands of times from fixed seeds. To read one gives a net, which must then work if it is small, or a message
    that names the file; all memory comes back. Every option of every optimizer, op and probe is set from random text.
-   PITOT_FUZZ_SCALE < 1: fewer rounds. */
+   PITOT_FUZZ_SCALE < 1: fewer rounds; PITOT_FUZZ_SEED: others. */
 
 #include "base/alloc.h"
 #include "base/random.h"
@@ -43,8 +43,10 @@ enum { MODELS = sizeof models / sizeof *models };
 static char file[64];
 static int64_t nets, refused, worked;
 
+static uint64_t seed = 2025;
+
 static uint64_t draw(uint64_t round, uint64_t index, uint64_t below) {
-    return random_bits(2025, 91, round, index) % below;
+    return random_bits(seed, 91, round, index) % below;
 }
 
 static _Noreturn void failed(const char *what, uint64_t round, const char *text) {
@@ -263,7 +265,7 @@ static void fuzz_optimizer(const pitot_optimizer *m, uint64_t round) {
         judge(pitot_optim_set(optim, o->name, text, &error), &error, round, text);
     }
     for (int i = 0; i < 70; i++) x[i] = (pitot_real)(i - 30), g[i] = (pitot_real)sin(i);
-    pitot_optim_tensor tensor = { "x", 70, x, &at };
+    pitot_optim_tensor tensor = { "x", 70, x, &at, { 70 } };
     error.status = 0;
     if (pitot_optim_prepare(optim, &tensor, 1, 1, &error) == PITOT_OK)
         for (int i = 0; i < 3; i++) pitot_optim_step(optim);
@@ -313,8 +315,9 @@ static void fuzz_options(double scale) {
 }
 
 int main(void) {
-    const char *text = getenv("PITOT_FUZZ_SCALE");
+    const char *text = getenv("PITOT_FUZZ_SCALE"), *other = getenv("PITOT_FUZZ_SEED");
     double scale = text ? fmin(1, atof(text)) : 1;
+    if (other) seed += strtoull(other, NULL, 10);
     snprintf(file, sizeof file, "%s/pitot-model-%ld.json", access("/dev/shm", W_OK) ? "/tmp" : "/dev/shm", (long)getpid());
     fuzz_models(scale);
     fuzz_options(scale);

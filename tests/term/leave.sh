@@ -4,6 +4,7 @@
 
 . "$(dirname "$0")/common"
 terminal xterm-256color
+export ASAN_OPTIONS=${ASAN_OPTIONS:-}:handle_segv=0:handle_sigbus=0:handle_sigfpe=0 # under which crashes are as they are
 
 mkdir "$work/r"
 python3 - "$work/r" << 'PY'

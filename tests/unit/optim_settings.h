@@ -52,7 +52,7 @@ static const setting settings[] = {
     { "kfac", { "damping", "0" } },
     { "kfac",
       { "step", "model", "adapt_damping", "gamma", "T_damping", "2", "T_gamma", "2", "T_inv", "2", "weight_decay", "0.01" } },
-    { "kfac", { "step", "model", "damping", "0", "damping_form", "eigen", "momentum", "0" } },
+    { "kfac", { "step", "model", "damping_form", "eigen", "momentum", "0" } },
     { "kfac", { "bias", "apart", "keep_damping", "true", "T_inv", "2" } },
     { "kfac", { "damping", "0", "damping_form", "each", "fisher", "empirical" } },
     { "kfac", { "damping", "0", "damping_form", "eigen" } },

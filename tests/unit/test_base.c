@@ -18,6 +18,9 @@
 #include <string.h>
 
 #include <cmocka.h>
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 /* Share of the long loops that is run: 1, less under valgrind. */
 static int64_t scaled(int64_t n) {
@@ -457,6 +460,27 @@ static void test_refusals(void **state) {
     assert_int_equal(mem_count().blocks, start);
 }
 
+/* AddressSanitizer knows where a block begins and ends, to the byte. */
+static void test_fences(void **state) {
+    (void)state;
+#ifdef __SANITIZE_ADDRESS__
+    char *block[] = { mem_alloc(3, 1), mem_alloc(64, 1), mem_alloc(0, 8) };
+    int64_t size[] = { 3, 64, 0 };
+    for (int i = 0; i < 3; i++) {
+        assert_true(__asan_address_is_poisoned(block[i] - 1));
+        assert_null(__asan_region_is_poisoned(block[i], (size_t)size[i]));
+        assert_true(__asan_address_is_poisoned(block[i] + size[i]));
+        mem_free(block[i]);
+    }
+    char *large = mem_alloc((1 << 24) + 1, 1);
+    assert_null(__asan_region_is_poisoned(large, (1 << 24) + 1));
+    assert_true(__asan_address_is_poisoned(large + (1 << 24) + 1));
+    mem_free(large);
+#else
+    skip();
+#endif
+}
+
 /* The k-th request fails, once or from then on. */
 static void test_failures(void **state) {
     (void)state;
@@ -607,27 +631,17 @@ static void test_shortest(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_option_defaults),
-        cmocka_unit_test(test_option_values),
-        cmocka_unit_test(test_option_text),
-        cmocka_unit_test(test_first_error_stays),
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_numbers_with_comma),
-        cmocka_unit_test(test_short_texts),
-        cmocka_unit_test(test_number_grammar),
-        cmocka_unit_test(test_philox),
-        cmocka_unit_test(test_streams),
-        cmocka_unit_test(test_uniform),
-        cmocka_unit_test(test_normal),
-        cmocka_unit_test(test_permutations),
-        cmocka_unit_test(test_counts),
-        cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_failures),
-        cmocka_unit_test(test_cover),
-        cmocka_unit_test(test_nested),
-        cmocka_unit_test(test_sums),
-        cmocka_unit_test(test_ratios),
-        cmocka_unit_test(test_shortest),
+        cmocka_unit_test(test_option_defaults), cmocka_unit_test(test_option_values),
+        cmocka_unit_test(test_option_text),     cmocka_unit_test(test_first_error_stays),
+        cmocka_unit_test(test_numbers),         cmocka_unit_test(test_numbers_with_comma),
+        cmocka_unit_test(test_short_texts),     cmocka_unit_test(test_number_grammar),
+        cmocka_unit_test(test_philox),          cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_uniform),         cmocka_unit_test(test_normal),
+        cmocka_unit_test(test_permutations),    cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_refusals),        cmocka_unit_test(test_fences),
+        cmocka_unit_test(test_failures),        cmocka_unit_test(test_cover),
+        cmocka_unit_test(test_nested),          cmocka_unit_test(test_sums),
+        cmocka_unit_test(test_ratios),          cmocka_unit_test(test_shortest),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

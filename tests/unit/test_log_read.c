@@ -311,7 +311,7 @@ static void shares_rows(void **state) {
     pitot_series first = series_of(log, "k0"), tenth = series_of(log, "ten/a");
     assert_int_equal(first.n, STEPS);
     for (int k = 1; k < NAMES; k++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "k%d", k);
         assert_ptr_equal(series_of(log, name).step, first.step);
         assert_ptr_equal(series_of(log, name).wall, first.wall);
@@ -336,7 +336,7 @@ typedef struct track {
 
 static void compare_to_tracks(const pitot_log *log, const track *model) {
     for (int k = 0; k < TRACKS; k++) {
-        char name[8];
+        char name[16];
         snprintf(name, sizeof name, "t%d", k);
         int64_t i = pitot_log_find(log, name), n = 0;
         pitot_series x = { 0 };

@@ -145,6 +145,7 @@ static void for_bare(void (*check)(const char *name, const char *const *set)) {
 static const setting undamped[] = {
     { "natural_gradient", { "damping", "0" } },
     { "natural_gradient", { "damping", "0", "fisher", "empirical" } },
+    { "kfac", { "step", "model", "damping", "0", "damping_form", "eigen", "momentum", "0" } },
 };
 
 static void for_undamped(void (*check)(const char *name, const char *const *set)) {

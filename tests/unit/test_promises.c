@@ -392,7 +392,7 @@ static void test_hooks_inside(void **state) {
 
 /* ---- callbacks that do not come back ---- */
 
-enum { BY_BEGIN, BY_UPDATE, BY_CLOSE, BY_THREAD, WAYS };
+enum { BY_BEGIN, BY_UPDATE, BY_CLOSE, BY_THREAD, BY_DEEPER, WAYS };
 
 static void *begin_elsewhere(void *run) {
     static uint32_t due;
@@ -400,11 +400,19 @@ static void *begin_elsewhere(void *run) {
     return &due;
 }
 
+/* A function with variables of its own calls the next hook. */
+static __attribute__((noinline)) void begin_deeper(pitot_run *run) {
+    char room[1000];
+    pitot_begin(run, 3);
+    __asm__ volatile("" : : "r"(room) : "memory"); /* it is on the stack */
+}
+
 static void come_back(host *h, int way) {
     pthread_t other;
     switch (way) {
     case BY_BEGIN: pitot_begin(h->run, 3); break;
     case BY_UPDATE: pitot_after_update(h->run, 0.05); break;
+    case BY_DEEPER: begin_deeper(h->run); break;
     case BY_THREAD:
         assert_int_equal(pthread_create(&other, NULL, begin_elsewhere, h->run), 0);
         assert_int_equal(pthread_join(other, NULL), 0);
