@@ -171,9 +171,9 @@ typedef struct pitot_optimizer {
     double (*factor)(const void *options, int64_t t, int64_t steps);
     /* 1 if with these options the update is x -= lr g, and nothing else. NULL: it never is. */
     int32_t (*plain)(const void *options);
-    /* 1: looks for gradients that are not finite by itself. `update`, and what is given to pitot_elementwise, leave the values around them alone (at
-       most 4,096) and count these in u->left; ranges they are given begin at multiples of 4,096. Or `step` returns PITOT_EHOST with nothing
-       changed. 0: the core looks before. */
+    /* 1: looks for gradients that are not finite, or too large (pitot_optim_step), by itself. `update`, and what is given to pitot_elementwise,
+       leave the values around them alone (at most 4,096) and count these in u->left; ranges they are given begin at multiples of 4,096. Or `step`
+       returns PITOT_EHOST with nothing changed. 0: the core looks before. */
     int32_t careful;
     int32_t changes; /* a wrapper's. 1: what is inside is given another gradient than the wrapper was */
     /* Tensors that do not fit the formula, and what becomes of them: "vectors: AdamW". NULL: all tensors fit. */
@@ -238,7 +238,8 @@ PITOT_API int32_t pitot_optim_prepare(pitot_optim *optim, const pitot_optim_tens
                                       pitot_error *error);
 /* One step on all tensors. Allocates nothing. Values whose gradient is not finite stay as they are, and their state with them: element by
    element methods leave out such values' surroundings (4,096 values at most), all others the whole step, and PITOT_EHOST is returned; the next step
-   with finite gradients is an ordinary one. The gradient arrays are afterwards what they were before. Statuses of the source are passed on. */
+   with finite gradients is an ordinary one. To element by element methods a gradient from 2^60 on (in double 2^480) is not finite either: an average
+   of its squares would never come back. The gradient arrays are afterwards what they were before. Statuses of the source are passed on. */
 PITOT_API int32_t pitot_optim_step(pitot_optim *optim);
 /* Factor k, from 0, of the preconditioner of tensor i as the last update left it; arrays are the optimizer's own, good until the next step.
    .computed counts updates, .bias is 1 + the index of a tensor. PITOT_ENOTSUP: the method has none, or more than it can show of this tensor;

@@ -260,7 +260,7 @@ static int measure(job *j, int64_t slice) {
         if (n == ROWS && squares < (double)LARGE) add_rows(sum, weighted, g, by, f->width);
         else
             for (int64_t k = 0; k < n; k++) add_row(sum, weighted, g + k * f->width, by + k * f->inner, f->width, f->inner);
-        good = squares < DBL_MAX || finite_values(g, n * f->width);
+        good = squares < (double)LARGE || good_values(g, n * f->width);
     }
     return good;
 }
@@ -344,7 +344,7 @@ static int measure_whole(job *j, int64_t slice) {
     int64_t i, end;
     slice_of(j->t->size, slice, &i, &end);
     j->x[slice] = squares_of(j->t->x + i, end - i);
-    if (!finite_values(g + i, end - i)) return 0;
+    if (!good_values(g + i, end - i)) return 0;
     for (j->u[slice] = 0; i < end; i++) {
         double square = (double)g[i] * (double)g[i];
         j->u[slice] += square / (double)average(j, v[i], square);

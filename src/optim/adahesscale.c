@@ -67,7 +67,7 @@ PITOT_HOT static void update(const pitot_update *u) {
 static int32_t step(pitot_stepping *s) {
     pitot_real *h = s->scratch;
     int32_t status = s->source->diagonal(s->source->user, kind_of(s->options), 0, 0, h);
-    if (!status && !finite_values(h, s->parameters)) status = PITOT_EHOST;
+    if (!status && !good_values(h, s->parameters)) status = PITOT_EHOST;
     for (int64_t i = 0; i < s->n && !status; i++) pitot_elementwise(s, i, update, h + s->tensor[i].at);
     return status;
 }

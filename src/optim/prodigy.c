@@ -88,7 +88,7 @@ PITOT_HOT static void measure(const pitot_update *u) {
     out[0] = out[1] = 0;
     for (int64_t at = u->begin; at < u->end; at += BLOCK) {
         int64_t size = at + BLOCK < u->end ? BLOCK : u->end - at;
-        if (!finite_run(g + at, size)) __atomic_add_fetch(u->left, size, __ATOMIC_RELAXED);
+        if (!good_run(g + at, size)) __atomic_add_fetch(u->left, size, __ATOMIC_RELAXED);
         for (int64_t i = 0; i < size; i++) {
             pitot_real gi = g[at + i] + l2 * x[at + i];
             along[i] = gi * (x0[at + i] - x[at + i]);

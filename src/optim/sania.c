@@ -10,6 +10,7 @@
 #include "optim/core/moment.h"
 #include "optim/core/chunks.h"
 #include "optim/core/flat.h"
+#include "optim/core/spans.h"
 #include "pitot/hot.h"
 
 typedef struct sania_options {
@@ -46,6 +47,7 @@ typedef struct numbers { /* of one tensor in one step */
     double rate;
 } numbers;
 
+/* Gradients that are not good are counted. */
 PITOT_HOT static void direct(const pitot_update *u) {
     const sania_options *o = u->options;
     const numbers *n = u->step;
@@ -55,6 +57,7 @@ PITOT_HOT static void direct(const pitot_update *u) {
     const pitot_real *restrict old = u->state[0], *restrict g = u->g;
     pitot_real *restrict v = n->v, *restrict d = n->d;
     double *out = chunks_at(n->sums, u), sum = 0;
+    if (!good_run(g + u->begin, u->end - u->begin)) __atomic_add_fetch(u->left, 1, __ATOMIC_RELAXED);
     for (int64_t i = u->begin; i < u->end; i++) {
         v[i] = keep * old[i] + add * g[i] * g[i];
         pitot_real b = o->root ? (pitot_real)sqrt((double)(correct * v[i])) : correct * v[i];
@@ -94,7 +97,7 @@ static int32_t step(pitot_stepping *s) {
     for (int64_t i = 0; i < s->n; i++) {
         numbers n = numbers_of(s, i);
         if (!s->tensor[i].g) continue;
-        pitot_elementwise(s, i, direct, &n);
+        if (!chunks_measure(s, i, direct, &n)) return PITOT_EHOST;
         chunks_add(n.sums, s->tensor[i].size, total);
     }
     if (!isfinite(loss) || !isfinite(total[0])) return PITOT_EHOST;
@@ -129,5 +132,6 @@ const pitot_optimizer pitot_optimizer_sania = {
     .options = table,
     .layout = layout,
     .step = step,
+    .careful = 1,
     .view = view,
 };

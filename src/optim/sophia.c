@@ -72,7 +72,7 @@ static int32_t draw_labels(const pitot_stepping *s, pitot_real *g, estimate *e) 
     double loss;
     int32_t status = from->batch(from->user, &samples, &columns, &loss);
     if (!status) status = from->drawn(from->user, random_bits(s->seed, random_purpose("sophia"), (uint64_t)s->t, 0), g);
-    if (!status && !finite_values(g, s->parameters)) status = PITOT_EHOST;
+    if (!status && !good_values(g, s->parameters)) status = PITOT_EHOST;
     *e = (estimate){ g, g, (pitot_real)samples };
     return status;
 }

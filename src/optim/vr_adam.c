@@ -10,6 +10,7 @@
 #include "optim/core/moment.h"
 #include "optim/core/chunks.h"
 #include "optim/core/quotient.h"
+#include "optim/core/spans.h"
 #include "pitot/hot.h"
 
 typedef struct vr_options {
@@ -32,10 +33,17 @@ enum { M, V, P };
 
 static const char *const slots[] = { "exp_avg", "exp_avg_sq", "exp_avg_gsnr", NULL };
 
+/* Doubles that a mean for each of n tensors takes. */
+static int64_t means_room(int64_t n) {
+    return (n + 7) / 8 * 8;
+}
+
 static int32_t layout(pitot_layout *l, pitot_error *error) {
     (void)error;
     for (int j = 0; l->i >= 0 && slots[j]; j++) pitot_slot_like(l, slots[j], l->i, 1);
-    if (l->i < 0) l->scratch = chunks_room(l->parameters) * (int64_t)sizeof(double) + l->parameters * (int64_t)sizeof(pitot_real);
+    if (l->i < 0)
+        l->scratch =
+            (chunks_room(l->parameters) + means_room(l->n)) * (int64_t)sizeof(double) + l->parameters * (int64_t)sizeof(pitot_real);
     return PITOT_OK;
 }
 
@@ -45,12 +53,13 @@ typedef struct numbers {
     double *sums;
 } numbers;
 
-/* A bound a loop: compilers make vectors of these. */
+/* A bound a loop: compilers make vectors of these. Gradients that are not good are counted. */
 PITOT_HOT static void measure(const pitot_update *u) {
     const numbers *n = u->step;
     pitot_real *restrict r = n->r;
     const pitot_real *restrict g = u->g;
     double *out = chunks_at(n->sums, u);
+    if (!good_run(g + u->begin, u->end - u->begin)) __atomic_add_fetch(u->left, 1, __ATOMIC_RELAXED);
     for (int64_t i = u->begin; i < u->end; i++) {
         pitot_real square = g[i] * g[i], noise = r[i] - square;
         r[i] = square / (noise > (pitot_real)1e-30 ? noise : (pitot_real)1e-30);
@@ -90,18 +99,18 @@ PITOT_HOT static void update(const pitot_update *u) {
 }
 
 static int32_t step(pitot_stepping *s) {
-    double *sums = s->scratch;
-    pitot_real *squares = (pitot_real *)(sums + chunks_room(s->parameters));
+    double *sums = s->scratch, *mean = sums + chunks_room(s->parameters);
+    pitot_real *squares = (pitot_real *)(mean + means_room(s->n));
     int32_t status = s->source->squares(s->source->user, squares);
     for (int64_t i = 0; i < s->n && !status; i++) {
         double total[CHUNK_SUMS] = { 0 };
-        numbers n = { squares + s->tensor[i].at, 0, sums };
         if (!s->tensor[i].g) continue;
-        pitot_elementwise(s, i, measure, &n);
+        if (!chunks_measure(s, i, measure, &(numbers){ squares + s->tensor[i].at, 0, sums })) status = PITOT_EHOST;
         chunks_add(sums, s->tensor[i].size, total);
-        n.mean = total[0] / (double)s->tensor[i].size;
-        pitot_elementwise(s, i, update, &n);
+        mean[i] = total[0] / (double)s->tensor[i].size;
     }
+    for (int64_t i = 0; i < s->n && !status; i++)
+        if (s->tensor[i].g) pitot_elementwise(s, i, update, &(numbers){ squares + s->tensor[i].at, mean[i], sums });
     return status;
 }
 
@@ -124,5 +133,6 @@ const pitot_optimizer pitot_optimizer_vr_adam = {
     .options = table,
     .layout = layout,
     .step = step,
+    .careful = 1,
     .view = view,
 };

@@ -7,12 +7,16 @@
 
 #include <string.h>
 
-PITOT_HOT static int all_finite(const pitot_real *x, int64_t n) {
-    return finite_run(x, n);
+PITOT_HOT static real_bits largest(const pitot_real *x, int64_t n) {
+    return largest_run(x, n);
 }
 
 int finite_values(const pitot_real *x, int64_t n) {
-    return all_finite(x, n);
+    return largest(x, n) < INFINITE;
+}
+
+int good_values(const pitot_real *x, int64_t n) {
+    return largest(x, n) < TOO_LARGE;
 }
 
 uint16_t pitot_bf16_of(float x) {

@@ -7,7 +7,7 @@
 
 static int32_t product(const pitot_stepping *s, const pitot_real *v, pitot_real *hv) {
     int32_t status = s->source->hvp(s->source->user, v, hv);
-    return status ? status : finite_values(hv, s->parameters) ? PITOT_OK : PITOT_EHOST;
+    return status ? status : good_values(hv, s->parameters) ? PITOT_OK : PITOT_EHOST;
 }
 
 int32_t hutchinson_signs(const pitot_stepping *s, const char *name, pitot_real *v, pitot_real *hv) {

@@ -50,6 +50,7 @@ struct pitot_optim {
 extern const pitot_optimizer *const optimizer_table[], *const wrapper_table[]; /* generated */
 
 int finite_values(const pitot_real *x, int64_t n);
+int good_values(const pitot_real *x, int64_t n); /* their squares too: spans.h */
 int64_t slot_bytes(const pitot_slot *s);
 uint32_t optim_part_wants(const optim_part *p); /* PITOT_WANTS_..., with its options as they stand */
 double optim_factor(const pitot_optim *o);
