@@ -3,8 +3,8 @@
 #ifndef PITOT_TESTS_QUADRATICS_H
 #define PITOT_TESTS_QUADRATICS_H
 
-#include "base/file.h"
-#include "base/alloc.h"
+#include "golden.h"
+
 #include "base/number.h"
 #include "pitot/optim.h"
 
@@ -148,16 +148,6 @@ static inline quadratic problem_a(void) {
 }
 
 /* ---- golden files ---- */
-
-static inline cJSON *golden_read(const char *path) {
-    pitot_error error = { 0 };
-    int64_t size;
-    char *text = (char *)file_read(path, 0, &size, &error);
-    cJSON *golden = text ? cJSON_Parse(text) : NULL;
-    if (!golden) print_error("%s: %s\n", path, text ? "not JSON" : error.text);
-    mem_free(text);
-    return golden;
-}
 
 enum { SET_ROOM = 32 };
 

@@ -13,18 +13,7 @@ static const double tolerance = 1e-6,
                     on_net = 2e-6; /* five steps of floats; a net's gradients and products are good to 1e-6 of theirs */
 #endif
 
-static cJSON *golden;
-
-static int read_golden(void **state) {
-    (void)state;
-    return (golden = golden_read("tests/golden/optimizers_curvature.json")) ? 0 : -1;
-}
-
-static int free_golden(void **state) {
-    (void)state;
-    cJSON_Delete(golden);
-    return 0;
-}
+GOLDEN_FILE("tests/golden/optimizers_curvature.json");
 
 static void must_be(double value, double want, double within, const char *name, int step) {
     if (!(fabs(value - want) <= within)) fail_msg("%s, step %d: %.17g, not %.17g", name, step, value, want);

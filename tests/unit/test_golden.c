@@ -1,5 +1,6 @@
 /* What Cockpit itself said about four steps of a small net (tests/golden/cockpit_sgd.json), through our net and our probes. */
 
+#include "golden.h"
 #include "host.h"
 
 #include "base/file.h"
@@ -10,22 +11,7 @@ enum { TENSORS = 4, D = 31, N = 5, STEPS = 4 };
 
 static const double tolerance = sizeof(pitot_real) == 8 ? 1e-9 : 1e-4;
 static const int64_t begins[TENSORS + 1] = { 0, 12, 16, 28, 31 };
-static cJSON *golden;
-
-static int read_golden(void **state) {
-    (void)state;
-    int64_t size;
-    char *text = (char *)file_read("tests/golden/cockpit_sgd.json", 0, &size, NULL);
-    golden = text ? cJSON_Parse(text) : NULL;
-    mem_free(text);
-    return golden ? 0 : -1;
-}
-
-static int free_golden(void **state) {
-    (void)state;
-    cJSON_Delete(golden);
-    return 0;
-}
+GOLDEN_FILE("tests/golden/cockpit_sgd.json");
 
 static const cJSON *at(const char *key, int64_t step) {
     const cJSON *item = cJSON_GetArrayItem(cJSON_GetObjectItem(golden, key), (int)step);

@@ -10,18 +10,7 @@ static const double tolerance = 1e-12;
 static const double tolerance = 2e-5; /* ten steps of floats, values of order 1 */
 #endif
 
-static cJSON *golden;
-
-static int read_golden(void **state) {
-    (void)state;
-    return (golden = golden_read("tests/golden/optimizers_curvature.json")) ? 0 : -1;
-}
-
-static int free_golden(void **state) {
-    (void)state;
-    cJSON_Delete(golden);
-    return 0;
-}
+GOLDEN_FILE("tests/golden/optimizers_curvature.json");
 
 static void must_be(const char *what, int step, int64_t i, double got, double want) {
     if (!(fabs(got - want) <= tolerance * fmax(1, fabs(want))))

@@ -13,18 +13,7 @@ static const double tolerance = 1e-12;
 static const double tolerance = 2e-5; /* gradients of floats, through inverses of 1/damping = 10 and 100 */
 #endif
 
-static cJSON *golden;
-
-static int read_golden(void **state) {
-    (void)state;
-    return (golden = golden_read("tests/golden/optimizers_curvature.json")) ? 0 : -1;
-}
-
-static int free_golden(void **state) {
-    (void)state;
-    cJSON_Delete(golden);
-    return 0;
-}
+GOLDEN_FILE("tests/golden/optimizers_curvature.json");
 
 static void must_be(double value, double want, const char *name, int i) {
     if (!(fabs(value - want) <= tolerance * (1 + fabs(want)))) fail_msg("%s, value %d: %.17g, not %.17g", name, i, value, want);

@@ -1,6 +1,8 @@
 /* Optimizers: every method in the registry against what its reference really produced (tests/golden), and what the core around them
    promises: options, skipped tensors, threads, memory. */
 
+#include "golden.h"
+
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/number.h"
@@ -27,24 +29,7 @@ static const double tolerance = 1e-6, /* ten steps' round-off, up to 4e-7 */
 
 /* ---- golden traces ---- */
 
-static cJSON *golden;
-
-static int read_golden(void **state) {
-    (void)state;
-    pitot_error error = { 0 };
-    int64_t size;
-    char *text = (char *)file_read("tests/golden/optimizers_first_order.json", 0, &size, &error);
-    if (!text) return print_error("%s\n", error.text), -1;
-    golden = cJSON_Parse(text);
-    mem_free(text);
-    return golden ? 0 : -1;
-}
-
-static int free_golden(void **state) {
-    (void)state;
-    cJSON_Delete(golden);
-    return 0;
-}
+GOLDEN_FILE("tests/golden/optimizers_first_order.json");
 
 static const cJSON *traces(void) {
     return cJSON_GetObjectItem(golden, "traces")->child;

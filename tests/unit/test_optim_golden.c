@@ -16,18 +16,7 @@ static const double tolerance = 1e-11;
 static const double tolerance = 1e-5; /* ten steps of floats, values of order 1 */
 #endif
 
-static cJSON *curvature; /* has the net */
-
-static int read_net(void **state) {
-    (void)state;
-    return (curvature = golden_read("tests/golden/optimizers_curvature.json")) ? 0 : -1;
-}
-
-static int free_net(void **state) {
-    (void)state;
-    cJSON_Delete(curvature);
-    return 0;
-}
+GOLDEN_FILE("tests/golden/optimizers_curvature.json"); /* has the net */
 
 static const char *text_of(const cJSON *trace, const char *field) {
     const cJSON *item = cJSON_GetObjectItem(trace, field);
@@ -113,7 +102,7 @@ static int check_net(const char *optimizer, const cJSON *trace) {
     set_list options;
     int step = 0;
     golden_options(trace, &options);
-    mlp_begin(&m, curvature, optimizer, options.set, 0);
+    mlp_begin(&m, golden, optimizer, options.set, 0);
     for (const cJSON *want = cJSON_GetObjectItem(trace, "iterates")->child; want; want = want->next) {
         double x[MLP_D];
         if (mlp_step(&m)) fail_msg("%s: step %d", text_of(trace, "name"), step + 1);
@@ -141,5 +130,5 @@ static void test_traces(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_traces) };
-    return cmocka_run_group_tests(tests, read_net, free_net);
+    return cmocka_run_group_tests(tests, read_golden, free_golden);
 }

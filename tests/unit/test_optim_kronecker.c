@@ -12,6 +12,8 @@
      all products but X Y' are themselves kept in bfloat16. The loop below meets its traces so to 1e-6. Ours rounds what is kept, and is within
      6e-3 of them; with every value rounded and sums in float the dense one would still be 3e-3 off. */
 
+#include "golden.h"
+
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/random.h"
@@ -28,24 +30,7 @@
 
 #include <cmocka.h>
 
-static cJSON *golden;
-
-static int read_golden(void **state) {
-    (void)state;
-    pitot_error error = { 0 };
-    int64_t size;
-    char *text = (char *)file_read("tests/golden/optimizers_kronecker.json", 0, &size, &error);
-    if (!text) return print_error("%s\n", error.text), -1;
-    golden = cJSON_Parse(text);
-    mem_free(text);
-    return golden ? 0 : -1;
-}
-
-static int free_golden(void **state) {
-    (void)state;
-    cJSON_Delete(golden);
-    return 0;
-}
+GOLDEN_FILE("tests/golden/optimizers_kronecker.json");
 
 static const char *text_of(const cJSON *trace, const char *field) {
     return cJSON_GetObjectItem(trace, field)->valuestring;

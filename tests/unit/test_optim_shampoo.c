@@ -3,6 +3,8 @@
 
    reference cases: muon, shampoo, soap, eshampoo, psgd_kron */
 
+#include "golden.h"
+
 #include "base/alloc.h"
 #include "base/file.h"
 #include "base/number.h"
@@ -56,24 +58,7 @@ static const char *const tolerance_name = "tolerance_float", *const free_name = 
 
 extern const pitot_optimizer pitot_optimizer_psgd_kron;
 
-static cJSON *golden;
-
-static int read_golden(void **state) {
-    (void)state;
-    pitot_error error = { 0 };
-    int64_t size;
-    char *text = (char *)file_read("tests/golden/optimizers_shampoo.json", 0, &size, &error);
-    if (!text) return print_error("%s\n", error.text), -1;
-    golden = cJSON_Parse(text);
-    mem_free(text);
-    return golden ? 0 : -1;
-}
-
-static int free_golden(void **state) {
-    (void)state;
-    cJSON_Delete(golden);
-    return 0;
-}
+GOLDEN_FILE("tests/golden/optimizers_shampoo.json");
 
 static const cJSON *get(const cJSON *from, const char *field) {
     return cJSON_GetObjectItem(from, field);

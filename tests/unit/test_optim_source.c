@@ -115,18 +115,7 @@ static void offer_broken(broken *b) {
 
 /* ---- a run ---- */
 
-static cJSON *golden;
-
-static int read_net(void **state) {
-    (void)state;
-    return (golden = golden_read("tests/golden/optimizers_curvature.json")) ? 0 : -1;
-}
-
-static int free_net(void **state) {
-    (void)state;
-    cJSON_Delete(golden);
-    return 0;
-}
+GOLDEN_FILE("tests/golden/optimizers_curvature.json");
 
 static broken *open_broken(const char *name, const char *const *set) {
     broken *b = mem_alloc(1, sizeof *b);
@@ -335,5 +324,5 @@ static void test_own_method(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = { cmocka_unit_test(test_failures), cmocka_unit_test(test_own_method) };
-    return cmocka_run_group_tests(tests, read_net, free_net);
+    return cmocka_run_group_tests(tests, read_golden, free_golden);
 }

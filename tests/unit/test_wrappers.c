@@ -10,18 +10,7 @@ static const double tolerance = 1e-14;
 static const double tolerance = 1e-6; /* five steps at values of 2, each rounded to 1.2e-7 of them */
 #endif
 
-static cJSON *golden;
-
-static int read_golden(void **state) {
-    (void)state;
-    return (golden = golden_read("tests/golden/wrappers.json")) ? 0 : -1;
-}
-
-static int free_golden(void **state) {
-    (void)state;
-    cJSON_Delete(golden);
-    return 0;
-}
+GOLDEN_FILE("tests/golden/wrappers.json");
 
 static const char *text_of(const cJSON *entry, const char *field) {
     return cJSON_GetObjectItem(entry, field)->valuestring;
