@@ -73,13 +73,16 @@ void pitot_emit_samples(const pitot_frame *f, const char *field, const pitot_rea
     keep_of(f, (emission){ .kind = PITOT_READ_SAMPLES, .field = field, .tensor = -1, .n = n, .reals = values });
 }
 
-enum { REMARK = -1 }; /* emission.kind: what stands in slot.remark, for the log alone */
+enum { REMARK = -1 }; /* emission.kind: what stands in slot.said, for the log alone */
 
 void emit_remarks(pitot_run *run) {
     for (int32_t i = 0; i < run->n_slots; i++) {
         slot *s = &run->slot[i];
-        if (s->condition != PITOT_STATE_OK || strcmp(s->remark, s->said) == 0) continue;
-        memcpy(s->said, s->remark, sizeof s->said);
+        s->lacking = s->condition == PITOT_STATE_LEVEL ? s->lacking + 1 : 0;
+        int waits = s->condition == PITOT_STATE_WAITING || s->lacking == 1; /* in its first step the host may not have been asked */
+        const char *text = s->condition == PITOT_STATE_OK ? s->remark : waits ? s->said : s->why;
+        if (strcmp(text, s->said) == 0) continue;
+        memcpy(s->said, text, sizeof s->said);
         keep(run, (emission){ .slot = i, .kind = REMARK, .field = "remark", .tensor = -1, .step = run->step });
     }
 }
@@ -206,7 +209,7 @@ static void write_emission(pitot_run *run, const emission *e) {
     if (!key_of(run, e, key)) return;
     if ((e->kind == PITOT_READ_LIST || e->kind == PITOT_READ_TABLE) && e->n <= PITOT_LOG_LIST)
         log_list(&run->log, key, run->number + e->numbers, e->n);
-    if (e->kind == REMARK) log_text(&run->log, key, run->slot[e->slot].remark);
+    if (e->kind == REMARK) log_text(&run->log, key, run->slot[e->slot].said);
     if (e->kind != PITOT_READ_SCALAR && e->kind != PITOT_READ_TENSOR) return;
     log_number(&run->log, key, e->value);
     remember(run, key, e->value, e->step);

@@ -106,6 +106,7 @@ typedef struct slot {
     char why[WHY_ROOM];
     char remark[WHY_ROOM]; /* on values that it did give */
     char said[WHY_ROOM];   /* what the log has of it last */
+    int64_t lacking;       /* tracked steps in a row without what it needs */
     int started;           /* has seen its first step */
     int due, requested;
     int32_t group;   /* of the budget */
@@ -534,7 +535,7 @@ void slot_off(slot *s, int32_t condition, const char *format, ...) PITOT_PRINTF(
 void slot_waits(slot *s, int32_t condition, const char *why);
 
 /* emit.c */
-/* `NAME.remark`, where it is another one than before. */
+/* `NAME.remark`, why there is no value or what is to be known of it, where it is another one than before. */
 void emit_remarks(pitot_run *run);
 void emit_begin(pitot_run *run); /* a new step: forgets what was emitted */
 void emit_flush(pitot_run *run); /* writes records of what was emitted since the last flush */

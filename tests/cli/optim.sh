@@ -74,6 +74,10 @@ check $? "it prints a table and draws" "$(cat "$here/out")"
 ! grep -q '"error"' "$here"/refresh/*/events.jsonl
 check $? "every factor is accepted" "$(grep -ho '"error":.*' "$here"/refresh/*/events.jsonl)"
 
+works "a method without a preconditioner" t --optimizer sgd --probes precond_staleness --steps 3 --out "$here/none"
+grep -q '"precond_staleness.remark":"needs the optimizer.s preconditioner' "$here/none/events.jsonl"
+check $? "the log says why there is nothing" "$(cat "$here/none/events.jsonl")"
+
 # ---- somebody's own Shampoo ----
 works "own_shampoo" "$B/examples/own_shampoo" "$here/stale" 50
 awk 'END { exit !(NR > 5) }' "$here/out"
