@@ -48,6 +48,10 @@ race() {
     set= run=$folder/$name${lr:+@$lr}
     for item in ${lr:+lr=$lr} "$@"; do set="$set --set $item"; done
     [ -e "$run" ] && for item in "$@"; do run=$run:$item; done
+    if [ -e "$run" ]; then
+        echo "optimizer_race: ${run##*/} is named twice: it races once" >&2
+        return
+    fi
     echo "${run##*/}: --optimizer $name$set" >>"$folder/race.list"
     if said=$("$pitot" train --model "$model" --data "$data" --optimizer "$name" $set --steps "$steps" --batch "$batch" --seed "$seed" \
         --probes "$probes" --out "$run" 2>"$folder/errors"); then

@@ -21,19 +21,20 @@ extern "C" {
 
 /* ---- what a loop provides ---- */
 
-enum {                             /* what a method wants beside gradients; the member of pitot_optim_source that provides it */
-       PITOT_WANTS_GRADIENT = 1,   /* gradient: again, at other parameters */
-       PITOT_WANTS_LOSS = 2,       /* loss: likewise, without gradients */
-       PITOT_WANTS_HVP = 4,        /* hvp */
-       PITOT_WANTS_GGNVP = 8,      /* ggnvp */
-       PITOT_WANTS_DRAWN = 16,     /* drawn: the gradient of labels drawn from what the model predicts */
-       PITOT_WANTS_SQUARES = 32,   /* squares: of the samples' gradients */
-       PITOT_WANTS_SAMPLES = 64,   /* batch, norms, weigh: the samples one by one */
-       PITOT_WANTS_LAYERS = 128,   /* layer: what layers saw and what came back, with the labels given */
-       PITOT_WANTS_ROOT = 256,     /* send: the same with labels drawn, or with the columns of a root of the outputs' Hessian */
-       PITOT_WANTS_DATA = 512,     /* data: the gradient of the whole data set */
-       PITOT_WANTS_BATCH = 1024,   /* batch: how many samples there are in it, its loss */
-       PITOT_WANTS_DIAGONAL = 2048 /* diagonal: of the Hessian or of what stands in for it */
+enum {                              /* what a method wants beside gradients; the member of pitot_optim_source that provides it */
+       PITOT_WANTS_GRADIENT = 1,    /* gradient: again, at other parameters */
+       PITOT_WANTS_LOSS = 2,        /* loss: likewise, without gradients */
+       PITOT_WANTS_HVP = 4,         /* hvp */
+       PITOT_WANTS_GGNVP = 8,       /* ggnvp */
+       PITOT_WANTS_DRAWN = 16,      /* drawn: the gradient of labels drawn from what the model predicts */
+       PITOT_WANTS_SQUARES = 32,    /* squares: of the samples' gradients */
+       PITOT_WANTS_SAMPLES = 64,    /* batch, norms, weigh: the samples one by one */
+       PITOT_WANTS_LAYERS = 128,    /* layer: what layers saw and what came back, with the labels given */
+       PITOT_WANTS_ROOT = 256,      /* send: the same with labels drawn, or with the columns of a root of the outputs' Hessian */
+       PITOT_WANTS_DATA = 512,      /* data: the gradient of the whole data set */
+       PITOT_WANTS_BATCH = 1024,    /* batch: how many samples there are in it, its loss */
+       PITOT_WANTS_DIAGONAL = 2048, /* diagonal: of the Hessian or of what stands in for it */
+       PITOT_WANTS_MATCH = 4096     /* that the gradient is the batch's loss's own: of wrappers, only what makes both anew */
 };
 
 /* Vectors of D values hold all tensors given to pitot_optim_prepare in their order, without gaps. All of it is about the step's batch with
@@ -200,8 +201,9 @@ PITOT_API const pitot_optimizer *const *pitot_optimizers(void);
 PITOT_API const pitot_optimizer *pitot_optimizer_find(const char *name);
 PITOT_API const pitot_optimizer *const *pitot_wrappers(void);
 PITOT_API const pitot_optimizer *pitot_wrapper_find(const char *name);
-/* Adds a method of the host's, behind those in order of name; it must outlive every optimizer made of it. PITOT_EINVAL: name taken, table
-   incomplete or of another version; PITOT_ENOMEM: too many. Before other threads use the registry: lists got before go on to be valid. */
+/* Adds a method of the host's, behind those in order of name; it must outlive every optimizer made of it. PITOT_EINVAL: the name is taken, by a
+   wrapper too, has more than 63 bytes, or one of + . = and blank in it; the table is incomplete or of another version. PITOT_ENOMEM: too
+   many. Before other threads use the registry: lists got before go on to be valid. */
 PITOT_API int32_t pitot_optimizer_register(const pitot_optimizer *method);
 
 /* ---- an optimizer at work ---- */

@@ -57,10 +57,10 @@ PITOT_API int32_t pitot_train(const pitot_train_config *config, pitot_error *err
 
 /* ---- a net for an optimizer ---- */
 
-typedef struct pitot_provided { /* the caller's; stays where it is as long as the optimizer */
-    size_t struct_size;
+typedef struct pitot_provided { /* the caller's; stays where it is as long as the optimizer. Cleared first, then `data` set */
+    size_t struct_size;         /* or else `data` is not looked at */
     pitot_net *net;
-    /* Loss and gradients over the whole data set, into the net's gradients; set after pitot_provide, with `user`. NULL: not provided. */
+    /* Loss and gradients over the whole data set, into the net's gradients; set before pitot_provide, with `user`. NULL: not provided. */
     int32_t (*data)(void *user, double *loss);
     void *user;
     pitot_real *u;    /* room for outputs of a batch; freed by pitot_provide_end */
@@ -69,7 +69,7 @@ typedef struct pitot_provided { /* the caller's; stays where it is as long as th
 } pitot_provided;
 
 /* Tells the optimizer, whose tensors will be the net's parameters in order, that the net provides all that it may want (optim.h), about its
-   latest batch. Before pitot_optim_prepare, after pitot_net_prepare. */
+   latest batch, and provided->data, where it is set, passes over the data. Before pitot_optim_prepare, after pitot_net_prepare. */
 PITOT_API int32_t pitot_provide(pitot_provided *provided, pitot_net *net, pitot_optim *optim, pitot_error *error);
 PITOT_API void pitot_provide_end(pitot_provided *provided);
 /* The net's parameters as an optimizer takes them; and pitot_provide and pitot_optim_prepare with them. */

@@ -50,14 +50,29 @@ static int32_t hesscale(pitot_net *net, const asked *d, pitot_error *error) {
     return status;
 }
 
+static int32_t check_kind(int32_t kind, int64_t draws, pitot_error *error) {
+    if (kind == PITOT_DIAGONAL_GGN_MC && draws < 1)
+        return pitot_fail(error, PITOT_EINVAL, "draws: %lld; at least one is needed", (long long)draws);
+    if (kind < PITOT_DIAGONAL_HESSIAN || kind > PITOT_DIAGONAL_BL89)
+        return pitot_fail(error, PITOT_EINVAL, "kind: there is no diagonal %ld", (long)kind);
+    return PITOT_OK;
+}
+
 static int32_t check(const pitot_net *net, const asked *d, pitot_error *error) {
     if (!net->has_gradient) return pitot_fail(error, PITOT_EORDER, "there was no backward pass; call pitot_net_backward first");
     if (!d->out) return pitot_fail(error, PITOT_EINVAL, "out: there is no room for the diagonal");
-    if (d->kind == PITOT_DIAGONAL_GGN_MC && d->draws < 1)
-        return pitot_fail(error, PITOT_EINVAL, "draws: %lld; at least one is needed", (long long)d->draws);
-    if (d->kind < PITOT_DIAGONAL_HESSIAN || d->kind > PITOT_DIAGONAL_BL89)
-        return pitot_fail(error, PITOT_EINVAL, "kind: there is no diagonal %ld", (long)d->kind);
-    return PITOT_OK;
+    return check_kind(d->kind, d->draws, error);
+}
+
+static int by_tangents(const pitot_net *net, int32_t kind) {
+    return kind == PITOT_DIAGONAL_HESSIAN && !pitot_net_is_piecewise_linear(net);
+}
+
+int32_t diagonal_prepare(pitot_net *net, int32_t kind, int64_t draws) {
+    int32_t status = check_kind(kind, draws, NULL);
+    if (status) return status;
+    if (is_recursion(kind)) return hesscale_prepare(net, NULL);
+    return by_tangents(net, kind) ? second_prepare(net) : columns_prepare(net);
 }
 
 static int32_t make(pitot_net *net, asked *d, pitot_error *error) {
@@ -67,11 +82,10 @@ static int32_t make(pitot_net *net, asked *d, pitot_error *error) {
         memset(d->out, 0, (size_t)(net->size * (d->per_sample ? net->last.n : 1)) * sizeof *d->out);
         return PITOT_OK;
     }
-    int exact = kind == PITOT_DIAGONAL_GGN || (kind == PITOT_DIAGONAL_HESSIAN && pitot_net_is_piecewise_linear(net));
-    if (exact) status = squares(net, &(roots){ .n = outputs(net) - net->loss->less }, d);
-    else if (kind == PITOT_DIAGONAL_HESSIAN) status = second_diagonal(net, d->per_sample, d->out);
+    if (by_tangents(net, kind)) status = second_diagonal(net, d->per_sample, d->out);
     else if (is_recursion(kind)) status = hesscale(net, d, error);
-    else status = squares(net, &(roots){ .n = d->draws, .drawn = 1, .seed = d->seed }, d);
+    else if (kind == PITOT_DIAGONAL_GGN_MC) status = squares(net, &(roots){ .n = d->draws, .drawn = 1, .seed = d->seed }, d);
+    else status = squares(net, &(roots){ .n = outputs(net) - net->loss->less }, d);
     return status == PITOT_ENOMEM ? pitot_fail(error, PITOT_ENOMEM, "no memory for the diagonal") : status;
 }
 
@@ -108,7 +122,7 @@ static double columns_cost(const pitot_net *net, double columns) {
 
 double pitot_net_diagonal_cost(const pitot_net *net, int32_t kind, int64_t draws) {
     double columns = (double)(outputs(net) - net->loss->less);
-    if (kind == PITOT_DIAGONAL_HESSIAN && !pitot_net_is_piecewise_linear(net)) return second_cost(net);
+    if (by_tangents(net, kind)) return second_cost(net);
     if (kind == PITOT_DIAGONAL_HESSIAN || kind == PITOT_DIAGONAL_GGN) return columns_cost(net, columns);
     if (kind == PITOT_DIAGONAL_GGN_MC) return draws < 1 ? 0 : columns_cost(net, (double)draws);
     return is_recursion(kind) ? 0.7 : 0; /* a backward pass: two of a gradient's three products */

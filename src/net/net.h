@@ -154,6 +154,9 @@ void columns_keep(pitot_net *net, const roots *r, int64_t from, int64_t n, pitot
 
 /* ---- diagonal.c ---- */
 
+/* Room for a diagonal of that kind (PITOT_DIAGONAL_...), also before a batch: none is made later. PITOT_EINVAL: there is no such kind, or draws
+   are too few for it; PITOT_ENOTSUP: not of this net; PITOT_ENOMEM. */
+int32_t diagonal_prepare(pitot_net *net, int32_t kind, int64_t draws);
 /* pitot_net_diagonal of the mean loss, weights left to factor (n_params), *n of them, where its kind allows that: 0 of HesScale's. */
 int32_t diagonal_factored(pitot_net *net, int32_t kind, int64_t draws, uint64_t seed, pitot_real *out,
                           pitot_diagonal_factor *factor, int64_t *n, pitot_error *error);
@@ -180,6 +183,7 @@ void hesscale_free(pitot_net *net);
 /* out (D), or (n,D) per sample; kind: PITOT_DIAGONAL_HESSCALE, _HESSCALE_GN or _BL89 */
 void hesscale_diagonal(pitot_net *net, int32_t kind, int per_sample, pitot_real *out);
 
+int32_t second_prepare(pitot_net *net); /* PITOT_ENOMEM */
 /* out as above: the Hessian's, by one tangent for every direction in which a layer's output can move. PITOT_ENOMEM. */
 int32_t second_diagonal(pitot_net *net, int per_sample, pitot_real *out);
 /* How many gradients that is, about. */

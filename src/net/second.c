@@ -62,12 +62,16 @@ static void one_direction(source *s, int64_t i) {
     walk_net(&s->walk);
 }
 
+int32_t second_prepare(pitot_net *net) {
+    int32_t status = pitot_net_prepare_products(net, NULL);
+    if (!status && !net->only) net->only = mem_alloc(net->n_nodes, 1);
+    return status ? status : net->only ? PITOT_OK : PITOT_ENOMEM;
+}
+
 int32_t second_diagonal(pitot_net *net, int per_sample, pitot_real *out) {
     int64_t n = net->last.n, size = net->size * (per_sample ? n : 1);
-    int32_t status = pitot_net_prepare_products(net, NULL);
+    int32_t status = second_prepare(net);
     if (status) return status;
-    if (!net->only) net->only = mem_alloc(net->n_nodes, 1);
-    if (!net->only) return PITOT_ENOMEM;
     memset(out, 0, (size_t)size * sizeof *out);
     for (int32_t k = 0; k < net->n_nodes; k++) {
         source s = { { .net = net, .only = net->only }, k };

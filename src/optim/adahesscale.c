@@ -46,7 +46,10 @@ static int32_t layout(pitot_layout *l, pitot_error *error) {
     l->scratch = l->parameters * (int64_t)sizeof(pitot_real);
     int32_t status = l->source->diagonal(l->source->user, kind_of(l->options), 0, 0, NULL);
     if (!status) return PITOT_OK;
-    return pitot_fail(error, status, "optimizer adahesscale: there is no such diagonal of this model; take diagonal=ggn");
+    return pitot_fail(error, status, "optimizer adahesscale: %s",
+                      status == PITOT_ENOTSUP  ? "there is no such diagonal of this model; take diagonal=ggn"
+                      : status == PITOT_ENOMEM ? "no memory for the diagonal"
+                                               : "this loop does not know such a diagonal");
 }
 
 PITOT_HOT static void update(const pitot_update *u) {

@@ -5,7 +5,8 @@
        x -= lr l B^-1 g,   l = 1 where 2 (f - f*) > N, else 1 - sqrt(1 - 2 (f - f*)/N)
 
    N is of all tensors together. Without the root the step does not change with the scale of any parameter. The method has no learning rate of
-   its own: lr is 1 in the papers and there for schedules. A loss below f* makes no step. */
+   its own: lr is 1 in the papers and there for schedules. A loss below f* makes no step. A gradient that has been shortened would make it longer:
+   no clipping around it. */
 
 #include "optim/core/moment.h"
 #include "optim/core/chunks.h"
@@ -43,7 +44,7 @@ static int32_t layout(pitot_layout *l, pitot_error *error) {
 
 typedef struct numbers { /* of one tensor in one step */
     pitot_real *v, *d;   /* (size): the new v, which is kept if there is a step; B^-1 g */
-    double *sums;        /* of g d */
+    double *sums;        /* of g d, of v */
     double rate;
 } numbers;
 
@@ -65,7 +66,7 @@ PITOT_HOT static void direct(const pitot_update *u) {
     }
     for (int64_t i = u->begin; i < u->end; i++) sum += (double)g[i] * (double)d[i];
     out[0] = sum;
-    out[1] = 0;
+    out[1] = chunks_total(v + u->begin, u->end - u->begin);
 }
 
 PITOT_HOT static void move(const pitot_update *u) {
@@ -100,7 +101,8 @@ static int32_t step(pitot_stepping *s) {
         if (!chunks_measure(s, i, direct, &n)) return PITOT_EHOST;
         chunks_add(n.sums, s->tensor[i].size, total);
     }
-    if (!isfinite(loss) || !isfinite(total[0])) return PITOT_EHOST;
+    if (!isfinite(loss) || !isfinite(total[0]) || !isfinite(total[1]))
+        return PITOT_EHOST; /* squares may leave pitot_real's range */
     double rate = total[0] > 0 ? o->lr * share_of(loss - o->least, total[0]) : 0;
     for (int64_t i = 0; i < s->n; i++) {
         numbers n = numbers_of(s, i);
@@ -110,18 +112,18 @@ static int32_t step(pitot_stepping *s) {
     return PITOT_OK;
 }
 
-/* P = max(v, eps) or max(sqrt(v), eps), but for the maximum. */
+/* P = max(v, eps) or max(sqrt(v), eps), shown with the sum in place of the maximum: at most twice as much. */
 static int32_t view(const pitot_stepping *s, int64_t i, int32_t k, pitot_preconditioner *view) {
     const sania_options *o = s->options;
     const pitot_tensor_state *t = &s->tensor[i];
     double correct = o->average == ADAM ? 1 / (1 - pow(o->beta, (double)t->t)) : 1;
-    return diagonal_view(t, k, t->state[0], o->root ? -0.5 : -1, correct, 0, view);
+    return diagonal_view(t, k, t->state[0], o->root ? -0.5 : -1, correct, o->eps, view);
 }
 
 const pitot_optimizer pitot_optimizer_sania = {
     .struct_size = sizeof(pitot_optimizer),
     .abi = PITOT_ABI,
-    .needs = PITOT_WANTS_BATCH,
+    .needs = PITOT_WANTS_BATCH | PITOT_WANTS_MATCH,
     .name = "sania",
     .summary = "Polyak's step: as long as the batch's loss says, along the gradient over its squares",
     .paper = "Abdukhakimov, Xiang, Kamzolov, Gower, Takac 2023, arXiv 2312.17369, SANIA AdaGrad-SQR and Adam-SQR",

@@ -80,10 +80,7 @@ static int32_t layer(void *user, int64_t i, int32_t geometry, pitot_capture *cap
 /* Without `out`, room for it and whether there are rules for it. */
 static int32_t diagonal(void *user, int32_t kind, int64_t draws, uint64_t seed, pitot_real *out) {
     const pitot_provided *p = user;
-    if (out) return pitot_net_diagonal(p->net, kind, draws, seed, 0, out, NULL);
-    if (kind < PITOT_DIAGONAL_HESSIAN || kind > PITOT_DIAGONAL_BL89 || (kind == PITOT_DIAGONAL_GGN_MC && draws < 1))
-        return PITOT_EINVAL;
-    return kind < PITOT_DIAGONAL_HESSCALE ? PITOT_OK : hesscale_prepare(p->net, NULL);
+    return out ? pitot_net_diagonal(p->net, kind, draws, seed, 0, out, NULL) : diagonal_prepare(p->net, kind, draws);
 }
 
 /* ---- samples ---- */
@@ -145,7 +142,7 @@ static int32_t weigh(void *user, const double *weight, pitot_real *out) {
 
 static int32_t data(void *user, double *value) {
     const pitot_provided *p = user;
-    return p->data ? p->data(p->user, value) : PITOT_ENOTSUP;
+    return p->data(p->user, value);
 }
 
 /* ---- the whole ---- */
@@ -167,7 +164,8 @@ static int64_t largest_tile(const pitot_net *net) {
 int32_t pitot_provide(pitot_provided *p, pitot_net *net, pitot_optim *optim, pitot_error *error) {
     int64_t layers = 0;
     for (pitot_capture c; pitot_net_layer(net, layers, &c) != PITOT_EINVAL;) layers++;
-    *p = (pitot_provided){ .struct_size = sizeof *p, .net = net };
+    pitot_provided given = p->struct_size >= sizeof *p ? *p : (pitot_provided){ 0 };
+    *p = (pitot_provided){ .struct_size = sizeof *p, .net = net, .data = given.data, .user = given.user };
     p->u = mem_alloc(net->batch * outputs(net), sizeof *p->u);
     p->tile = pitot_optim_wants(optim) & PITOT_WANTS_SAMPLES ? mem_alloc(largest_tile(net), sizeof *p->tile) : NULL;
     if (!p->u || (pitot_optim_wants(optim) & PITOT_WANTS_SAMPLES && !p->tile))
@@ -186,7 +184,7 @@ int32_t pitot_provide(pitot_provided *p, pitot_net *net, pitot_optim *optim, pit
                                                            .weigh = weigh,
                                                            .send = send,
                                                            .layer = layer,
-                                                           .data = data,
+                                                           .data = p->data ? data : NULL,
                                                            .diagonal = diagonal });
 }
 

@@ -93,10 +93,9 @@ static int32_t make_optim(trainer *t, char *probe_options, size_t size, pitot_er
     pitot_net_get_facts(t->net, &f);
     pitot_optim_plan(t->optim, t->steps, t->config.seed);
     pitot_optim_plan_data(t->optim, t->data->n_train);
+    t->provided = (pitot_provided){ .struct_size = sizeof t->provided, .data = train_data_gradient, .user = t };
     status = pitot_provide_prepare(&t->provided, t->net, t->optim, t->config.threads, error);
     if (status || !(pitot_optim_wants(t->optim) & PITOT_WANTS_DATA)) return status;
-    t->provided.data = train_data_gradient;
-    t->provided.user = t;
     t->sums = mem_alloc(f.parameters, sizeof *t->sums);
     return t->sums ? PITOT_OK : pitot_fail(error, PITOT_ENOMEM, "no memory for gradients of the whole data set");
 }

@@ -79,7 +79,6 @@ static inline setup set_up(int argc, char **argv, int least, int most, const cha
     return s;
 }
 
-/* The batch is that of the first samples again. */
 static inline void clear_up(setup *s) {
     pitot_net_free(s->net);
     free((void *)s->batch.x);

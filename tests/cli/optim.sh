@@ -59,6 +59,9 @@ check $? "it does not take over somebody's folder" "$(cat "$here/out")"
 race -o "$here/race2" sgd@0.1,1e5 sgdd adam:eps=1e-6 adam:eps=1e-7 >"$here/out" 2>"$here/err"
 [ $? = 1 ] && [ "$(ls -d "$here"/race2/*/ | wc -l)" = 4 ] && [ -s "$here/race2/race.png" ] && grep -q 'failed: sgdd' "$here/err"
 check $? "one that fails and one that diverges do not keep the others from running" "$(cat "$here/out" "$here/err")"
+race -o "$here/race3" sgd@0.1 sgd@0.1 >"$here/out" 2>"$here/err"
+[ $? = 0 ] && [ "$(ls -d "$here"/race3/*/ | wc -l)" = 1 ] && grep -q 'named twice' "$here/err"
+check $? "one that is named twice races once" "$(cat "$here/out" "$here/err")"
 works "the race" sh examples/optimizer_race.sh -p "$PITOT" -m "$here/m.json" -d glyphs:120 -s 6 -b 30 -o "$here/race" sgd@0.1:momentum=0.9 adam@0.001,0.01 adamw
 [ "$(ls -d "$here"/race/*/ | wc -l)" = 4 ] && [ "$(head -c 4 "$here/race/race.png" | tail -c 3)" = PNG ]
 check $? "four runs and a figure" "$(ls "$here/race")"

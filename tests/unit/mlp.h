@@ -70,6 +70,7 @@ static inline void mlp_make(mlp *m, const cJSON *golden, const char *name, const
     if (!m->optim) fail_msg("%s", error.text);
     for (; set && *set; set += 2)
         if (pitot_optim_set(m->optim, set[0], set[1], &error)) fail_msg("%s", error.text);
+    m->provided = (pitot_provided){ .struct_size = sizeof m->provided };
     assert_int_equal(pitot_provide(&m->provided, m->net, m->optim, &error), PITOT_OK);
     pitot_optim_source source = m->optim->source;
     if (recorded) source.hvp = recorded_product;

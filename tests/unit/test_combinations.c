@@ -42,8 +42,10 @@ static void test_refused(void **state) {
                                             { "sgd+sam+clip_samples", "sgd+clip_samples+sam" },
                                             { "sgd+clip_samples+clip_norm", "sgd+clip_norm+clip_samples" },
                                             { "kfac+average+clip_samples+accumulate", "kfac+average+accumulate+clip_samples" } };
-    static const char *const alone[] = { "lbfgs+clip_norm", "lbfgs+sam", "lbfgs+cosine+accumulate", "hessian_free+clip_value",
-                                         "hessian_free+accumulate" };
+    static const char *const alone[] = { "lbfgs+clip_norm",         "lbfgs+sam",
+                                         "lbfgs+cosine+accumulate", "hessian_free+clip_value",
+                                         "hessian_free+accumulate", "sania+clip_norm",
+                                         "sania+clip_samples",      "sania+accumulate+sam" };
     pitot_error error;
     char option[96];
     for (size_t i = 0; i < sizeof again / sizeof *again; i++) {
@@ -68,7 +70,8 @@ static void test_allowed(void **state) {
                                         "sgd+accumulate+clip_norm", "lbfgs+cosine+average",
                                         "hessian_free+step",        "kfac+clip_norm",
                                         "sgd+sam+average",          "sgd+average+sam",
-                                        "vr_adam+clip_norm",        "adamw_schedule_free+warmup+clip_norm" };
+                                        "vr_adam+clip_norm",        "adamw_schedule_free+warmup+clip_norm",
+                                        "sania+sam+cosine" };
     pitot_error error;
     for (size_t i = 0; i < sizeof fine / sizeof *fine; i++)
         if (prepare(fine[i], NULL, &error) == PITOT_EINVAL) fail_msg("%s: %s", fine[i], error.text);

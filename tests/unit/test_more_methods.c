@@ -138,6 +138,52 @@ static void test_adahesscale(void **state) {
     check_adahesscale("hessian", PITOT_DIAGONAL_HESSIAN);
 }
 
+/* ---- squares beyond the range of pitot_real ---- */
+
+static const pitot_real huge = (pitot_real)(sizeof(pitot_real) == 8 ? 1e200 : 1e25);
+static pitot_real given_diagonal;
+
+static int32_t give_diagonal(void *user, int32_t kind, int64_t draws, uint64_t seed, pitot_real *out) {
+    (void)user, (void)kind, (void)draws, (void)seed;
+    for (int i = 0; out && i < FIRST; i++) out[i] = given_diagonal;
+    return PITOT_OK;
+}
+
+static void must_keep(pitot_optim *o, const pitot_real *x, const pitot_real *was) {
+    pitot_optim_array a;
+    assert_int_equal(pitot_optim_step(o), PITOT_EHOST);
+    assert_memory_equal(x, was, FIRST * sizeof *x);
+    for (int64_t j = 0; pitot_optim_state(o, j, &a) == PITOT_OK; j++)
+        for (int64_t i = 0; a.dtype == (sizeof *x == 8 ? PITOT_F64 : PITOT_F32) && i < a.bytes / (int64_t)sizeof *x; i++)
+            assert_true(isfinite((double)((const pitot_real *)a.data)[i]));
+}
+
+/* An average of squares that is infinite would stay so: such a step is none, and the next one moves. */
+static void check_huge(const char *name, int diagonal) {
+    pitot_real x[FIRST] = { 1, 2, 3, 4, 5 }, g[FIRST] = { 1, 1, 1, 1, 1 }, was[FIRST];
+    const pitot_real *const at = g;
+    pitot_error error = { 0 };
+    pitot_optim *o = pitot_optim_new(name, NULL);
+    given_loss = given_diagonal = 1;
+    pitot_optim_offer(o, &(pitot_optim_source){
+                             .struct_size = sizeof(pitot_optim_source), .batch = give_batch, .diagonal = give_diagonal });
+    if (pitot_optim_prepare(o, &(pitot_optim_tensor){ "w", FIRST, x, &at, { 0 } }, 1, 1, &error)) fail_msg("%s", error.text);
+    assert_int_equal(pitot_optim_step(o), PITOT_OK);
+    memcpy(was, x, sizeof was);
+    *(diagonal ? &given_diagonal : &g[2]) = huge;
+    must_keep(o, x, was);
+    given_diagonal = g[2] = 1;
+    assert_int_equal(pitot_optim_step(o), PITOT_OK);
+    for (int i = 0; i < FIRST; i++) assert_true(isfinite((double)x[i]) && x[i] < was[i]);
+    pitot_optim_free(o);
+}
+
+static void test_huge(void **state) {
+    (void)state;
+    check_huge("sania", 0);
+    check_huge("adahesscale", 1);
+}
+
 /* ---- svrg: a finite sum of quadratics, sample by sample ---- */
 
 enum { SUM = 12, SIDE = 3, BATCH = 5 }; /* batches of 5, 5, 2 */
@@ -274,8 +320,8 @@ static void test_svrg_converges(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_sania), cmocka_unit_test(test_sania_scales),   cmocka_unit_test(test_adahesscale),
-        cmocka_unit_test(test_svrg),  cmocka_unit_test(test_svrg_converges),
+        cmocka_unit_test(test_sania), cmocka_unit_test(test_sania_scales), cmocka_unit_test(test_adahesscale),
+        cmocka_unit_test(test_huge),  cmocka_unit_test(test_svrg),         cmocka_unit_test(test_svrg_converges),
     };
     return cmocka_run_group_tests(tests, read_golden, free_golden);
 }

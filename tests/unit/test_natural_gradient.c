@@ -184,7 +184,7 @@ static void test_edges(void **state) {
     rig_values(r, 0, x);
     for (int64_t i = 0; i < r->size; i++) assert_true(isfinite((double)x[i]));
     pitot_optim *o = pitot_optim_new("natural_gradient", NULL);
-    pitot_provided p;
+    pitot_provided p = { .struct_size = sizeof p };
     assert_true(r->size > 50);
     pitot_optim_set(o, "most", "50", NULL);
     assert_int_equal(pitot_provide_prepare(&p, r->net, o, 1, &error), PITOT_ENOTSUP);

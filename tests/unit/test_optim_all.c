@@ -72,9 +72,8 @@ static rig *open_rig_on(void (*build)(rig *r), int32_t threads, const char *name
         if (pitot_optim_set(r->optim, set[0], set[1], &error)) fail_msg("%s", error.text);
     pitot_optim_plan(r->optim, STEPS, 11);
     pitot_optim_plan_data(r->optim, N);
+    r->provided = (pitot_provided){ .struct_size = sizeof r->provided, .data = data_gradient, .user = r };
     if (pitot_provide_prepare(&r->provided, r->net, r->optim, threads, &error)) fail_msg("%s: %s", name, error.text);
-    r->provided.data = data_gradient;
-    r->provided.user = r;
     return r;
 }
 

@@ -65,6 +65,36 @@ static void test_answers(void **state) {
     end_of_test();
 }
 
+/* A sample's gradient that is not finite: clip_samples hands nothing on, and nothing moves. */
+static void check_wrapped(const char *name, const char *const *set) {
+    pitot_real x[ROOM];
+    rig *r = open_rig(name, set);
+    clean_steps(r, 2, name, "before");
+    copy_parameters(r, x);
+    r->fault = FAULT_NAN;
+    r->fault_at = 3; /* batch, norms, weigh */
+    int32_t status = one_step(r);
+    if (!r->faulty || status != PITOT_EHOST) complain("%s: NaN from `weigh`: status %d", name, status);
+    if (!same_parameters(r, x)) complain("%s: NaN from `weigh`: parameters moved", name);
+    must_be_finite(r, name, "NaN from `weigh`");
+    go_on(r, name, "NaN from `weigh`");
+    close_rig(r);
+}
+
+static void test_wrapped(void **state) {
+    char name[96];
+    (void)state;
+    descends = 0;
+    for (const pitot_optimizer *const *m = pitot_optimizers(); *m; m++) {
+        snprintf(name, sizeof name, "%s+clip_samples", (*m)->name);
+        pitot_optim *o = pitot_optim_new(name, NULL);
+        int goes = o && optim_check_parts(o, NULL) == PITOT_OK;
+        pitot_optim_free(o);
+        if (goes) check_wrapped(name, NULL);
+    }
+    end_of_test();
+}
+
 /* ---- gradients ---- */
 
 static void check_gradient(const char *name, const char *const *set, int before, int tensor, double odd) {
@@ -173,7 +203,7 @@ static void test_absent(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_answers), cmocka_unit_test(test_gradients),
-                                        cmocka_unit_test(test_absent) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_answers), cmocka_unit_test(test_wrapped),
+                                        cmocka_unit_test(test_gradients), cmocka_unit_test(test_absent) };
     return cmocka_run_group_tests(tests, on_one_thread, NULL);
 }

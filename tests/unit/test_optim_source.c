@@ -264,6 +264,8 @@ static const pitot_optimizer own = {
     .summary = "a host's",
     .paper = "none",
     .formula = "x -= lr g",
+    .memory = "none",
+    .cost = "one pass over D",
     .options_size = sizeof(own_options),
     .options = own_table,
     .layout = own_layout,
@@ -280,6 +282,9 @@ static void refuse_bad_tables(void) {
     pitot_optimizer m = own;
     m.name = "adam", must_refuse(m);
     m.name = "own+", must_refuse(m);
+    m.name = "sam", must_refuse(m);
+    m.name = "a_name_that_is_longer_than_what_is_read_of_one_between_plus_signs", must_refuse(m);
+    m = own, m.memory = NULL, must_refuse(m);
     m = own, m.abi--, must_refuse(m);
     m = own, m.struct_size--, must_refuse(m);
     m = own, m.step = NULL, must_refuse(m);
@@ -322,7 +327,40 @@ static void test_own_method(void **state) {
     assert_non_null(strstr(error.text, "own"));
 }
 
+/* Goes over each tensor twice and looks for what is not finite by itself. */
+static void leave_alone_or_move(const pitot_update *u) {
+    for (int64_t i = u->begin; i < u->end; i++)
+        if (isnan(u->g[i])) *u->left += 1;
+        else u->x[i] -= u->g[i];
+}
+
+static int32_t two_passes(pitot_stepping *s) {
+    for (int64_t i = 0; i < 2 * s->n; i++) pitot_elementwise(s, i / 2, leave_alone_or_move, NULL);
+    return s->options && told.steps < 0 ? PITOT_EHOST : PITOT_OK;
+}
+
+/* A step in which nothing moves is none of the tensor, and none at all, however often the method finds that and whatever it says of it. */
+static void test_counts_once(void **state) {
+    static pitot_optimizer twice;
+    pitot_real x[1] = { 1 }, g[1] = { NAN };
+    const pitot_real *at = g;
+    (void)state;
+    twice = own, twice.name = "twice", twice.layout = NULL, twice.step = two_passes, twice.careful = 1;
+    assert_int_equal(pitot_optimizer_register(&twice), PITOT_OK);
+    pitot_optim *o = pitot_optim_new("twice", NULL);
+    assert_int_equal(pitot_optim_prepare(o, &(pitot_optim_tensor){ "w", 1, x, &at, { 0 } }, 1, 1, NULL), PITOT_OK);
+    for (told.steps = -1; told.steps < 1; told.steps++) {
+        assert_int_equal(pitot_optim_step(o), PITOT_EHOST);
+        assert_true(o->part[0].count[0] == 0 && o->part[0].count[1] == 0 && o->part[0].s.tensor[0].t == 0 && x[0] == 1);
+    }
+    g[0] = 0.25;
+    assert_int_equal(pitot_optim_step(o), PITOT_OK);
+    assert_true(o->part[0].count[0] == 1 && o->part[0].count[1] == 1 && x[0] == 0.5);
+    pitot_optim_free(o);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = { cmocka_unit_test(test_failures), cmocka_unit_test(test_own_method) };
+    const struct CMUnitTest tests[] = { cmocka_unit_test(test_failures), cmocka_unit_test(test_own_method),
+                                        cmocka_unit_test(test_counts_once) };
     return cmocka_run_group_tests(tests, read_golden, free_golden);
 }

@@ -384,9 +384,8 @@ static rig *open_rig(const char *name, const char *const *set) {
     if (!r->optim) fail_msg("%s", error.text);
     for (; set && *set; set += 2)
         if (pitot_optim_set(r->optim, set[0], set[1], &error)) fail_msg("%s", error.text);
+    r->provided = (pitot_provided){ .struct_size = sizeof r->provided, .data = data_gradient, .user = r };
     if (pitot_provide_prepare(&r->provided, r->net, r->optim, 1, &error)) fail_msg("%s: %s", name, error.text);
-    r->provided.data = data_gradient;
-    r->provided.user = r;
     const pitot_net_param *p = pitot_net_params(r->net);
     for (r->n = 0; r->n < pitot_net_param_count(r->net); r->size += p[r->n++].size)
         r->tensor[r->n] = (pitot_precond_tensor){ p[r->n].size, p[r->n].shape[0] };

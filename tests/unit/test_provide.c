@@ -2,6 +2,7 @@
 
    reference cases: clip_samples */
 
+#include "base/alloc.h"
 #include "base/random.h"
 #include "optim/core/optimizer.h"
 #include "pitot/train.h"
@@ -230,7 +231,7 @@ static void test_clip_samples(void **state) {
         for (int i = 0; i < D; i++) want[i] += each[n][i] * fmin(1, 0.4 * most / norm[n]) / N;
     }
     assert_true(clipped > 0);
-    pitot_provided own;
+    pitot_provided own = { .struct_size = sizeof own };
     pitot_optim *o = pitot_optim_new("sgd", NULL);
     snprintf(text, sizeof text, "%.17g", 0.4 * most);
     pitot_optim_set(o, "lr", "1", &error);
@@ -248,11 +249,56 @@ static void test_clip_samples(void **state) {
     pitot_provide_end(&own);
 }
 
+/* A net knows its batch and no data set: who has none is told before the first step. */
+static int32_t no_data(void *user, double *loss) {
+    *(int *)user += 1;
+    *loss = 0;
+    return PITOT_OK;
+}
+
+static void test_data(void **state) {
+    (void)state;
+    pitot_error error = { 0 };
+    int passes = 0;
+    pitot_optim *o = pitot_optim_new("svrg", NULL);
+    pitot_provided own = { .struct_size = sizeof own };
+    assert_int_equal(pitot_provide_prepare(&own, net, o, 1, &error), PITOT_ENOTSUP);
+    assert_non_null(strstr(error.text, "source.data"));
+    pitot_provide_end(&own);
+    own = (pitot_provided){ .struct_size = sizeof own, .data = no_data, .user = &passes };
+    assert_int_equal(pitot_provide_prepare(&own, net, o, 1, &error), PITOT_OK);
+    run(0, N);
+    assert_int_equal(pitot_optim_step(o), PITOT_OK);
+    assert_int_equal(passes, 1);
+    pitot_optim_free(o);
+    pitot_provide_end(&own);
+}
+
+/* Asked beforehand, a diagonal has its room, whichever it is. */
+static void test_diagonal_room(void **state) {
+    static const char *const kinds[] = { "hesscale", "hesscale_gn", "ggn", "hessian" };
+    (void)state;
+    for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++) {
+        pitot_error error = { 0 };
+        pitot_provided own = { .struct_size = sizeof own };
+        pitot_optim *o = pitot_optim_new("adahesscale", NULL);
+        assert_int_equal(pitot_net_prepare(net, N, 1, &error), PITOT_OK);
+        assert_int_equal(pitot_optim_set(o, "diagonal", kinds[k], NULL), PITOT_OK);
+        if (pitot_provide_prepare(&own, net, o, 1, &error)) fail_msg("%s", error.text);
+        run(0, N);
+        int64_t requests = mem_count().requests;
+        assert_int_equal(pitot_optim_step(o), PITOT_OK);
+        if (mem_count().requests != requests) fail_msg("%s: the first step allocates", kinds[k]);
+        pitot_optim_free(o);
+        pitot_provide_end(&own);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batch),        cmocka_unit_test(test_samples), cmocka_unit_test(test_layers),
         cmocka_unit_test(test_labels_again), cmocka_unit_test(test_draws),   cmocka_unit_test(test_again),
-        cmocka_unit_test(test_clip_samples),
+        cmocka_unit_test(test_clip_samples), cmocka_unit_test(test_data),    cmocka_unit_test(test_diagonal_room),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

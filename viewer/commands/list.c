@@ -163,7 +163,9 @@ static void print_method(const entry *e) {
     printf("  state    %s\n", m->memory);
     printf("  cost     %s\n", m->cost);
     if (m->view) puts("  shows    its preconditioner: probe precond_staleness, spectrum --preconditioned");
-    if (m->changes) puts("  around   what takes no gradients or losses by itself, as lbfgs, hessian_free and sam do");
+    if (m->changes)
+        printf("  around   what takes no gradients or losses by itself, as lbfgs, hessian_free, svrg and sam do%s\n",
+               m->needs & PITOT_WANTS_GRADIENT ? "" : ", nor goes by the batch's loss, as sania does");
     if (e->wrapper)
         printf("  use      --optimizer sgd+%s, or --set %s.%s=...\n", m->name, m->name, m->options ? m->options[0].name : "");
 }

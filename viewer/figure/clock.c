@@ -1,5 +1,6 @@
 /* clock.c: how long a run had trained when a value was logged: wall-clock time since the run's first record, less what its probes had cost by
-   then ("NAME.seconds" in its log). Training with probes is the same as without them but for the time. See figure.h. */
+   then ("NAME.seconds" in its log). Training with probes is the same as without them but for the time. Where a run was resumed, the pause counts.
+   See figure.h. */
 
 #include "figure.h"
 

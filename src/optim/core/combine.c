@@ -1,6 +1,6 @@
 /* combine.c: which wrappers go around what. A wrapper that changes the gradient works on what is inside as far as that takes the gradient it is
    given. SAM and clipping by samples make one of their own; line searches and methods that look at the loss hold it against losses and
-   gradients that know nothing of the change. */
+   gradients that know nothing of the change. SAM changes gradient and batch's loss together. */
 
 #include "optim/core/optimizer.h"
 
@@ -12,7 +12,8 @@ static int undone(const optim_part *outer, const optim_part *inner) {
     const uint32_t anew = PITOT_WANTS_GRADIENT | PITOT_WANTS_LOSS | PITOT_WANTS_DATA;
     if (!outer->method->changes) return 0;
     if (optim_part_wants(inner) & anew) return 1;
-    return (optim_part_wants(inner) & PITOT_WANTS_SAMPLES) && !(optim_part_wants(outer) & PITOT_WANTS_GRADIENT);
+    return (optim_part_wants(inner) & (PITOT_WANTS_SAMPLES | PITOT_WANTS_MATCH)) &&
+           !(optim_part_wants(outer) & PITOT_WANTS_GRADIENT);
 }
 
 /* "sgd+clip_norm+sam": part `outer` in front of part `inner`. */
@@ -31,10 +32,11 @@ static int32_t refuse(const pitot_optim *o, int32_t inner, int32_t outer, pitot_
     const char *in = o->part[inner].method->name, *out = o->part[outer].method->name;
     char better[256];
     if (inner == 0)
-        return pitot_fail(error, PITOT_EINVAL,
-                          "wrapper %s around %s: %s holds the gradient against losses or gradients that it takes by itself, and %s "
-                          "would change the one and not the others; leave %s away",
-                          out, in, in, out, out);
+        return pitot_fail(
+            error, PITOT_EINVAL,
+            "wrapper %s around %s: %s holds the gradient against losses or gradients that it asks for by itself, and %s "
+            "would change the one and not the others; leave %s away",
+            out, in, in, out, out);
     swapped(o, inner, outer, better, sizeof better);
     return pitot_fail(error, PITOT_EINVAL,
                       "wrapper %s around %s: %s makes the gradient anew, so that what %s made of it is lost; the first is the "

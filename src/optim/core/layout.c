@@ -146,7 +146,7 @@ void optim_release(pitot_optim *o) {
     o->n = o->parameters = 0;
 }
 
-/* What a part wants and the loop does not provide: "a, b and c"; 0: nothing. */
+/* What a part wants and the loop does not provide: "a, b, c"; 0: nothing. */
 static int list_missing(const pitot_optim_source *s, uint32_t wants, char *out, size_t size) {
     const struct {
         uint32_t want;

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { NAME_SIZE = 64 };
-
 static void unknown(const char *what, const pitot_optimizer *const *table, const char *name, pitot_error *error) {
     const char *names[256];
     char list[512];
@@ -65,7 +63,7 @@ static int32_t add_wrapper(pitot_optim *o, const char *name, pitot_error *error)
 
 /* The names between plus signs. */
 static int32_t add_parts(pitot_optim *o, const char *names, pitot_error *error) {
-    char name[NAME_SIZE];
+    char name[OPTIM_NAME];
     for (int first = 1;; first = 0) {
         size_t n = strcspn(names, "+");
         snprintf(name, sizeof name, "%.*s", n < sizeof name ? (int)n : (int)sizeof name - 1, names);
@@ -111,13 +109,13 @@ static const char *first_option(const char *wrapper) {
 }
 
 int32_t pitot_optim_set(pitot_optim *o, const char *option, const char *text, pitot_error *error) {
-    char owner[96], name[NAME_SIZE];
+    char owner[96], name[OPTIM_NAME];
     const char *dot = strchr(option, '.');
     optim_part *p = &o->part[0];
     if (o->n && strcmp(option, "lr"))
         return pitot_fail(error, PITOT_EORDER, "optimizer %s: only lr may change while it works", p->method->name);
     if (dot) {
-        snprintf(name, sizeof name, "%.*s", dot - option < NAME_SIZE ? (int)(dot - option) : NAME_SIZE - 1, option);
+        snprintf(name, sizeof name, "%.*s", dot - option < OPTIM_NAME ? (int)(dot - option) : OPTIM_NAME - 1, option);
         p = part_called(o, name);
         int32_t status = p ? PITOT_OK : add_wrapper(o, name, error);
         if (status) return status;

@@ -9,7 +9,7 @@
 
 #include "pitot/optim.h"
 
-enum { OPTIM_PARTS = 12, OPTIM_CHUNK = 4096 /* values that are updated, or left out, together */ };
+enum { OPTIM_PARTS = 12, OPTIM_NAME = 64 /* bytes */, OPTIM_CHUNK = 4096 /* values that are updated, or left out, together */ };
 
 typedef struct optim_slots { /* of a tensor, or of the run */
     int32_t n;

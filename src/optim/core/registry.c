@@ -23,15 +23,19 @@ const pitot_optimizer *pitot_optimizer_find(const char *name) {
     return find(pitot_optimizers(), name);
 }
 
+static int is_name(const char *name) {
+    return name && *name && strlen(name) < OPTIM_NAME && !strpbrk(name, "+.= ");
+}
+
 static int is_complete(const pitot_optimizer *m) {
-    return m && m->struct_size >= sizeof *m && m->abi == PITOT_ABI && m->name && *m->name && !strpbrk(m->name, "+.= ") &&
-           m->summary && m->paper && m->formula && m->options && m->options->name && strcmp(m->options->name, "lr") == 0 &&
+    return m && m->struct_size >= sizeof *m && m->abi == PITOT_ABI && is_name(m->name) && m->summary && m->paper && m->formula &&
+           m->memory && m->cost && m->options && m->options->name && strcmp(m->options->name, "lr") == 0 &&
            m->options->kind == PITOT_REAL && m->options->offset + sizeof(double) <= m->options_size && (m->update || m->step);
 }
 
 int32_t pitot_optimizer_register(const pitot_optimizer *m) {
     int32_t n = 0;
-    if (!is_complete(m) || pitot_optimizer_find(m->name)) return PITOT_EINVAL;
+    if (!is_complete(m) || pitot_optimizer_find(m->name) || pitot_wrapper_find(m->name)) return PITOT_EINVAL;
     for (; pitot_optimizers()[n]; n++)
         if (n == MOST_METHODS) return PITOT_ENOMEM;
     if (n >= MOST_METHODS) return PITOT_ENOMEM;

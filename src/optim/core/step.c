@@ -96,14 +96,14 @@ static void look_and_update(const chunk_job *j, int64_t i, int64_t begin, int64_
     }
 }
 
-/* 0: nothing of the tensor moved; it has made no step. */
+/* 0: nothing of the tensor moved; it has made no step, however many passes find that. */
 static int settle(optim_part *p, int64_t i, int64_t left) {
     pitot_tensor_state *t = &p->s.tensor[i];
     if (!t->g) return 0;
     if (left > 0) p->optim->skipped = 1;
     if (left < t->size) return p->optim->moved = 1;
-    t->t--;
-    p->count[i + 1]--;
+    t->t = (int64_t)(p->count[i + 1] -= (double)(p->left[i] > 0));
+    p->left[i] = 0;
     return 0;
 }
 
@@ -216,6 +216,6 @@ int32_t pitot_optim_step(pitot_optim *o) {
     o->skipped = o->moved = 0;
     int32_t status = step_part(outer);
     keep_gradients(o, 1);
-    if (o->skipped && !o->moved) outer->count[0]--;
+    if (!status && o->skipped && !o->moved) outer->count[0]--;
     return status ? status : o->skipped ? PITOT_EHOST : PITOT_OK;
 }

@@ -1,7 +1,7 @@
 /* clip_samples.c: every sample's own gradient shortened to a length before they are averaged (Abadi et al. 2016, arXiv 1607.00133, without
    noise): mean_n g_n min(1, max / |g_n|). */
 
-#include "pitot/optim.h"
+#include "optim/core/optimizer.h"
 
 typedef struct clip_samples_options {
     double max;
@@ -35,6 +35,7 @@ static int32_t step(pitot_stepping *s) {
     if (!status) status = from->norms(from->user, norm);
     for (int64_t k = 0; k < n && !status; k++) norm[k] = norm[k] > o->max ? o->max / norm[k] : 1;
     if (!status) status = from->weigh(from->user, norm, g);
+    if (!status && !finite_values(g, s->parameters)) status = PITOT_EHOST;
     if (status) return status;
     for (int64_t i = 0; i < s->n; i++)
         if (s->tensor[i].g) s->tensor[i].g = g + s->tensor[i].at;
