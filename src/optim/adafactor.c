@@ -113,8 +113,9 @@ typedef struct job {
 
 typedef struct all_jobs {
     job *job;
-    int64_t n;
-    int odd; /* a gradient is not finite */
+    int64_t n, taken[SLICES]; /* tensors; slices that were begun, of each run */
+    int odd, runs;            /* a gradient is not finite; runs that threads begin with */
+    void (*each)(struct all_jobs *all, struct job *j, int64_t slice);
 } all_jobs;
 
 static void take_room(room *r, const form *f, job *j) {
@@ -152,34 +153,68 @@ static void slice_of(int64_t n, int64_t slice, int64_t *begin, int64_t *end) {
     *end = n * (slice + 1) / SLICES;
 }
 
+/* Many rows: in ROWS, so that few are left over. */
+static void rows_of(const form *f, int64_t slice, int64_t *begin, int64_t *end) {
+    int64_t unit = f->rows >= 4 * ROWS * SLICES ? ROWS : 1;
+    slice_of((f->rows + unit - 1) / unit, slice, begin, end);
+    *begin *= unit;
+    *end = *end * unit < f->rows ? *end * unit : f->rows;
+}
+
 static double exact_squares(const pitot_real *x, int64_t n) {
     double sum = 0;
     for (int64_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
     return sum;
 }
 
+#ifdef PITOT_DOUBLE
+typedef int64_t lane_bit;
+#else
+typedef int32_t lane_bit;
+#endif
 typedef pitot_real lanes __attribute__((vector_size(64)));
+typedef lane_bit lane_bits __attribute__((vector_size(64)));
+
+#define ALWAYS static inline __attribute__((always_inline))
+
+ALWAYS void add_lanes(lanes *sum, const pitot_real *x) {
+    lanes v;
+    memcpy(&v, x, sizeof v);
+    *sum += v * v;
+}
+
+/* The last size % LANES of `size` values: the last LANES, those before them as zeros. */
+ALWAYS void add_rest(lanes *sum, const pitot_real *x, int64_t size) {
+    lane_bit rest = (lane_bit)(size % LANES);
+    lane_bits bits = { 0 }, index;
+    for (int k = 0; k < LANES; k++) index[k] = (lane_bit)k;
+    if (size < LANES) memcpy(&bits, x, (size_t)rest * sizeof *x);
+    else {
+        memcpy(&bits, x + size - LANES, sizeof bits);
+        bits &= index >= LANES - rest;
+    }
+    lanes v = (lanes)bits;
+    *sum += v * v;
+}
 
 /* RUN values at a time as pitot_real, where that is safe. The same order of additions whatever the processor's vectors. */
 PITOT_HOT static double squares_of(const pitot_real *x, int64_t n) {
     double sum = 0;
     for (int64_t at = 0; at < n; at += RUN) {
         int64_t size = n - at < RUN ? n - at : RUN, i = 0;
-        lanes a, b, of_a = { 0 }, of_b = { 0 };
+        lanes a = { 0 }, b = { 0 };
         for (; i + 2 * LANES <= size; i += 2 * LANES) {
-            memcpy(&a, x + at + i, sizeof a);
-            memcpy(&b, x + at + i + LANES, sizeof b);
-            of_a += a * a;
-            of_b += b * b;
+            add_lanes(&a, x + at + i);
+            add_lanes(&b, x + at + i + LANES);
         }
-        pitot_real lane[LANES], rest = 0;
-        for (; i < size; i++) rest += x[at + i] * x[at + i];
-        of_a += of_b;
-        memcpy(lane, &of_a, sizeof lane);
+        if (i + LANES <= size) add_lanes(&a, x + at + i);
+        if (size % LANES) add_rest(&b, x + at, size);
+        pitot_real lane[LANES];
+        a += b;
+        memcpy(lane, &a, sizeof lane);
         for (int half = LANES / 2; half; half /= 2)
             for (int j = 0; j < half; j++) lane[j] += lane[j + half];
-        rest += lane[0];
-        sum += rest > SMALL && rest < LARGE ? (double)rest : exact_squares(x + at, size);
+        sum += lane[0] > SMALL && lane[0] < LARGE ? (double)lane[0] : exact_squares(x + at, size);
     }
     return sum;
 }
@@ -249,7 +284,7 @@ static int measure(job *j, int64_t slice) {
     double *sums = j->sums + 2 * slice * f->columns;
     int64_t row, end;
     int good = 1;
-    slice_of(f->rows, slice, &row, &end);
+    rows_of(f, slice, &row, &end);
     memset(sums, 0, 2 * (size_t)f->columns * sizeof *sums);
     j->x[slice] = squares_of(j->t->x + row * f->width, (end - row) * f->width);
     for (int64_t n; row < end && good; row += n) {
@@ -330,7 +365,7 @@ static void take_step(const job *j, int64_t slice) {
     const form *f = &j->f;
     pitot_real *m = j->t->state[MEAN];
     int64_t n = f->inner == 1 ? f->width : 1, row, end;
-    slice_of(f->rows, slice, &row, &end);
+    rows_of(f, slice, &row, &end);
     for (; row < end; row++)
         for (int64_t i = 0, at = row * f->width; i < f->width; i += n, at += n)
             move(j, j->t->x + at, j->t->g + at, j->row[row * f->inner + i % f->inner], j->column + columns_of(f, row) + i,
@@ -388,28 +423,39 @@ static void settle(job *j) {
     j->keep = 1 - alpha * j->o->weight_decay;
 }
 
-/* Slices from..to of every tensor. */
-static void measure_slices(void *argument, int64_t from, int64_t to, int thread) {
-    all_jobs *all = argument;
-    (void)thread;
-    for (job *j = all->job; j < all->job + all->n; j++)
-        for (int64_t s = from; s < to; s++)
-            if (!(j->f.a ? measure(j, s) : measure_whole(j, s))) __atomic_store_n(&all->odd, 1, __ATOMIC_RELAXED);
+static void measure_slice(all_jobs *all, job *j, int64_t slice) {
+    if (!(j->f.a ? measure(j, slice) : measure_whole(j, slice))) __atomic_store_n(&all->odd, 1, __ATOMIC_RELAXED);
 }
 
-static void step_slices(void *argument, int64_t from, int64_t to, int thread) {
-    const all_jobs *all = argument;
+static void step_slice(all_jobs *all, job *j, int64_t slice) {
+    (void)all;
+    if (j->f.a) take_step(j, slice);
+    else take_whole_step(j, slice);
+}
+
+/* Each thread takes its run of slices of tensors, one by one, and then helps others with theirs. */
+static void each_run(void *argument, int64_t begin, int64_t end, int thread) {
+    all_jobs *all = argument;
+    int64_t slices = all->n * SLICES;
+    (void)end;
     (void)thread;
-    for (const job *j = all->job; j < all->job + all->n; j++)
-        for (int64_t s = from; s < to; s++)
-            if (j->f.a) take_step(j, s);
-            else take_whole_step(j, s);
+    for (int64_t k = 0, at; k < all->runs; k++) {
+        int64_t i = (begin + k) % all->runs, first = slices * i / all->runs, last = slices * (i + 1) / all->runs;
+        while ((at = first + __atomic_fetch_add(&all->taken[i], 1, __ATOMIC_RELAXED)) < last)
+            all->each(all, &all->job[at % all->n], at / all->n);
+    }
+}
+
+static void each_slice(all_jobs *all, void (*each)(all_jobs *all, job *j, int64_t slice)) {
+    memset(all->taken, 0, sizeof all->taken);
+    all->each = each;
+    threads_run(all->runs, all->runs, each_run, all);
 }
 
 static all_jobs make_jobs(const pitot_stepping *s) {
     const adafactor_options *o = s->options;
     room r = { s->scratch, 0 };
-    all_jobs all = { room_take(&r, s->n * (int64_t)sizeof(job)), 0, 0 };
+    all_jobs all = { .job = room_take(&r, s->n * (int64_t)sizeof(job)) };
     for (int64_t i = 0; i < s->n; i++) {
         const pitot_tensor_state *t = &s->tensor[i];
         if (!t->g) continue;
@@ -424,12 +470,12 @@ static all_jobs make_jobs(const pitot_stepping *s) {
 
 static int32_t step(pitot_stepping *s) {
     enum { WORTH_THREADS = 1 << 15 };
-    int threads = s->parameters >= WORTH_THREADS ? s->threads : 1;
     all_jobs all = make_jobs(s);
-    threads_run(threads, SLICES, measure_slices, &all);
+    all.runs = s->parameters < WORTH_THREADS ? 1 : s->threads < SLICES ? s->threads : SLICES;
+    each_slice(&all, measure_slice);
     if (all.odd) return PITOT_EHOST;
     for (int64_t i = 0; i < all.n; i++) settle(&all.job[i]);
-    threads_run(threads, SLICES, step_slices, &all);
+    each_slice(&all, step_slice);
     return PITOT_OK;
 }
 

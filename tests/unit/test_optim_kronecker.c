@@ -630,10 +630,9 @@ static void test_conv_direction(void **state) {
 }
 
 /* EKFAC's moments: squares of samples' own gradients, rotated. */
-static void test_conv_moments(void **state) {
-    (void)state;
+static void check_conv_moments(int32_t threads) {
     static plain f[G];
-    rig *r = open_conv("ekfac", NULL, 1);
+    rig *r = open_conv("ekfac", NULL, threads);
     make_plain(r, f, 0);
     step(r);
     for (int q = 0; q < G; q++) {
@@ -655,6 +654,11 @@ static void test_conv_moments(void **state) {
             }
     }
     close_rig(r);
+}
+
+static void test_conv_moments(void **state) {
+    (void)state;
+    for (int32_t threads = 1; threads <= 3; threads++) check_conv_moments(threads);
 }
 
 /* s = alpha s + (1-alpha) N (U'GV)^2, from the products of eigenvalues on; the basis stays for 3 steps. */

@@ -69,6 +69,11 @@ typedef struct extent { /* what there is to have room for */
     int threads;
 } extent;
 
+/* Whether threads have factors, or squares, of layer l of their own. */
+static int is_shared(const kronecker *k, const layer *l) {
+    return l->conv && (!k->reduce || !kronecker_inverts(k));
+}
+
 /* Places in `base`; or with NULL how many bytes, pieces then being listed in `pieces`. */
 static void place(kronecker_room *r, char *base, const extent *e, layer *list, piece *pieces) {
     int64_t real = sizeof(pitot_real), n = e->n, sums = 0, more = 0, a = 0, g = 0, ta = 0, tg = 0, grad = 0, probe = 0;
@@ -77,7 +82,7 @@ static void place(kronecker_room *r, char *base, const extent *e, layer *list, p
         int64_t rows = l->samples * l->positions;
         l->sums = sums;
         sums += l->groups * larger(l->rows * l->rows + l->columns * l->columns, l->rows * l->columns);
-        more = larger(more, l->conv && !e->k->reduce ? l->rows * l->rows + l->columns * l->columns : 0);
+        more = larger(more, is_shared(e->k, l) ? l->rows * l->rows + l->columns * l->columns : 0);
         a = larger(a, layer_room(l));
         g = larger(g, l->rows * rows);
         ta = larger(ta, l->columns * rows);
@@ -92,11 +97,14 @@ static void place(kronecker_room *r, char *base, const extent *e, layer *list, p
     r->sums = room_take(&at, sums * real);
     r->a_each = a;
     r->g_each = g;
-    r->a = room_take(&at, (more ? e->threads : 1) * a * real);
-    r->g = room_take(&at, (more ? e->threads : 1) * g * real);
+    r->ta_each = ta;
+    r->tg_each = tg;
+    int64_t apart = more ? e->threads : 1, turned = kronecker_inverts(e->k) ? 1 : apart;
+    r->a = room_take(&at, apart * a * real);
+    r->g = room_take(&at, apart * g * real);
     r->more = room_take(&at, (e->threads - 1) * more * real);
-    r->ta = room_take(&at, ta * real);
-    r->tg = room_take(&at, tg * real);
+    r->ta = room_take(&at, turned * ta * real);
+    r->tg = room_take(&at, turned * tg * real);
     r->turned = room_take(&at, (kronecker_inverts(e->k) ? 0 : grad) * real);
     r->mid = room_take(&at, grad * real);
     r->probe = room_take(&at, probe * real);

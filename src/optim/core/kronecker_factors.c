@@ -197,7 +197,53 @@ void kronecker_add_squares(const kronecker_job *j, const layer *l, const pitot_c
     }
 }
 
+typedef struct square_job { /* a group of a convolution */
+    const kronecker_job *j;
+    const layer *l;
+    const pitot_capture *c;
+    int64_t group;
+    pitot_real *sum;
+} square_job;
+
+/* Samples begin..end, all on this thread: into a sum of its own, but for the first of the threads. The products are (rows, columns) each, and lie
+   where a thread's own factors do. */
+static void square_samples(void *job, int64_t begin, int64_t end, int thread) {
+    const square_job *q = job;
+    const layer *l = q->l;
+    const kronecker_room *r = &q->j->room;
+    int64_t rows = l->rows, columns = l->columns, p = l->positions, size = rows * columns;
+    const pitot_real *u = kronecker_slot(q->j, l, KRONECKER_S_USED, q->group),
+                     *v = kronecker_slot(q->j, l, KRONECKER_A_USED, q->group);
+    pitot_real *tg = r->tg + thread * r->tg_each, *ta = r->ta + thread * r->ta_each;
+    pitot_real *sum = thread ? r->more + (thread - 1) * factor_values(l) : q->sum, *mid = thread ? sum + size : r->mid;
+    pitot_real scale = (pitot_real)square_scale(q->j->k, q->c);
+    if (thread) memset(sum, 0, (size_t)size * sizeof *sum);
+    for (int64_t from = begin, n; from < end; from += n) {
+        n = end - from < l->samples ? end - from : l->samples;
+        int64_t m = n * p;
+        const pitot_real *g = layer_gradients_across(l, q->c, q->group, from, n, r->g + thread * r->g_each);
+        const pitot_real *x = layer_inputs_across(l, q->c, q->group, from, n, r->a + thread * r->a_each);
+        blas_gemm(1, 0, rows, m, rows, 1, u, rows, g, m, 0, tg, m);
+        blas_gemm(1, 0, columns, m, columns, 1, v, columns, x, m, 0, ta, m);
+        for (int64_t i = 0; i < n; i++) {
+            blas_gemm(0, 1, rows, columns, p, 1, tg + i * p, m, ta + i * p, m, 0, mid, columns);
+            add_squares(sum, mid, size, scale);
+        }
+    }
+}
+
+static void square_side_by_side(const square_job *q) {
+    const layer *l = q->l;
+    int64_t threads = q->j->s->threads < q->c->n ? q->j->s->threads : q->c->n;
+    threads_run((int)threads, q->c->n, square_samples, (void *)q);
+    for (int64_t i = 1; i < threads; i++) add_values(q->sum, q->j->room.more + (i - 1) * factor_values(l), l->rows * l->columns);
+}
+
 void kronecker_squares(const kronecker_job *j, const layer *l, const pitot_capture *c, int64_t group, pitot_real *sum) {
+    if (l->conv && l->positions > 1) {
+        square_side_by_side(&(square_job){ j, l, c, group, sum });
+        return;
+    }
     for (int64_t from = 0; from < c->n; from += l->samples) {
         int64_t n = block_of(l, c, from);
         const pitot_real *g = layer_gradients(l, c, group, from, n, 0, j->room.g);

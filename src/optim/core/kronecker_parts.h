@@ -36,17 +36,18 @@ enum { KRONECKER_LAMBDA, KRONECKER_GAMMA, KRONECKER_PER_RUN };
 
 typedef struct kronecker_room { /* a step's work space */
     layer *layer;
-    pitot_real *direction;          /* (D) */
-    pitot_real *sums;               /* all layers': S and A, or squares, of this batch */
-    pitot_real *a, *g, *ta, *tg;    /* rows of a block, a and g one for each thread; rotated */
-    pitot_real *more;               /* S and A of a convolution, of each thread but the first */
-    pitot_real *turned, *mid;       /* (rows, columns) of a group */
-    pitot_real *probe;              /* (columns + rows + rows of a block) */
-    piece *piece;                   /* (pieces): groups of layers (i: layer, k: group), those that take longest first */
-    double *dot;                    /* of blocks of a tensor */
-    int64_t pieces, a_each, g_each; /* values of a and g of one thread */
-    void *work;                     /* the threads', for pieces */
-    pitot_real *model;              /* kronecker_model_values, if it takes that step */
+    pitot_real *direction;       /* (D) */
+    pitot_real *sums;            /* all layers': S and A, or squares, of this batch */
+    pitot_real *a, *g, *ta, *tg; /* rows of a block, and rotated; of convolutions one for each thread */
+    pitot_real *more;            /* S and A of a convolution, or squares and a sample's, of each thread but the first */
+    pitot_real *turned, *mid;    /* (rows, columns) of a group */
+    pitot_real *probe;           /* (columns + rows + rows of a block) */
+    piece *piece;                /* (pieces): groups of layers (i: layer, k: group), those that take longest first */
+    double *dot;                 /* of blocks of a tensor */
+    int64_t pieces;
+    int64_t a_each, g_each, ta_each, tg_each; /* values of one thread */
+    void *work;                               /* the threads', for pieces */
+    pitot_real *model;                        /* kronecker_model_values, if it takes that step */
     int64_t bytes;
 } kronecker_room;
 
