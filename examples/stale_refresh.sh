@@ -6,12 +6,25 @@
 #
 # INTERVAL is the one that is too long. Everything is left in FOLDER, a run directory for each.
 model=examples/glyphs_cnn.json data=glyphs steps=200 batch=64 folder=runs/stale pitot=build/pitot long=100 seed=1
-while getopts m:d:s:b:t:r:o:p: option; do
+say() { sed -n 's/^# \{0,1\}//; 1,7p' "$0"; }
+wrong() {
+    echo "stale_refresh: $1" >&2
+    exit 2
+}
+
+while getopts m:d:s:b:t:r:o:p:h-: option; do
     case $option in
     m) model=$OPTARG ;; d) data=$OPTARG ;; s) steps=$OPTARG ;; b) batch=$OPTARG ;; t) long=$OPTARG ;; r) seed=$OPTARG ;; o) folder=$OPTARG ;; p) pitot=$OPTARG ;;
-    *) sed -n 's/^# \{0,1\}//; 5,7p' "$0" >&2; exit 2 ;;
+    h) say; exit 0 ;;
+    -) [ "$OPTARG" = help ] && say && exit 0; wrong "unknown flag --$OPTARG; --help says what there is" ;;
+    *) wrong "--help says what there is" ;;
     esac
 done
+[ -r "$model" ] || wrong "$model: there is no such model file; run it from the source's folder, or give -m FILE"
+command -v "$pitot" >/dev/null || wrong "$pitot: there is no such program; run make, or give -p FILE"
+if [ -e "$folder" ] && [ ! -e "$folder/seldom" ] && [ -n "$(ls -A "$folder")" ]; then
+    wrong "$folder: is there, and none of this script's; give another -o FOLDER"
+fi
 every=$(((steps + 9) / 10))
 rm -rf "$folder"
 mkdir -p "$folder" || exit 1

@@ -71,6 +71,10 @@ works "panels on scales that are asked for" "$PITOT" report "$here"/race/*/ --pa
 refuses "a panel that is not there, over the time" '[12]' 'no panel is called "los"' "$PITOT" report "$here/race/adamw" --panel los@seconds -o "$here/two.svg"
 
 # ---- an interval that is too long, and what the probe advises ----
+sh examples/stale_refresh.sh -x >"$here/out" 2>&1; [ $? = 2 ]; check $? "stale_refresh refuses an unknown flag" "$(cat "$here/out")"
+works "what stale_refresh is" sh examples/stale_refresh.sh --help
+sh examples/stale_refresh.sh -p "$PITOT" -m "$here/m.json" -o "$here/mine" >"$here/out" 2>&1; [ $? = 2 ] && [ -e "$here/mine/precious" ]
+check $? "it does not take over somebody's folder either" "$(cat "$here/out")"
 works "stale_refresh" sh examples/stale_refresh.sh -p "$PITOT" -m "$here/m.json" -d glyphs:120 -s 40 -b 30 -t 30 -o "$here/refresh"
 grep -qE '^seldom +30 ' "$here/out" && grep -qE '^advised +[0-9]+ ' "$here/out" && [ -s "$here/refresh/stale.png" ]
 check $? "it prints a table and draws" "$(cat "$here/out")"
