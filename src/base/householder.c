@@ -1,7 +1,7 @@
 /* householder.c: see householder.h. Blocked as LAPACK's (Dongarra, Sorensen, Hammarling 1989, "Block reduction of matrices to condensed
    forms"): a panel of reflections gathers its updates A - V W' - W V', which then go over what is left at once. What remains, a product
    with A for each column, reads A once: each thread some rows of its triangle. That is thousands of pieces of work of some microseconds, too
-   short to wake a thread for: helpers stay and look for pieces, and the first thread does those that nobody has taken. */
+   short to wake a thread for: the others stay and look for pieces, and the first thread does those that nobody has taken. */
 
 #include "base/householder.h"
 
